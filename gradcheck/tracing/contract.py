@@ -1,0 +1,91 @@
+"""What a trace of a target is: the recorded operations and the backward pass over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The place in the user's source that ran an operation.
+
+    ``column`` and ``end_column`` delimit the expression on ``line`` (zero-based, end exclusive)
+    where the interpreter knows them.
+    """
+
+    file: str
+    line: int
+    function: str
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One recorded operation.
+
+    Attributes:
+        index: position in the log; operations appear in the order in which they ran.
+        name: NumPy's name for it (``"maximum"``, ``"matmul"``, ``"getitem"``, ``"setitem"``).
+        site: where the user's code called it.
+        inputs: for each operand that carries a gradient, ``("operation", index)`` or
+            ``("parameter", name)``; for one that does not, ``("constant", description)``.
+        input_shapes: shape of each operand.
+        output_shape: shape of the result.
+        keywords: the keyword arguments that matter (``axis``, ``keepdims`` ...), as plain data.
+    """
+
+    index: int
+    name: str
+    site: Site
+    inputs: tuple[tuple[str, int | str], ...]
+    input_shapes: tuple[tuple[int, ...], ...]
+    output_shape: tuple[int, ...]
+    keywords: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """One way to get the derivative of one operation wrong.
+
+    ``kind`` is one of
+
+    * ``"identity"``: the cotangent is handed on unchanged (where the shapes allow it);
+    * ``"constant"``: no cotangent is handed on at all;
+    * ``"scale"``: the cotangent handed on is multiplied by ``factor`` (2, 1/2, -1, n, 1/n ...);
+    * ``"twice"``: the local derivative is applied a second time (elementwise operations only);
+    * ``"drop_operand"``: as ``"constant"``, for operand number ``operand`` alone;
+    * ``"scale_operand"``: as ``"scale"``, for operand number ``operand`` alone;
+    * ``"transpose_operand"``: the other factor of a product is used transposed where shapes allow.
+    """
+
+    kind: str
+    operand: int | None = None
+    factor: float = 1.0
+
+
+class Trace(Protocol):
+    """A traced evaluation of a loss, in float64."""
+
+    @property
+    def loss(self) -> float:
+        """Value of the loss on the tracing arrays."""
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The recorded operations on which the loss depends, in the order in which they ran."""
+
+    def backward(
+        self, alterations: Mapping[int, Alteration] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return the gradient by parameter name, with the given operations' derivatives altered.
+
+        The forward values stay as they were. Raises ``ValueError`` for an alteration that the
+        operation does not allow.
+        """
