@@ -7,9 +7,10 @@ shows as help. All values are judged in one place, :func:`validate`, when a ``Se
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn
+from typing import Any, NoReturn, SupportsInt, cast
 
 from gradcheck.errors import UsageError
 
@@ -97,8 +98,12 @@ def validate(settings: Settings) -> None:
     """
     _validate_oracles(settings)
     entries = settings.entries
-    if not (entries in ("all", "auto") or (_is_integer(entries) and int(entries) > 0)):
-        _refuse("entries", entries, "'all', 'auto' or a positive whole number")
+    allowed = "'all', 'auto' or a positive whole number"
+    if isinstance(entries, str):
+        if entries not in ("all", "auto"):
+            _refuse("entries", entries, allowed)
+    elif not _is_integer(entries) or entries < 1:
+        _refuse("entries", entries, allowed)
     _validate_integer("seed", settings.seed, low=0, high=2**32 - 1)
     _validate_real("jitter", settings.jitter, low=0.0, strict=False)
     _validate_real("confidence", settings.confidence, low=0.0, high=1.0)
@@ -112,7 +117,7 @@ def validate(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None and not (isinstance(value, str) and value):
             _refuse(name, value, "a non-empty string")
-    if not _is_integer(settings.order) or settings.order not in (1, 2):
+    if not _is_integer(settings.order) or int(settings.order) not in (1, 2):
         _refuse("order", settings.order, "1 or 2")
     for name in ("autograd", "allow_inconclusive"):
         if not isinstance(getattr(settings, name), bool):
@@ -141,15 +146,15 @@ def _validate_oracles(settings: Settings) -> None:
 
 
 def _is_integer(value: object) -> bool:
-    """Whether ``value`` is a whole number (NumPy's count, booleans do not)."""
-    return hasattr(value, "__index__") and not isinstance(value, bool)
+    """Whether ``value`` is a whole number (NumPy's count; booleans and arrays do not)."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _validate_integer(name: str, value: object, *, low: int, high: int | None = None) -> None:
     allowed = f"a whole number of at least {low}" + ("" if high is None else f" and at most {high}")
     if not _is_integer(value):
         _refuse(name, value, allowed)
-    number = int(value)  # type: ignore[call-overload]
+    number = int(cast(SupportsInt, value))
     if number < low or (high is not None and number > high):
         _refuse(name, value, allowed)
 
@@ -160,9 +165,9 @@ def _validate_real(
     bound = "above" if strict else "of at least"
     upper = "" if math.isinf(high) else f" and below {high:g}"
     allowed = f"a finite number {bound} {low:g}{upper}"
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         _refuse(name, value, allowed)
-    number = float(value)  # type: ignore[arg-type]
+    number = float(value)
     above = number > low if strict else number >= low
     if not (math.isfinite(number) and above and number < high):
         _refuse(name, value, allowed)
