@@ -89,3 +89,23 @@ class Trace(Protocol):
         The forward values stay as they were. Raises ``ValueError`` for an alteration that the
         operation does not allow.
         """
+
+
+class DetailedTrace(Trace, Protocol):
+    """A trace that also hands out what flows through it; diagnosis uses it where it is offered."""
+
+    def value(self, index: int) -> NDArray[np.float64]:
+        """Return the forward value of operation ``index``."""
+
+    def operand_values(self, index: int) -> tuple[NDArray[np.float64], ...]:
+        """Return the forward values of the operands of operation ``index``."""
+
+    def cotangents(self) -> dict[int, NDArray[np.float64]]:
+        """Return the derivative of the loss by the output of each operation."""
+
+    def pull(self, cotangents: Mapping[int, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Return the gradient by parameter that these cotangents of operation outputs cause.
+
+        It is linear in the cotangents, and nothing else flows: ``pull`` of the loss's own output
+        with cotangent 1 is the whole gradient.
+        """
