@@ -4,7 +4,9 @@ Published in the neural-network case study of Stanford's course CS231n, right be
 classifier (see ``spiral_softmax``); its printed losses ``PUBLISHED_LOSSES`` are reproduced here.
 The published gradient is right. Its starting point is a trap for a numerical check, though: the
 first point of each arm is ``(0, 0)`` and all biases start at zero, so that every hidden unit sits
-exactly on the kink of its ReLU there.
+exactly on the kink of its ReLU there. The slopes of these three points, one of each class, cancel
+at the start, so that the loss has a gradient; but with weights of 0.01 the points next to them have
+a hundred pre-activations within 1e-5 of zero, across whose kinks an ordinary step reaches.
 
 Shapes: examples ``X (N, D)``, classes ``y (N,)``, ``W (D, H)``, ``b (1, H)``, ``W2 (H, K)``,
 ``b2 (1, K)``; the biases may be ``(H,)`` and ``(K,)`` as well. Every loss here is called as
@@ -177,7 +179,7 @@ def kink_inputs() -> dict[str, Any]:
     """Return zero biases ``b`` and zero rows of ``X`` whose labels are not balanced.
 
     At a zero row the pre-activations equal ``b``, so that all of them are exactly 0. The three
-    rows that the spiral has, one of each class, nearly cancel in the gradient; these do not.
+    rows that the spiral has, one of each class, may cancel in the gradient; these do not.
     """
     inputs = generic_inputs()
     return {
@@ -231,7 +233,7 @@ CASES = (
         torch=torch_loss,
         expect=correct(),
         source=SOURCE,
-        note="Three rows of X are zero and so is b: all 100 hidden units sit on their kinks there.",
+        note="All hidden units sit on or very near their kinks at the examples around (0, 0).",
     ),
     Case(
         "spiral_relu_net.at_kink",
@@ -248,11 +250,12 @@ STORIES = (
     Story(
         title="A right gradient that a plain numerical check rejects",
         text=(
-            "The published network starts with zero biases, and three of its 300 examples are the "
-            "point (0, 0). There every hidden unit is exactly at the corner of its ReLU. A central "
-            "difference straddles the corner and disagrees with the gradient of the biases "
-            "although that gradient is right. The check measures the slopes on both sides, finds "
-            "the analytic value among the valid ones and passes it, counting the kinks."
+            "The published network starts with zero biases and tiny weights, and the spiral's arms "
+            "start at (0, 0). Around that point all hidden units are on the corner of their ReLU "
+            "or within 1e-5 of one. A central difference with the usual step of 1e-5 reaches "
+            "across these corners and differs from the gradient of the biases by up to a quarter, "
+            "although that gradient is right. The check notices that its steps disagree, goes "
+            "below the corners, and passes the gradient."
         ),
         check="spiral_relu_net.initial_point",
     ),
