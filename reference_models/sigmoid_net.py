@@ -95,13 +95,19 @@ def cost(theta: list[Floats], output: Floats, T: Floats, lam: float) -> float:
 def backward(theta: list[Floats], inputs: list[Floats], output: Floats, T: Floats) -> list[Floats]:
     """Return the gradients of the data term, one a layer."""
     m = len(T)
-    grads = [np.zeros_like(weights) for weights in theta]
+    grads = []
     delta = output - T
-    for layer in reversed(range(len(theta))):
-        a = inputs[layer]
-        grads[layer] += delta.T @ a / m
-        delta = ((delta @ theta[layer]) * a * (1 - a))[:, 1:]
-    return grads
+    for weights, a in zip(reversed(theta), reversed(inputs), strict=True):
+        grads.append(delta.T @ a / m)
+        delta = ((delta @ weights) * a * (1 - a))[:, 1:]
+    return grads[::-1]
+
+
+def without_bias(weights: Floats) -> Floats:
+    """Return a copy of ``weights`` whose column 0 is zero: what the penalty sees."""
+    penalised = weights.copy()
+    penalised[:, 0] = 0
+    return penalised
 
 
 def corrected_vectorised(
@@ -113,9 +119,7 @@ def corrected_vectorised(
     J = cost(theta, output, T, lam)
 
     grads = backward(theta, inputs, output, T)
-    for grad, weights in zip(grads, theta, strict=True):
-        grad[:, 1:] += lam / len(y) * weights[:, 1:]
-    return J, grads
+    return J, [dw + lam / len(y) * without_bias(w) for dw, w in zip(grads, theta, strict=True)]
 
 
 def corrected_loop(
@@ -125,7 +129,9 @@ def corrected_loop(
     m = len(y)
     T = one_hot(y, len(theta[-1]))
     J = 0.0
-    grads = [np.zeros_like(weights) for weights in theta]
+    grads = [lam / m * without_bias(weights) for weights in theta]
+    for weights in theta:
+        J += lam / (2 * m) * np.sum(weights[:, 1:] ** 2)
     for x, t in zip(X, T, strict=True):
         a = [np.concatenate([[1.0], x])]
         for weights in theta:
@@ -135,12 +141,9 @@ def corrected_loop(
 
         delta = output - t
         for layer in reversed(range(len(theta))):
-            grads[layer] += np.outer(delta, a[layer]) / m
+            grads[layer] = grads[layer] + np.outer(delta, a[layer]) / m
             derivative = a[layer] * (1 - a[layer])
             delta = ((theta[layer].T @ delta) * derivative)[1:]
-    for grad, weights in zip(grads, theta, strict=True):
-        J += lam / (2 * m) * np.sum(weights[:, 1:] ** 2)
-        grad[:, 1:] += lam / m * weights[:, 1:]
     return J, grads
 
 
@@ -153,9 +156,7 @@ def bias_regularised(
     J = cost(theta, output, T, lam)
 
     grads = backward(theta, inputs, output, T)
-    for grad, weights in zip(grads, theta, strict=True):
-        grad += lam / len(y) * weights
-    return J, grads
+    return J, [dw + lam / len(y) * w for dw, w in zip(grads, theta, strict=True)]
 
 
 class StoredWeightsNet:
@@ -173,9 +174,7 @@ class StoredWeightsNet:
         J = cost(theta, output, T, lam)
 
         grads = backward(theta, inputs, output, T)
-        for grad, weights in zip(grads, theta, strict=True):
-            grad[:, 1:] += lam / len(y) * weights[:, 1:]
-        return J, grads
+        return J, [dw + lam / len(y) * without_bias(w) for dw, w in zip(grads, theta, strict=True)]
 
     def torch_cost(self, theta: list[Any], X: Any, y: Any, lam: float) -> Any:
         """The published cost in PyTorch, its data term as deaf to ``theta`` as the original's."""

@@ -33,14 +33,14 @@ def test_the_printed_loss_belongs_to_one_strength_in_each_convention():
 
 
 def test_without_labels_loss_returns_scores_and_leaves_them_unshifted():
-    net, data = model.generic_net(), model.toy_data()
+    net, data = model.toy_net(bias_std=0.1), model.toy_data()
     scores = net.loss(data["X"])
     assert scores.shape == (5, 3)
     assert not np.all(scores.max(axis=1) == 0)
 
 
 def test_the_mask_a_is_zero_gives_the_gradient_of_the_mask_a_below_zero():
-    net, data = model.generic_net(), model.toy_data()
+    net, data = model.toy_net(bias_std=0.1), model.toy_data()
     loss, grads = net.loss(**data, reg=0.1)
     expected_loss, expected = model.unscaled(**model.generic_point())
     assert loss == pytest.approx(expected_loss, rel=1e-15)
@@ -72,8 +72,7 @@ def test_a_common_step_makes_the_right_gradient_look_wrong_at_the_published_scal
         moved[index] -= 2 * step
         lower, _ = model.unscaled(**{**point, "W1": moved})
         numeric[index] = (higher - lower) / (2 * step)
-    error = abs(numeric - grads["W1"]) / np.maximum(abs(numeric), abs(grads["W1"]))
-    assert error.max() > 0.05
+    assert abs(numeric - grads["W1"]).max() > 0.1 * abs(grads["W1"]).max()
 
 
 def test_training_fits_the_toy_data():
