@@ -38,11 +38,14 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Declared:
-    """The checks that a package or module lists, and what its report tells besides."""
+    """The checks that a package or module lists, and what its report tells besides.
+
+    ``traces`` computes the training curves when a report wants them.
+    """
 
     cases: tuple[Case, ...]
     stories: tuple[Story, ...] = ()
-    traces: tuple[TrainingTrace, ...] = ()
+    traces: Callable[[], tuple[TrainingTrace, ...]] = tuple
 
 
 def resolve(text: str, *, home: ModuleType | None = None) -> Resolved:
@@ -127,13 +130,18 @@ def declared_checks(resolved: Resolved) -> Declared | None:
         return Declared(
             _cases(f"{resolved.text}.__gradcheck__", value.__gradcheck__),
             tuple(getattr(value, "__gradcheck_stories__", ())),
-            tuple(getattr(value, "__gradcheck_traces__", ())),
+            _traces(getattr(value, "__gradcheck_traces__", ())),
         )
     if isinstance(value, Case):
         return Declared((value,))
     if isinstance(value, (list, tuple)) and value and all(isinstance(x, Case) for x in value):
         return Declared(_cases(resolved.text, value))
     return None
+
+
+def _traces(value: Any) -> Callable[[], tuple[TrainingTrace, ...]]:
+    """Training curves take time to compute: a module may give them as a function."""
+    return lambda: tuple(value() if callable(value) else value)
 
 
 def _cases(where: str, value: Any) -> tuple[Case, ...]:

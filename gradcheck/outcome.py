@@ -1,0 +1,144 @@
+"""What becomes of a report: shown, written, and told as an exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gradcheck.errors import UsageError
+from gradcheck.report import Check, Report, Verdict
+
+if TYPE_CHECKING:
+    from gradcheck.cli import Command
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the outcome goes; paths are absolute, whatever the target does to the directory."""
+
+    report: str | None
+    json: str | None
+    junit: str | None
+    self_contained: bool
+    quiet: bool
+    verbose: bool
+
+    @classmethod
+    def of(cls, command: Command) -> Outputs:
+        """Read the outputs off a command; a package's report goes to ``reports`` by default.
+
+        Raises:
+            UsageError: a file could not be written there.
+        """
+        if command.report is not None and command.no_report:
+            raise UsageError("--report and --no-report exclude each other: give one of them")
+        package = command.target is not None and ":" not in command.target
+        report = command.report or ("reports" if package and not command.no_report else None)
+        for option in ("json", "junit"):
+            path = getattr(command, option)
+            if path not in (None, "-") and not Path(path).absolute().parent.is_dir():
+                raise UsageError(f"--{option} {path}: there is no directory {Path(path).parent}")
+        if report is not None and Path(report).exists() and not Path(report).is_dir():
+            raise UsageError(f"--report {report}: this is a file; name a directory")
+        return cls(
+            _absolute(report),
+            "-" if command.json == "-" else _absolute(command.json),
+            _absolute(command.junit),
+            command.self_contained,
+            command.quiet,
+            command.verbose,
+        )
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).absolute())
+
+
+def exit_status(checks: Sequence[Check]) -> int:
+    """Return 0, 1 (a gradient is wrong), 2 (a target cannot be used) or 3 (inconclusive).
+
+    A check that did not come out as declared counts as what it came out as; one that passed
+    although its author declares it wrong counts as 1: the declaration is wrong.
+    """
+    kinds = {Verdict.PASS: 1, Verdict.FAIL: 1, Verdict.ERROR: 2, Verdict.INCONCLUSIVE: 3}
+    statuses = [kinds[check.verdict] for check in checks if not check.as_expected]
+    if not checks:
+        return 3
+    return min(statuses, default=0)
+
+
+def show(report: Report, outputs: Outputs) -> None:
+    """Print the report: on stdout, or on stderr where stdout carries the JSON."""
+    from gradcheck.render.terminal import render
+
+    if outputs.quiet:
+        report = replace(
+            report, checks=tuple(check for check in report.checks if not check.as_expected)
+        )
+        if not report.checks:
+            return
+    to_stderr = outputs.json == "-"
+    stream = sys.stderr if to_stderr else sys.stdout
+    width = shutil.get_terminal_size((80, 24)).columns if stream.isatty() else 80
+    color = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    text = render(report, width=max(40, width), color=color, verbose=outputs.verbose)
+    click.echo(text, nl=False, err=to_stderr, color=color)
+    if outputs.report is not None:
+        page = os.path.relpath(Path(outputs.report) / "index.html")
+        shown = page if not page.startswith("..") else str(Path(outputs.report) / "index.html")
+        click.echo(f"Report: {shown}", err=to_stderr)
+
+
+def write_outputs(report: Report, outputs: Outputs) -> None:
+    """Write the files that were asked for.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    try:
+        if outputs.report is not None:
+            from gradcheck.render.files import write_report
+
+            write_report(report, outputs.report, self_contained=outputs.self_contained)
+        if outputs.json is not None:
+            from gradcheck.render.json_file import render as as_json
+
+            _write(outputs.json, as_json(report))
+        if outputs.junit is not None:
+            from gradcheck.render.junit import render as as_junit
+
+            _write(outputs.junit, as_junit(report))
+    except OSError as error:
+        raise UsageError(f"the results cannot be written: {error}") from None
+
+
+def _write(path: str, text: str) -> None:
+    from gradcheck.render.files import write_text
+
+    if path == "-":
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        write_text(path, text)
+
+
+def read_report(path: str) -> Report:
+    """Read a ``report.json``.
+
+    Raises:
+        UsageError: there is no such file, or it holds something else.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from None
+    return Report.from_dict(data)
