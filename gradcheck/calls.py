@@ -1,0 +1,183 @@
+"""Calling a target safely: private copies of its inputs, put back after each call where needed."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck import random_state
+from gradcheck.errors import UsageError
+from gradcheck.tree import leaves, map_leaves
+
+LOW_PRECISION = ("float16", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class BoundInputs:
+    """A target's arguments, with the name of each.
+
+    ``names`` holds, for each positional argument, the parameter's name in the signature.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    names: tuple[str, ...]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return ``(name, value)`` of every argument, positional ones first."""
+        return [*zip(self.names, self.args, strict=True), *self.kwargs.items()]
+
+
+def bind_inputs(target: Callable[..., Any], inputs: Any) -> BoundInputs:
+    """Read ``inputs`` as a call: a dict by keyword, a tuple by position, else one argument.
+
+    Raises:
+        UsageError: the target cannot be called with these.
+    """
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = {}
+    if inputs is None:
+        pass
+    elif isinstance(inputs, Mapping):
+        kwargs = inputs
+    elif isinstance(inputs, tuple) and not hasattr(inputs, "_fields"):
+        args = inputs
+    else:
+        args = (inputs,)
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return BoundInputs(args, kwargs, tuple(f"argument_{i}" for i in range(len(args))))
+    if any(not isinstance(key, str) for key in kwargs):
+        # Not keyword arguments: the dict itself is the one argument.
+        args, kwargs = (inputs,), {}
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        alone = _dict_as_argument(signature, inputs)
+        if alone is None:
+            raise UsageError(
+                f"{_name_of(target)}{signature} cannot be called with these inputs: {error}; "
+                "give a dict for keyword arguments or a tuple for positional ones"
+            ) from None
+        args, kwargs = alone
+    positional = list(signature.parameters.values())
+    names = []
+    for i in range(len(args)):
+        if i < len(positional) and positional[i].kind is not inspect.Parameter.VAR_POSITIONAL:
+            names.append(positional[i].name)
+        else:
+            names.append(f"argument_{i}")
+    return BoundInputs(args, dict(kwargs), tuple(names))
+
+
+def _dict_as_argument(
+    signature: inspect.Signature, inputs: Any
+) -> tuple[tuple[Any, ...], Mapping[str, Any]] | None:
+    """Take a dict of parameters as the single argument where it cannot be keywords."""
+    if not isinstance(inputs, Mapping):
+        return None
+    try:
+        signature.bind(inputs)
+    except TypeError:
+        return None
+    return (inputs,), {}
+
+
+def _name_of(target: Callable[..., Any]) -> str:
+    return getattr(target, "__qualname__", type(target).__name__)
+
+
+def copy_inputs(inputs: BoundInputs) -> BoundInputs:
+    """Return a deep copy in which arrays that were one object stay one object.
+
+    Raises:
+        UsageError: an input cannot be copied.
+    """
+    try:
+        args, kwargs = copy.deepcopy((inputs.args, dict(inputs.kwargs)))
+    except (TypeError, NotImplementedError, RecursionError) as error:
+        raise UsageError(
+            f"the inputs cannot be copied ({error}); pass plain arrays, numbers and containers, "
+            "or a factory that makes them"
+        ) from None
+    return BoundInputs(args, kwargs, inputs.names)
+
+
+def arrays_of(value: Any) -> list[NDArray[Any]]:
+    """Return the NumPy arrays among the leaves of ``value``."""
+    return [leaf.value for leaf in leaves(value, "x") if isinstance(leaf.value, np.ndarray)]
+
+
+def generators_of(value: Any) -> list[np.random.Generator]:
+    """Return the random generators among the leaves of ``value``."""
+    found = (leaf.value for leaf in leaves(value, "x"))
+    return [item for item in found if isinstance(item, np.random.Generator)]
+
+
+def same(one: NDArray[Any], two: NDArray[Any]) -> bool:
+    """Return whether two arrays hold the same values, NaN counting as equal to itself."""
+    if one.shape != two.shape or one.dtype != two.dtype:
+        return False
+    if one.dtype.kind in "fc":
+        return bool(np.array_equal(one, two, equal_nan=True))
+    return bool(np.array_equal(one, two))
+
+
+@dataclass
+class Call:
+    """A target with private inputs, called again and again at whatever they hold then.
+
+    Attributes:
+        scalars: for each Python number under check, the identity of its place among the leaves
+            and the 0-d array that holds its value; the arguments are rebuilt from these.
+        undo: pairs of an array that the target was seen to change and what it held before.
+        generators: random generators among the inputs with their states.
+        seed: the seed for the global generators before each call; None leaves them alone.
+    """
+
+    target: Callable[..., Any]
+    inputs: BoundInputs
+    scalars: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    undo: Sequence[tuple[NDArray[Any], NDArray[Any]]] = ()
+    generators: Sequence[tuple[np.random.Generator, Any]] = ()
+    seed: int | None = None
+
+    def __call__(self) -> Any:
+        """Call the target and return what it returns."""
+        if self.seed is not None:
+            random_state.seed_all(self.seed)
+        for generator, state in self.generators:
+            generator.bit_generator.state = state
+        args, kwargs = self.inputs.args, self.inputs.kwargs
+        if self.scalars:
+            args, kwargs = self._with_scalars()
+        if not self.undo:
+            return self.target(*args, **kwargs)
+        try:
+            return self.target(*args, **kwargs)
+        finally:
+            for array, before in self.undo:
+                np.copyto(array, before)
+
+    def _with_scalars(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+        position = iter(range(1_000_000_000))
+
+        def current(leaf: Any) -> Any:
+            cell = self.scalars.get(next(position))
+            return leaf if cell is None else _number(cell)
+
+        rebuilt: tuple[tuple[Any, ...], Mapping[str, Any]] = map_leaves(
+            current, (self.inputs.args, self.inputs.kwargs)
+        )
+        return rebuilt
+
+
+def _number(cell: NDArray[Any]) -> Any:
+    return complex(cell[()]) if cell.dtype.kind == "c" else float(cell[()])

@@ -1,0 +1,190 @@
+"""From two sources of a gradient to relative errors and a verdict for each entry."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.steps import rms
+from gradcheck.problem import FloatArray
+from gradcheck.report import Comparison, Entry, Verdict
+
+PASS, INCONCLUSIVE, FAIL, UNCHECKED = 0, 1, 2, -1
+"""Codes of an entry's verdict in arrays."""
+
+N_WORST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What counts as the same.
+
+    ``coarsest`` is the largest relative uncertainty at which agreement is worth a pass,
+    ``smallest`` the smallest relative difference that counts as wrong. With ``rtol`` set, a plain
+    threshold on the relative error decides instead.
+    """
+
+    coarsest: float = 1e-3
+    smallest: float = 1e-6
+    rtol: float | None = None
+
+
+def thresholds_for(dtype: np.dtype[np.generic], rtol: float | None = None) -> Thresholds:
+    """Return the thresholds for a parameter handed in with ``dtype``."""
+    if dtype.name == "float16" or dtype.name == "bfloat16":
+        return Thresholds(5e-2, 1e-2, rtol)
+    if dtype.name == "float32":
+        return Thresholds(1e-3, 1e-3, rtol)
+    return Thresholds(1e-3, 1e-6, rtol)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One comparison entry by entry, in the parameter's shape.
+
+    Attributes:
+        codes: ``PASS``, ``INCONCLUSIVE``, ``FAIL`` or ``UNCHECKED``.
+        reference: the oracle's value; at a kink the valid one nearest to the analytic value.
+        allowed: uncertainty of the oracle plus rounding of the analytic value.
+        resolution: ``allowed`` relative to the scale of the entry.
+    """
+
+    oracle: str
+    codes: NDArray[np.int8]
+    analytic: FloatArray
+    reference: FloatArray
+    allowed: FloatArray
+    relative_error: FloatArray
+    resolution: FloatArray
+    kinks: NDArray[np.bool_]
+
+    @property
+    def coarsest(self) -> float:
+        """Resolution of the parameter: the largest of its checked entries; NaN of none."""
+        checked = self.codes != UNCHECKED
+        values = self.resolution[checked]
+        return float(values.max()) if values.size else math.nan
+
+
+def relative_errors(one: FloatArray, two: FloatArray) -> FloatArray:
+    """Return ``|a - r| / max(|a|, |r|)``, and 0 where both are 0."""
+    size = np.maximum(np.abs(one), np.abs(two))
+    with np.errstate(all="ignore"):
+        ratio = np.abs(one / size - two / size)
+    result = np.where(size > 0, ratio, 0.0)
+    return np.asarray(np.where(np.isnan(one) | np.isnan(two), np.nan, result))
+
+
+def judge(
+    analytic: FloatArray,
+    rounding: FloatArray,
+    estimate: Estimate,
+    thresholds: Thresholds,
+    *,
+    kink_is_known: bool = False,
+) -> Judged:
+    """Judge every entry of one parameter against one oracle.
+
+    A value between the one-sided derivatives of a kink is a valid subgradient. One outside is
+    wrong when ``kink_is_known`` (each operation's own choice has been considered), else it
+    stays inconclusive.
+    """
+    reference = np.where(
+        estimate.kinks, np.clip(analytic, estimate.lower, estimate.upper), estimate.value
+    )
+    allowed = estimate.uncertainty + rounding
+    difference = np.abs(analytic - reference)
+    own = np.fmax(np.abs(analytic), np.abs(reference))
+    typical = rms(np.where(np.isfinite(estimate.value), estimate.value, np.nan))
+    lost = ~(allowed <= thresholds.coarsest * own)
+    scale = np.where(lost, np.maximum(own, typical), own)
+    with np.errstate(all="ignore"):
+        resolution = np.where(scale > 0, allowed / scale, np.where(allowed > 0, np.inf, 0.0))
+    # Nothing here is larger than its uncertainty: zero to within the noise of the loss.
+    relative = relative_errors(analytic, reference)
+    if thresholds.rtol is not None:
+        codes = np.where(relative <= thresholds.rtol, PASS, FAIL)
+        codes = np.where(np.isfinite(reference), codes, INCONCLUSIVE)
+    else:
+        agrees = (difference <= allowed) & (resolution <= thresholds.coarsest)
+        differs = (difference > allowed) & (difference > thresholds.smallest * scale)
+        codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))
+        outside = estimate.kinks & (codes == FAIL)
+        codes = np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)
+    codes = np.where(np.isfinite(analytic), codes, FAIL)
+    codes = np.where(estimate.checked, codes, UNCHECKED).astype(np.int8)
+    return Judged(
+        estimate.oracle,
+        codes,
+        analytic,
+        reference,
+        allowed,
+        relative,
+        np.where(np.isnan(resolution), np.inf, resolution),
+        estimate.kinks,
+    )
+
+
+def summarise(judged: Judged) -> Comparison:
+    """Reduce a comparison to the figures of a report, with its worst entries."""
+    checked = judged.codes != UNCHECKED
+    comparable = checked & np.isfinite(judged.reference)
+    size = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
+    above = comparable & ~(size <= judged.allowed)
+    errors = judged.relative_error[above]
+    errors = np.where(np.isnan(errors), np.inf, errors)
+    a, r = judged.analytic[comparable], judged.reference[comparable]
+    resolution = judged.resolution[checked]
+    return Comparison(
+        max_relative_error=float(errors.max()) if errors.size else 0.0,
+        median_relative_error=float(np.median(errors)) if errors.size else 0.0,
+        norm_relative_error=norm_relative_error(a, r),
+        resolution=float(resolution.max()) if resolution.size else math.nan,
+        checked=int(checked.sum()),
+        below_noise=int((comparable & ~above).sum()),
+        failing_entries=int((judged.codes == FAIL).sum()),
+        inconclusive_entries=int((judged.codes == INCONCLUSIVE).sum()),
+        worst=_worst(judged, checked),
+    )
+
+
+def norm_relative_error(one: FloatArray, two: FloatArray) -> float:
+    """Return ``||a - r|| / (||a|| + ||r||)``, and 0 where both are 0."""
+    largest = max(float(np.abs(one).max(initial=0.0)), float(np.abs(two).max(initial=0.0)))
+    if not math.isfinite(largest):
+        return math.nan
+    if largest == 0.0:
+        return 0.0
+    one, two = one / largest, two / largest
+    total = float(np.linalg.norm(one) + np.linalg.norm(two))
+    return float(np.linalg.norm(one - two)) / total
+
+
+def _worst(judged: Judged, checked: NDArray[np.bool_]) -> tuple[Entry, ...]:
+    """The entries that matter most: by verdict first, then by error in units of what is allowed."""
+    positions = np.flatnonzero(checked.reshape(-1))
+    codes = judged.codes.reshape(-1)[positions]
+    errors = judged.relative_error.reshape(-1)[positions]
+    difference = np.abs(judged.analytic - judged.reference).reshape(-1)[positions]
+    with np.errstate(all="ignore"):
+        severity = difference / judged.allowed.reshape(-1)[positions]
+    severity = np.where(np.isnan(severity), np.where(np.isnan(errors), np.inf, 0.0), severity)
+    key = np.where(codes == FAIL, np.where(np.isnan(errors), np.inf, errors), severity)
+    order = np.lexsort((-key, -codes))[:N_WORST]
+    verdicts = {PASS: Verdict.PASS, INCONCLUSIVE: Verdict.INCONCLUSIVE, FAIL: Verdict.FAIL}
+    shape = judged.codes.shape
+    return tuple(
+        Entry(
+            index=tuple(int(i) for i in np.unravel_index(int(positions[j]), shape)),
+            analytic=float(judged.analytic.reshape(-1)[positions[j]]),
+            reference=float(judged.reference.reshape(-1)[positions[j]]),
+            relative_error=float(errors[j]),
+            uncertainty=float(judged.allowed.reshape(-1)[positions[j]]),
+            verdict=verdicts[int(codes[j])],
+        )
+        for j in order
+    )

@@ -1,0 +1,101 @@
+"""The noise level of a loss: how far roundoff makes its computed values jitter.
+
+Difference tables along a random direction, after More and Wild, "Estimating computational noise",
+SIAM J. Sci. Comput. 33 (2011), section 3: the k-th differences of a smooth function vanish like
+the k-th power of the spacing, those of noise do not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.problem import FloatArray, Problem
+
+POINTS = 8
+SPACINGS = 10
+ORDINARY = 64.0
+"""Half units in the last place up to which a noise level is taken for plain roundoff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Standard deviation of the loss's roundoff, absolute, and the loss value it was found at."""
+
+    level: float
+    loss: float
+    dtype: np.dtype[Any]
+
+    def at(self, losses: NDArray[np.float64]) -> FloatArray:
+        """Return the noise level at other values of the loss, which scales with their size."""
+        magnitude = np.abs(losses)
+        own = half_ulp(np.array([self.loss]), self.dtype)[0]
+        ratio = self.level / own if own > 0 and self.loss != 0.0 else 1.0
+        scaled = half_ulp(magnitude, self.dtype) * max(1.0, ratio)
+        grown = magnitude > 2 * abs(self.loss)
+        return np.where(grown, np.maximum(scaled, self.level), self.level)
+
+
+def half_ulp(values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
+    """Return half a unit in the last place of each value, in the given dtype."""
+    kept = dtype if dtype.kind == "f" else np.dtype(np.float64)
+    with np.errstate(all="ignore"):
+        spacing = np.spacing(np.abs(values).astype(kept)).astype(np.float64)
+    return np.asarray(np.where(np.isfinite(spacing), 0.5 * spacing, 0.0))
+
+
+def table_levels(losses: Sequence[float]) -> FloatArray:
+    """Return the noise estimates of the orders 1, 2, ... of a difference table (eq. 3.3)."""
+    differences = np.asarray(losses, dtype=np.float64)
+    levels = []
+    for order in range(1, len(differences)):
+        differences = np.diff(differences)
+        gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
+        levels.append(math.sqrt(gamma * float(np.mean(np.square(differences)))))
+    return np.array(levels)
+
+
+def table_noise(losses: Sequence[float]) -> float:
+    """Return the noise estimate of one table: the smallest among its higher orders."""
+    return float(table_levels(losses)[3:].max())
+
+
+def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
+    """Estimate the noise level of a problem's loss at its point.
+
+    The spacing of the table begins wide, where a loss that computes in lower precision inside
+    shows its steps, and narrows tenfold until the estimate is that of plain roundoff or stays the
+    same three times: kinks and curvature shrink with the spacing, noise does not.
+    """
+    facts = problem.facts
+    floor = float(half_ulp(np.array([facts.value]), facts.dtype)[0])
+    floor = max(floor, facts.spread)
+    if facts.spread > 0:
+        return Noise(floor, facts.value, facts.dtype)
+    direction = [
+        parameter.scales
+        * generator.uniform(0.5, 1.0, parameter.value.shape)
+        * generator.choice((-1.0, 1.0), parameter.value.shape)
+        for parameter in problem.parameters
+    ]
+    spacing = 1e-4 / math.sqrt(problem.size)
+    found: list[float] = []
+    for _ in range(SPACINGS):
+        distances = [spacing * j for j in range(1, POINTS + 1)]
+        losses = problem.evaluator.along(direction, distances)
+        spacing /= 10
+        if not np.isfinite(losses).all():
+            continue
+        largest = float(half_ulp(np.abs(losses).max(keepdims=True), facts.dtype)[0])
+        found.append(table_noise(losses.tolist()))
+        if found[-1] <= ORDINARY * max(floor, largest):
+            break
+        if len(found) >= 3 and found[-1] > found[-2] / 3 and found[-2] > found[-3] / 3:
+            return Noise(max(floor, *found[-3:]), facts.value, facts.dtype)
+    level = max(floor, found[-1]) if found else floor
+    return Noise(level, facts.value, facts.dtype)

@@ -1,0 +1,390 @@
+"""Central differences with an uncertainty.
+
+One pair of losses an entry first, with a step chosen from the noise of the loss and the size of
+the claimed gradient. Entries that agree with the claim within the noise are done. The others climb
+a ladder of steps (``ladder``): the worst and a random sample first, and the rest too unless
+enough of them have been confirmed wrong, so that a wholly wrong gradient costs little more than
+a right one. The claim decides where to look harder; value and uncertainty come from the losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.noise import Noise
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.ladder import KAPPA, RATIO, Reading, Rung, read_ladder
+from gradcheck.oracles.steps import first_steps, rms
+from gradcheck.problem import FloatArray, Problem
+
+BATCH = 12
+"""Disagreeing entries of one parameter that climb at a time."""
+CONFIRMED = 8
+"""Entries confirmed wrong after which the rest of a parameter is judged by the first pass."""
+ROUNDS = 16
+WANTED = 1e-5
+"""Relative uncertainty at which climbing stops, where noise allows it."""
+FINE_SAMPLE = 24
+"""Entries of one parameter that climb for a finer resolution alone."""
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """The first pass over one parameter; arrays by position in ``indices``."""
+
+    number: int
+    indices: NDArray[np.intp]
+    start: FloatArray
+    up: FloatArray
+    down: FloatArray
+    loss_up: FloatArray
+    loss_down: FloatArray
+    claimed: FloatArray
+    rounding: FloatArray
+    noise: FloatArray
+    typical: float
+
+    @property
+    def slope(self) -> FloatArray:
+        return (self.loss_up - self.loss_down) / (self.up + self.down)
+
+    @property
+    def uncertainty(self) -> FloatArray:
+        return 2 * KAPPA * self.noise / (self.up + self.down)
+
+
+def central_differences(
+    problem: Problem,
+    noise: Noise,
+    generator: np.random.Generator,
+    *,
+    selection: Mapping[str, NDArray[np.intp]],
+    suspected: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> dict[str, Estimate]:
+    """Estimate the gradient at the selected entries (flat, C order) of each parameter.
+
+    Entries marked in ``suspected`` climb the ladder even where the first pass agrees with the
+    claim.
+    """
+    passes = []
+    for number, parameter in enumerate(problem.parameters):
+        chosen = selection.get(parameter.name)
+        if chosen is not None and parameter.name in problem.analytic:
+            passes.append(_first_pass(problem, noise, number, chosen))
+    cap = _ladder_cap(problem, passes)
+    found = {}
+    for first in passes:
+        name = problem.parameters[first.number].name
+        marked = None if suspected is None else suspected.get(name)
+        found[name] = _refine(problem, noise, generator, first, marked, cap)
+    return found
+
+
+def _ladder_cap(problem: Problem, passes: list[_Pass]) -> int:
+    """Entries of one parameter that may be confirmed wrong before the ladder is left.
+
+    A wholly wrong gradient then costs at most one more evaluation an entry, and two thousand.
+    """
+    spare = 1500 + problem.size
+    return max(2, min(CONFIRMED, spare // (12 * max(1, len(passes)))))
+
+
+def _first_pass(problem: Problem, noise: Noise, number: int, indices: NDArray[np.intp]) -> _Pass:
+    parameter = problem.parameters[number]
+    value = parameter.value
+    claimed = problem.analytic[parameter.name].reshape(-1)[indices]
+    rounding = problem.analytic_rounding[parameter.name].reshape(-1)[indices]
+    scales = parameter.scales.reshape(-1)[indices]
+    start = value.reshape(-1)[indices]
+    steps = first_steps(claimed, scales, noise.level, noise.loss)
+    typical = rms(problem.analytic[parameter.name])
+    up, down, loss_up, loss_down = _pairs(problem, number, indices, start, steps)
+    largest = np.fmax(np.abs(loss_up), np.abs(loss_down))
+    return _Pass(
+        number,
+        indices,
+        start,
+        up,
+        down,
+        loss_up,
+        loss_down,
+        claimed,
+        rounding,
+        noise.at(np.where(np.isfinite(largest), largest, 0.0)),
+        typical,
+    )
+
+
+def _pairs(
+    problem: Problem,
+    number: int,
+    indices: NDArray[np.intp],
+    start: FloatArray,
+    steps: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Evaluate the loss a step up and a step down; return the steps really taken, and losses."""
+    above = (start + steps).astype(start.dtype)
+    below = (start - steps).astype(start.dtype)
+    # Where the step is lost in the entry's own rounding, take the neighbouring numbers.
+    above = np.where(above == start, np.nextafter(start, np.inf, dtype=start.dtype), above)
+    below = np.where(below == start, np.nextafter(start, -np.inf, dtype=start.dtype), below)
+    wide = start.astype(np.float64)
+    both = problem.evaluator.entries(
+        number, np.concatenate([indices, indices]), np.concatenate([above, below])
+    )
+    loss_up, loss_down = both[: len(indices)], both[len(indices) :]
+    return above.astype(np.float64) - wide, wide - below.astype(np.float64), loss_up, loss_down
+
+
+def _refine(
+    problem: Problem,
+    noise: Noise,
+    generator: np.random.Generator,
+    first: _Pass,
+    marked: NDArray[np.bool_] | None,
+    cap: int,
+) -> Estimate:
+    """Judge the first pass, let the entries in doubt climb, and put the estimate together."""
+    slope, uncertainty = first.slope, first.uncertainty
+    difference = np.abs(slope - first.claimed)
+    evaluated = np.isfinite(first.loss_up) | np.isfinite(first.loss_down)
+    doubtful = ~(difference <= uncertainty + first.rounding)
+    own = np.maximum(np.abs(slope), np.abs(first.claimed))
+    scale = np.where(own > 1e-3 * first.typical, own, first.typical)
+    doubtful |= ~(uncertainty <= 1e-3 * scale)
+    if marked is not None:
+        doubtful |= marked.reshape(-1)[first.indices]
+    if problem.evaluator.exhausted:
+        doubtful &= evaluated
+    readings = _climb_doubtful(problem, noise, generator, first, doubtful, cap)
+    coarse = ~doubtful & (uncertainty > 10 * WANTED * own) & (own > 1e-3 * first.typical)
+    picked = np.flatnonzero(coarse)
+    if picked.size:
+        picked = generator.permutation(picked)[:FINE_SAMPLE]
+        readings |= _climb(problem, noise, first, picked)
+    return _assemble(problem, first, doubtful, readings)
+
+
+def _climb_doubtful(
+    problem: Problem,
+    noise: Noise,
+    generator: np.random.Generator,
+    first: _Pass,
+    doubtful: NDArray[np.bool_],
+    cap: int,
+) -> dict[int, Reading]:
+    """Climb in batches, half of the worst and half drawn, until enough are confirmed wrong."""
+    open_ = np.flatnonzero(doubtful)
+    severity = np.abs(first.slope - first.claimed)[open_] / (
+        first.uncertainty[open_] + first.rounding[open_] + np.finfo(float).tiny
+    )
+    severity = np.where(np.isnan(severity), np.inf, severity)
+    by_severity = open_[np.argsort(-severity, kind="stable")].tolist()
+    at_random = generator.permutation(open_).tolist()
+    readings: dict[int, Reading] = {}
+    confirmed = 0
+    while len(readings) < len(open_) and confirmed < cap and not problem.evaluator.exhausted:
+        batch: list[int] = []
+        size = min(BATCH, max(2, cap))
+        while len(batch) < size and (by_severity or at_random):
+            source = by_severity if len(batch) % 2 == 0 and by_severity else at_random
+            if not source:
+                break
+            position = source.pop(0)
+            if position not in readings and position not in batch:
+                batch.append(position)
+        if not batch:
+            break
+        new = _climb(problem, noise, first, np.array(batch, dtype=np.intp))
+        readings |= new
+        confirmed += sum(_is_wrong(first, position, new[position]) for position in new)
+    return readings
+
+
+def _is_wrong(first: _Pass, position: int, reading: Reading) -> bool:
+    if reading.kink or not np.isfinite(reading.uncertainty):
+        return False
+    allowed = reading.uncertainty + first.rounding[position]
+    return bool(abs(reading.value - first.claimed[position]) > allowed)
+
+
+def _climb(
+    problem: Problem, noise: Noise, first: _Pass, positions: NDArray[np.intp]
+) -> dict[int, Reading]:
+    """Let the entries at ``positions`` climb, each to the steps that it needs, in rounds."""
+    scales = problem.parameters[first.number].scales.reshape(-1)[first.indices]
+    rungs: dict[int, dict[int, Rung]] = {}
+    for position in positions.tolist():
+        rungs[position] = {
+            0: Rung(
+                first.up[position],
+                first.down[position],
+                first.loss_up[position],
+                first.loss_down[position],
+            )
+        }
+    wanted = {position: [-1, 1] for position in rungs}
+    readings: dict[int, Reading] = {}
+    for _ in range(ROUNDS):
+        if not wanted or problem.evaluator.exhausted:
+            break
+        _evaluate_rungs(problem, first, rungs, wanted)
+        following: dict[int, list[int]] = {}
+        for position in wanted:
+            level_noise = _noise_on(noise, rungs[position])
+            reading = read_ladder(rungs[position], noise.loss, level_noise)
+            readings[position] = reading
+            more = _next_levels(
+                first, position, rungs[position], reading, level_noise, scales[position]
+            )
+            if more:
+                following[position] = more
+        wanted = following
+    return readings
+
+
+def _noise_on(noise: Noise, rungs: Mapping[int, Rung]) -> float:
+    near = [r for level, r in rungs.items() if level <= 1]
+    losses = [abs(x) for r in near for x in (r.loss_up, r.loss_down) if np.isfinite(x)]
+    return float(noise.at(np.array([max(losses, default=0.0)]))[0])
+
+
+def _evaluate_rungs(
+    problem: Problem,
+    first: _Pass,
+    rungs: dict[int, dict[int, Rung]],
+    wanted: Mapping[int, list[int]],
+) -> None:
+    positions = [position for position, levels in wanted.items() for _ in levels]
+    levels = [level for chosen in wanted.values() for level in chosen]
+    if not positions:
+        return
+    at = np.array(positions, dtype=np.intp)
+    base = 0.5 * (first.up[at] + first.down[at])
+    steps = base * RATIO ** np.array(levels, dtype=float)
+    up, down, loss_up, loss_down = _pairs(
+        problem, first.number, first.indices[at], first.start[at], steps
+    )
+    for j, (position, level) in enumerate(zip(positions, levels, strict=True)):
+        rungs[position][level] = Rung(
+            float(up[j]), float(down[j]), float(loss_up[j]), float(loss_down[j])
+        )
+
+
+def _next_levels(
+    first: _Pass,
+    position: int,
+    rungs: Mapping[int, Rung],
+    reading: Reading,
+    noise: float,
+    scale: float,
+) -> list[int]:
+    """Which further steps an entry needs; none when what it has decides."""
+    lowest, highest = min(rungs), max(rungs)
+    size = max(abs(first.claimed[position]), abs(reading.value), first.typical)
+    if not np.isfinite(reading.value):
+        size = max(abs(first.claimed[position]), first.typical)
+    bottom = rungs[lowest]
+    next_down = 2 * KAPPA * noise / (bottom.up + bottom.down) * RATIO
+    can_descend = next_down <= 1e-3 * size or (not reading.consistent and next_down <= 0.1 * size)
+    can_descend = can_descend and bottom.up > 1e-15 * scale
+    can_ascend = rungs[highest].up * RATIO <= 0.1 * scale
+    if not np.isfinite(reading.uncertainty):
+        return [lowest - 1] if can_descend or next_down <= size else []
+    if reading.kink or not reading.consistent:
+        return [lowest - 1] if can_descend else []
+    allowed = reading.uncertainty + first.rounding[position]
+    difference = abs(reading.value - first.claimed[position])
+    fine = reading.uncertainty <= WANTED * max(abs(reading.value), 1e-3 * size)
+    if (difference <= allowed and fine) or (difference > 10 * allowed and fine):
+        return []
+    if difference > 100 * allowed and lowest < 0:
+        return []
+    if reading.noise_limited:
+        return [highest + 1] if can_ascend else []
+    return [lowest - 1] if can_descend else []
+
+
+def _assemble(
+    problem: Problem,
+    first: _Pass,
+    doubtful: NDArray[np.bool_],
+    readings: Mapping[int, Reading],
+) -> Estimate:
+    """Spread first pass and readings over the parameter's shape."""
+    value, uncertainty = first.slope.copy(), first.uncertainty.copy()
+    step = 0.5 * (first.up + first.down)
+    n = len(first.indices)
+    lower, upper = value.copy(), value.copy()
+    kinks, edges = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+    left = doubtful.copy()
+    left[list(readings)] = False
+    if any(_is_wrong(first, p, r) for p, r in readings.items()):
+        uncertainty[left] += _truncation_seen(first, readings)[left]
+    else:
+        # Nothing was confirmed wrong: what was left open is not known, rather than wrong.
+        uncertainty[left] = np.nan
+    for position, reading in readings.items():
+        value[position], uncertainty[position] = reading.value, reading.uncertainty
+        lower[position], upper[position] = reading.lower, reading.upper
+        step[position] = reading.step
+        kinks[position] = reading.kink
+    evaluated = np.isfinite(first.loss_up) | np.isfinite(first.loss_down)
+    if not problem.evaluator.exhausted:
+        edges = ~np.isfinite(value)
+    else:
+        edges = evaluated & ~np.isfinite(value)
+    return _spread(problem, first, value, uncertainty, kinks, lower, upper, edges, step)
+
+
+def _truncation_seen(first: _Pass, readings: Mapping[int, Reading]) -> FloatArray:
+    """Truncation error of the first pass, as large relative to the gradient as the ladder saw."""
+    worst = 0.0
+    for position, reading in readings.items():
+        if reading.kink or not np.isfinite(reading.uncertainty):
+            continue
+        error = abs(first.slope[position] - reading.value) - first.uncertainty[position]
+        size = abs(reading.value) + first.typical
+        if size > 0 and np.isfinite(error):
+            worst = max(worst, error / size)
+    return np.asarray(worst * (np.abs(first.slope) + first.typical))
+
+
+def _spread(
+    problem: Problem,
+    first: _Pass,
+    value: FloatArray,
+    uncertainty: FloatArray,
+    kinks: NDArray[np.bool_],
+    lower: FloatArray,
+    upper: FloatArray,
+    edges: NDArray[np.bool_],
+    step: FloatArray,
+) -> Estimate:
+    shape = problem.parameters[first.number].value.shape
+    size = problem.parameters[first.number].value.size
+
+    def full(values: FloatArray) -> FloatArray:
+        whole = np.full(size, np.nan)
+        whole[first.indices] = values
+        return whole.reshape(shape)
+
+    def marks(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        whole = np.zeros(size, dtype=bool)
+        whole[first.indices] = values
+        return whole.reshape(shape)
+
+    return Estimate(
+        "central",
+        full(value),
+        full(uncertainty),
+        marks(kinks),
+        full(lower),
+        full(upper),
+        marks(edges),
+        full(step),
+    )

@@ -1,0 +1,116 @@
+"""The complex step: ``Im f(x + ih) / h``, exact to roundoff with one evaluation an entry.
+
+Squire and Trapp, "Using complex variables to estimate derivatives of real functions", SIAM Review
+40 (1998); Martins, Sturdza and Alonso, "The complex-step derivative approximation", ACM TOMS 29
+(2003). It holds for losses that are analytic in their parameters and keep the imaginary part; where
+a loss drops it (``abs``, a cast to float, a comparison), the oracle is refused, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.numpy_problem import quiet
+from gradcheck.oracles.estimate import Estimate, smooth_estimate
+from gradcheck.oracles.steps import rms
+from gradcheck.problem import FloatArray, Problem
+
+STEP = 1e-30
+"""Imaginary step, in units of the entry's scale: so small that no truncation is left."""
+
+
+@dataclass(frozen=True)
+class ComplexStep:
+    """The estimates, or the reason why the method does not apply here."""
+
+    estimates: Mapping[str, Estimate]
+    refusal: str | None = None
+
+
+def complex_step(
+    problem: Problem,
+    *,
+    selection: Mapping[str, NDArray[np.intp]],
+    central: Mapping[str, Estimate],
+) -> ComplexStep:
+    """Estimate the gradient at the selected entries (flat, C order) of each parameter.
+
+    The method is refused when the loss cannot be called with complex parameters, changes its
+    value there, or disagrees with the central differences beyond their uncertainty.
+    """
+    if problem.complex_loss is None:
+        return ComplexStep({}, "the target cannot be called with complex parameters")
+    values = [parameter.value.astype(np.complex128) for parameter in problem.parameters]
+    estimates: dict[str, Estimate] = {}
+    try:
+        with quiet():
+            base = problem.complex_loss(values)
+            if not np.isclose(base.real, problem.facts.value, rtol=1e-10, atol=1e-300):
+                return ComplexStep({}, "the loss has another value with complex parameters")
+            for number, parameter in enumerate(problem.parameters):
+                chosen = selection.get(parameter.name)
+                if chosen is None or chosen.size == 0:
+                    continue
+                slopes = _slopes(problem, values, number, chosen)
+                estimates[parameter.name] = _estimate(problem, number, chosen, slopes)
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        return ComplexStep({}, f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": "))
+    refusal = _disagreement(estimates, central)
+    return ComplexStep({} if refusal else estimates, refusal)
+
+
+def _slopes(
+    problem: Problem, values: list[NDArray[np.complex128]], number: int, chosen: NDArray[np.intp]
+) -> FloatArray:
+    if problem.complex_loss is None:
+        raise ValueError("the problem has no complex loss")
+    flat = values[number].reshape(-1)
+    scales = problem.parameters[number].scales.reshape(-1)
+    slopes = np.full(len(chosen), np.nan)
+    for j, index in enumerate(chosen.tolist()):
+        step = STEP * scales[index]
+        before = flat[index]
+        flat[index] = before + 1j * step
+        slopes[j] = problem.complex_loss(values).imag / step
+        flat[index] = before
+        problem.evaluator.count += 1
+    return slopes
+
+
+def _estimate(
+    problem: Problem, number: int, chosen: NDArray[np.intp], slopes: FloatArray
+) -> Estimate:
+    parameter = problem.parameters[number]
+    whole = np.full(parameter.value.size, np.nan)
+    whole[chosen] = slopes
+    # The loss is evaluated to its relative rounding error; so is the imaginary part.
+    relative = 64 * np.finfo(np.float64).eps
+    uncertainty = relative * (np.abs(whole) + rms(slopes))
+    shape = parameter.value.shape
+    return smooth_estimate("complex", whole.reshape(shape), uncertainty.reshape(shape))
+
+
+def _disagreement(estimates: Mapping[str, Estimate], central: Mapping[str, Estimate]) -> str | None:
+    """Say where the complex step contradicts the central differences, if it does."""
+    for name, estimate in estimates.items():
+        if not np.isfinite(estimate.value[estimate.checked]).all():
+            return f"it gives no finite value for {name}"
+        reference = central.get(name)
+        if reference is None:
+            continue
+        both = np.isfinite(reference.uncertainty) & estimate.checked & ~reference.kinks
+        difference = np.abs(estimate.value - reference.value)
+        allowed = reference.uncertainty + estimate.uncertainty
+        wrong = both & (difference > 2 * allowed)
+        if wrong.any():
+            return (
+                f"it disagrees with central differences on {int(wrong.sum())} of "
+                f"{int(both.sum())} entries of {name}: the loss is not analytic there, or drops "
+                "the imaginary part"
+            )
+    return None

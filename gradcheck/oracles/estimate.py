@@ -1,0 +1,46 @@
+"""What an oracle returns for one parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.problem import FloatArray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A gradient with the estimated error of each of its entries, in the parameter's shape.
+
+    Attributes:
+        value: the gradient; NaN where it was not estimated.
+        uncertainty: bound on the error of ``value``; NaN where none could be estimated.
+        kinks: where the loss has a kink at the point (the one-sided slopes differ).
+        lower, upper: the one-sided derivatives at a kink, in order of size; else ``value``.
+        edges: where the loss is not finite on either side at any step.
+        steps: the step that the value comes from; NaN where there is none.
+    """
+
+    oracle: str
+    value: FloatArray
+    uncertainty: FloatArray
+    kinks: NDArray[np.bool_]
+    lower: FloatArray
+    upper: FloatArray
+    edges: NDArray[np.bool_]
+    steps: FloatArray
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def checked(self) -> NDArray[np.bool_]:
+        """Which entries were looked at: those with a value, kinks and domain edges."""
+        return np.isfinite(self.value) | self.kinks | self.edges
+
+
+def smooth_estimate(oracle: str, value: FloatArray, uncertainty: FloatArray) -> Estimate:
+    """Return an estimate without kinks, from a method that takes no steps."""
+    none = np.zeros(value.shape, dtype=bool)
+    nan = np.full(value.shape, np.nan)
+    return Estimate(oracle, value, uncertainty, none, value, value, none, nan)

@@ -1,0 +1,208 @@
+"""One entry's derivative from losses at a ladder of steps, with its uncertainty.
+
+Central differences at steps ``h_k`` are extrapolated to zero (Richardson, with Neville's scheme in
+``h^2``). Which steps may be believed follows Lepski's principle: a value from large steps must
+agree with the values at all smaller ones to within their noise, so that neither a kink nor an
+oscillation hidden below a step is taken for the derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck.problem import FloatArray
+
+RATIO = 4.0
+KAPPA = 4.0
+"""Standard deviations of noise that an uncertainty covers."""
+MAX_ORDER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """The losses at one step up and one step down, with the steps really taken."""
+
+    up: float
+    down: float
+    loss_up: float
+    loss_down: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a ladder says of one entry.
+
+    ``lower`` and ``upper`` are the one-sided derivatives at a kink. ``consistent`` says whether
+    the smallest steps agree with each other; ``noise_limited`` whether noise, not truncation,
+    dominates the uncertainty.
+    """
+
+    value: float
+    uncertainty: float
+    step: float
+    kink: bool
+    lower: float
+    upper: float
+    consistent: bool
+    noise_limited: bool
+    edge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Slopes:
+    """Slopes by rising step: central, forward and backward, with the noise of each."""
+
+    steps: FloatArray
+    central: FloatArray
+    forward: FloatArray
+    backward: FloatArray
+    noise: FloatArray
+
+    @property
+    def gap(self) -> FloatArray:
+        return self.forward - self.backward
+
+
+def read_ladder(rungs: Mapping[int, Rung], loss: float, noise: float) -> Reading:
+    """Estimate the derivative from the rungs, keyed by level (step ``h_0 * RATIO**level``).
+
+    Args:
+        loss: the loss at the point itself.
+        noise: standard deviation of the loss's roundoff.
+    """
+    ordered = [rungs[level] for level in sorted(rungs)]
+    both = [r for r in ordered if np.isfinite(r.loss_up) and np.isfinite(r.loss_down)]
+    if len(both) < 2:
+        return _one_sided_only(ordered, both, loss, noise)
+    slopes = _slopes(both, loss, noise)
+    value, uncertainty, step, noise_limited = _best_window(slopes)
+    consistent = _smallest_agree(slopes)
+    kink = _is_kink(slopes)
+    if not kink:
+        return Reading(value, uncertainty, step, False, value, value, consistent, noise_limited)
+    right, right_error = _extrapolate_side(slopes.forward, slopes.noise)
+    left, left_error = _extrapolate_side(slopes.backward, slopes.noise)
+    error = max(right_error, left_error)
+    return Reading(
+        value, error, step, True, min(left, right), max(left, right), consistent, noise_limited
+    )
+
+
+def _slopes(rungs: list[Rung], loss: float, noise: float) -> _Slopes:
+    up = np.array([r.up for r in rungs])
+    down = np.array([r.down for r in rungs])
+    loss_up = np.array([r.loss_up for r in rungs])
+    loss_down = np.array([r.loss_down for r in rungs])
+    return _Slopes(
+        steps=0.5 * (up + down),
+        central=(loss_up - loss_down) / (up + down),
+        forward=(loss_up - loss) / up,
+        backward=(loss - loss_down) / down,
+        noise=2 * KAPPA * noise / (up + down),
+    )
+
+
+def _smallest_agree(slopes: _Slopes) -> bool:
+    difference = abs(slopes.central[0] - slopes.central[1])
+    return bool(difference <= slopes.noise[0] + slopes.noise[1] + 1e-9 * abs(slopes.central[0]))
+
+
+def neville(steps: FloatArray, values: FloatArray) -> tuple[float, FloatArray]:
+    """Extrapolate even-order ``values`` to step 0; return the value and the weights of each."""
+    squares = np.square(steps / steps[-1])
+    weights = np.ones(len(steps))
+    for i in range(len(steps)):
+        for j in range(len(steps)):
+            if i != j:
+                weights[i] *= squares[j] / (squares[j] - squares[i])
+    return float(weights @ values), weights
+
+
+def _best_window(slopes: _Slopes) -> tuple[float, float, float, bool]:
+    """Value with the smallest uncertainty among the extrapolations that may be believed."""
+    n_levels = len(slopes.steps)
+    best = (float(slopes.central[0]), float("inf"), float(slopes.steps[0]), True)
+    for last in range(n_levels):
+        for order in range(min(last, MAX_ORDER) + 1):
+            first = last - order
+            window = slice(first, last + 1)
+            value, weights = neville(slopes.steps[window], slopes.central[window])
+            roundoff = float(np.abs(weights) @ slopes.noise[window])
+            truncation = _truncation(slopes, first, last, value)
+            uncertainty = roundoff + truncation
+            if uncertainty < best[1] and _believable(slopes, first, value, uncertainty):
+                step = float(slopes.steps[last])
+                best = (value, uncertainty, step, roundoff >= truncation)
+    return best
+
+
+def _truncation(slopes: _Slopes, first: int, last: int, value: float) -> float:
+    """Error estimate of an extrapolation: its distance from the ones of lower order."""
+    if first == last:
+        if first == 0:
+            return float("inf")
+        return 1.5 * float(abs(slopes.central[first] - slopes.central[first - 1]))
+    inner, _ = neville(slopes.steps[first:last], slopes.central[first:last])
+    outer, _ = neville(slopes.steps[first + 1 : last + 1], slopes.central[first + 1 : last + 1])
+    return max(abs(value - inner), 0.1 * abs(value - outer))
+
+
+def _believable(slopes: _Slopes, first: int, value: float, uncertainty: float) -> bool:
+    smaller = np.abs(value - slopes.central[:first])
+    return bool(np.all(smaller <= uncertainty + slopes.noise[:first]))
+
+
+def _is_kink(slopes: _Slopes) -> bool:
+    """Whether the two one-sided slopes differ by a gap that does not shrink with the step."""
+    gap = slopes.gap
+    clear = np.abs(gap) > 3 * slopes.noise
+    if not clear[0]:
+        # At the smallest steps noise hides the gap: look at the smallest where it shows.
+        shown = np.flatnonzero(clear)
+        if shown.size < 2 or slopes.noise[0] < 0.1 * np.abs(gap[shown[0]]):
+            return False
+        first = int(shown[0])
+    else:
+        first = 0
+    second = first + 1
+    if second >= len(gap):
+        return False
+    growth = slopes.steps[second] / slopes.steps[first]
+    return bool(np.abs(gap[first]) > np.abs(gap[second]) / growth**0.35)
+
+
+def _extrapolate_side(slopes: FloatArray, noise: FloatArray) -> tuple[float, float]:
+    """One-sided slopes extrapolated to step 0, with their error; the best pair of steps."""
+    best = (float(slopes[0]), float("inf"))
+    for j in range(1, len(slopes)):
+        value = (RATIO * slopes[j - 1] - slopes[j]) / (RATIO - 1)
+        error = abs(value - slopes[j - 1]) + 4 * noise[j - 1]
+        if error < best[1]:
+            best = (float(value), float(error))
+    return best
+
+
+def _one_sided_only(ordered: list[Rung], both: list[Rung], loss: float, noise: float) -> Reading:
+    """The derivative where the loss is finite on one side alone."""
+    nan = float("nan")
+    up = [r for r in ordered if np.isfinite(r.loss_up)]
+    down = [r for r in ordered if np.isfinite(r.loss_down)]
+    if len(both) == 1 and len(up) < 2 and len(down) < 2:
+        slopes = _slopes(both, loss, noise)
+        return Reading(
+            float(slopes.central[0]), nan, float(slopes.steps[0]), False, nan, nan, False, False
+        )
+    use_up = len(up) >= len(down)
+    side = up if use_up else down
+    if len(side) < 3:
+        return Reading(nan, nan, nan, False, nan, nan, False, False, edge=not side)
+    steps = np.array([r.up if use_up else r.down for r in side])
+    if use_up:
+        one_sided = (np.array([r.loss_up for r in side]) - loss) / steps
+    else:
+        one_sided = (loss - np.array([r.loss_down for r in side])) / steps
+    value, error = _extrapolate_side(one_sided, 2 * KAPPA * noise / steps)
+    return Reading(value, error, float(steps[0]), False, value, value, True, True)

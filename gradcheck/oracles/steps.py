@@ -1,0 +1,47 @@
+"""The step of the first central difference of each entry."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.oracles.ladder import KAPPA
+from gradcheck.problem import FloatArray
+
+AIM = 1e-8
+"""Relative error from noise that the first step aims at, where truncation allows it."""
+SHORTEST = 1e-12
+LONGEST = 1e-2
+"""Bounds of the first step, in units of the entry's scale."""
+
+
+def rms(values: FloatArray) -> float:
+    """Root mean square of the finite values, safe from overflow and underflow; 0 of none."""
+    finite = np.abs(values[np.isfinite(values)])
+    largest = float(finite.max()) if finite.size else 0.0
+    if largest == 0.0:
+        return 0.0
+    return largest * float(np.sqrt(np.mean(np.square(finite / largest))))
+
+
+def first_steps(
+    claimed: FloatArray, scales: FloatArray, noise_level: float, loss: float
+) -> FloatArray:
+    """Return the first step of each entry, in the parameter's units.
+
+    The smaller of two: the step at which noise falls to ``AIM`` of the claimed gradient, and the
+    one that balances noise against the truncation error of a loss whose derivatives are of
+    ordinary size in units of the scale, the cube root of ``3 noise / |f'''|``.
+    """
+    finite = np.where(np.isfinite(claimed), np.abs(claimed), 0.0)
+    typical = rms(finite)
+    fallback = abs(loss) if loss != 0.0 else noise_level
+    size = np.maximum(finite, 1e-2 * typical)
+    change = np.maximum(finite, typical) * scales
+    change = np.where(change > 0, change, fallback)
+    with np.errstate(all="ignore"):
+        balanced = scales * np.cbrt(np.where(change > 0, 3 * noise_level / change, 1e-16))
+        aimed = np.where(size > 0, KAPPA * noise_level / (AIM * size), np.inf)
+    steps = np.minimum(balanced, aimed)
+    steps = np.clip(steps, SHORTEST * scales, LONGEST * scales)
+    # A power of two: x + h and x - h then differ from x by exactly h for most x.
+    return np.asarray(np.exp2(np.round(np.log2(steps))))

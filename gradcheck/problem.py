@@ -1,0 +1,124 @@
+"""What is checked: named parameters, the loss, the analytic gradient, and facts about the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.evaluator import Evaluator
+from gradcheck.report import Notice
+from gradcheck.returns import GradientProblem
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One named array under check.
+
+    Attributes:
+        name: the name in reports, ``W1`` or ``theta[0]``.
+        path: pasteable Python that reaches it, ``params['W1']``.
+        value: the working memory that the oracles perturb, in the precision they work in.
+        dtype: dtype of what the user handed in.
+    """
+
+    name: str
+    path: str
+    value: NDArray[Any]
+    dtype: np.dtype[Any]
+
+    @property
+    def scales(self) -> FloatArray:
+        """Length that counts as one unit of change, an entry: the larger of its magnitude and the
+        root mean square of the array's non-zero entries; 1 where all are zero.
+        """
+        magnitude = np.abs(self.value.astype(np.float64))
+        nonzero = magnitude[magnitude > 0]
+        if nonzero.size == 0:
+            return np.ones(self.value.shape)
+        largest = float(nonzero.max())
+        typical = largest * float(np.sqrt(np.mean(np.square(nonzero / largest))))
+        return np.asarray(np.maximum(magnitude, typical))
+
+
+@dataclass(frozen=True)
+class LossFacts:
+    """What preflight found out about the loss.
+
+    ``value`` is the loss where the oracles evaluate it, ``dtype`` that of the value returned
+    there, ``spread`` the standard deviation of repeated calls at one point (0 if deterministic).
+    """
+
+    value: float
+    dtype: np.dtype[Any]
+    spread: float = 0.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The inputs that are not under check, as a diagnosis may want to name them."""
+
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    data: Mapping[str, FloatArray] = field(default_factory=dict)
+    integers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TraceRequest:
+    """What it takes to run the target's loss on tracing arrays.
+
+    ``parameters`` maps names to the array objects in ``args`` and ``kwargs`` (or in live state);
+    ``scalars`` maps names of Python numbers under check to their pasteable path.
+    """
+
+    target: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    parameters: Mapping[str, NDArray[Any]]
+    scalars: Mapping[str, str]
+    pick_loss: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One target made ready for the oracles.
+
+    Attributes:
+        analytic: the claimed gradient by parameter name, in float64; a parameter whose gradient
+            is missing or misshapen is absent.
+        analytic_rounding: how far rounding in its own dtype may have moved each entry of it.
+        gradient_problems: what is wrong with the form of the gradient.
+        evaluator: evaluates the loss at perturbed parameters.
+        complex_loss: the loss at complex parameters, given one array for each; None where the
+            target cannot be called so.
+        twin_gradient: loss and gradient by parameter name from the PyTorch twin, or None.
+        gradient_at: the target's own gradient at the parameters' present values.
+    """
+
+    name: str
+    target: str
+    parameters: tuple[Parameter, ...]
+    analytic: Mapping[str, FloatArray]
+    analytic_rounding: Mapping[str, FloatArray]
+    gradient_problems: tuple[GradientProblem, ...]
+    facts: LossFacts
+    evaluator: Evaluator
+    notices: tuple[Notice, ...] = ()
+    complex_loss: Callable[[Sequence[NDArray[np.complex128]]], complex] | None = None
+    twin_gradient: Callable[[], tuple[float, dict[str, FloatArray]]] | None = None
+    forward_gradient: Callable[..., Any] | None = None
+    gradient_at: Callable[[], Mapping[str, FloatArray]] | None = None
+    trace_request: TraceRequest | None = None
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    kind: str = "numpy"
+    cleanup: Callable[[], None] | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of entries of all parameters together."""
+        return sum(parameter.value.size for parameter in self.parameters)

@@ -1,0 +1,61 @@
+"""The global random generators of Python, NumPy and torch: seen to be drawn from, seeded, put back.
+
+torch's generator is looked at only where the target's own code has imported torch.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+def snapshot() -> tuple[Any, ...]:
+    """Return the states of the global generators."""
+    states: tuple[Any, ...] = (random.getstate(), np.random.get_state(legacy=True))
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        states += (torch.get_rng_state(),)
+    return states
+
+
+def restore(states: tuple[Any, ...]) -> None:
+    """Put the global generators back to ``states``."""
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch = sys.modules.get("torch")
+    if torch is not None and len(states) > 2:
+        torch.set_rng_state(states[2])
+
+
+def differ(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
+    """Return whether a draw was made between the two snapshots."""
+    if before[0] != after[0]:
+        return True
+    one, two = before[1], after[1]
+    if one[2:] != two[2:] or not np.array_equal(one[1], two[1]):
+        return True
+    return len(before) > 2 and len(after) > 2 and not bool((before[2] == after[2]).all())
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed)
+
+
+@contextmanager
+def preserved() -> Iterator[None]:
+    """Put the global generators back at the end to where they were at the beginning."""
+    states = snapshot()
+    try:
+        yield
+    finally:
+        restore(states)
