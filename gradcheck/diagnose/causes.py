@@ -1,0 +1,244 @@
+"""From what an altered backward pass explains to a cause key, words and source lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Array, Evidence
+from gradcheck.diagnose.factors import Factor
+from gradcheck.diagnose.finding import Finding
+from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.operations import (
+    CURVED,
+    MASKING,
+    MATRIX_PRODUCTS,
+    MEANS,
+    PRODUCTS,
+    SELECTIONS,
+    STATISTICS,
+)
+from gradcheck.diagnose.plan import Trial
+from gradcheck.diagnose.sites import location
+from gradcheck.diagnose.space import Space
+from gradcheck.diagnose.wording import word
+from gradcheck.report import Location
+from gradcheck.tracing.contract import Operation
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A trial that reproduces the user's gradient of some parameters.
+
+    ``factor`` is what a cut path is multiplied by instead of being cut; None for other trials.
+    ``alone`` says that the same alteration would change parameters that are right: the mistake is
+    in what is handed to the explained parameters only.
+    """
+
+    trial: Trial
+    factor: Factor | None
+    change: Array
+    parameters: frozenset[str]
+    alone: bool
+    confidence: str
+
+
+SPECIFICITY = {
+    "loss_ignores_parameter": 90,
+    "zero_gradient": 85,
+    "reg_missing": 80,
+    "reg_scale": 80,
+    "reg_extra": 80,
+    "activation_mask_missing": 76,
+    "activation_derivative_missing": 74,
+    "extra_activation_derivative": 72,
+    "last_step_missing": 70,
+    "transpose": 68,
+    "batch_not_divided": 66,
+    "batch_divided_twice": 66,
+    "factor_missing": 64,
+    "sign": 63,
+    "path_detached": 60,
+    "term_missing": 59,
+    "scale": 45,
+}
+"""How much each cause says: between equally good explanations the larger wins."""
+
+_SUITED: dict[str, tuple[frozenset[str], ...]] = {
+    "batch_not_divided": (MEANS, frozenset({"divide", "true_divide"}), frozenset({"multiply"})),
+    "batch_divided_twice": (MEANS, frozenset({"divide", "true_divide"}), frozenset({"multiply"})),
+    "scale": (
+        frozenset({"var", "std"}),
+        frozenset({"square", "power"}),
+        MEANS | {"divide", "true_divide"},
+        frozenset({"multiply"}),
+    ),
+    "sign": (frozenset({"subtract", "negative"}),),
+    "path_detached": (MEANS | {"var", "std"}, STATISTICS),
+    "term_missing": (SELECTIONS, PRODUCTS, frozenset({"add", "subtract"})),
+    "reg_missing": (frozenset({"square", "power"}), frozenset({"multiply"}), frozenset({"sum"})),
+    "reg_scale": (frozenset({"square", "power"}), frozenset({"multiply"}), frozenset({"sum"})),
+    "zero_gradient": (MATRIX_PRODUCTS,),
+}
+"""Operations that a cause is most likely about, among those that explain exactly the same."""
+
+
+def findings_from(
+    explanations: Iterable[Explanation], evidence: Evidence, space: Space, graph: Graph
+) -> tuple[Finding, ...]:
+    """Turn explanations into findings: one for each cause, set of parameters and factor."""
+    groups: dict[tuple[object, ...], list[Explanation]] = {}
+    for explanation in explanations:
+        cause = cause_of(explanation, evidence, space, graph)
+        factor = None if explanation.factor is None else f"{explanation.factor.value:.9g}"
+        key = (cause, explanation.parameters, explanation.alone, factor, explanation.confidence)
+        groups.setdefault(key, []).append(explanation)
+    return tuple(
+        _finding(str(key[0]), group, evidence, space, graph) for key, group in groups.items()
+    )
+
+
+def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: Graph) -> str:
+    """Return the cause key of an explanation."""
+    trial, factor = explanation.trial, explanation.factor
+    operation = graph.by_index[trial.sites[0]]
+    if trial.kind == "transpose":
+        return "transpose"
+    if trial.kind == "twice":
+        return "extra_activation_derivative"
+    if trial.kind == "identity":
+        return _identity_cause(trial, operation, graph)
+    assert factor is not None
+    if _is_regulariser(explanation, evidence, space):
+        return "reg_missing" if factor.value == 0.0 else "reg_scale"
+    if factor.kind == "sign":
+        return "sign"
+    if factor.kind == "size":
+        return "batch_not_divided"
+    if factor.kind == "inverse_size":
+        return "batch_divided_twice"
+    if factor.value != 0.0:
+        return "scale"
+    return _cut_cause(explanation, evidence, space, graph)
+
+
+def _identity_cause(trial: Trial, operation: Operation, graph: Graph) -> str:
+    names = {graph.by_index[index].name for index in trial.alterations}
+    if len(trial.alterations) == 1 or trial.runs:
+        if operation.name in MASKING:
+            return "activation_mask_missing"
+        return "factor_missing" if operation.name in PRODUCTS else "activation_derivative_missing"
+    return "activation_derivative_missing" if names & set(CURVED) else "activation_mask_missing"
+
+
+def _cut_cause(explanation: Explanation, evidence: Evidence, space: Space, graph: Graph) -> str:
+    trial = explanation.trial
+    if all(not evidence.facts[name].analytic.any() for name in explanation.parameters):
+        return "zero_gradient"
+    if trial.runs == "last":
+        return "last_step_missing"
+    if trial.runs in ("first", "all but the first", "all but the last", "one"):
+        return "term_missing"
+    whole = [i for i in trial.sites if _is_cut_whole(i, trial, graph)]
+    if any(graph.by_index[index].name in STATISTICS for index in whole):
+        return "path_detached"
+    names = {graph.by_index[index].name for index in trial.sites}
+    return (
+        "term_missing"
+        if names & (SELECTIONS | PRODUCTS | {"add", "subtract", "negative"})
+        else ("path_detached")
+    )
+
+
+def _is_cut_whole(index: int, trial: Trial, graph: Graph) -> bool:
+    """Say whether the cut is one of everything that this operation's result does."""
+    if index != trial.sites[0] or trial.operand is None:
+        uses = graph.consumers.get(index, ())
+        return len(uses) <= 1 or (index == trial.sites[0] and trial.operand is None)
+    return False
+
+
+def _is_regulariser(explanation: Explanation, evidence: Evidence, space: Space) -> bool:
+    """Say whether the altered path's gradient is a constant times each parameter itself."""
+    factor = explanation.factor
+    if factor is None or factor.value == 1.0:
+        return False
+    for name in explanation.parameters:
+        theta = evidence.facts[name].value.ravel()
+        along = space.part(explanation.change * space.scale, name)
+        here = along != 0.0
+        if theta.size < 2 or not theta[here].any():
+            return False
+        strength = float(along[here] @ theta[here]) / float(theta[here] @ theta[here])
+        if np.abs(along - np.where(here, strength * theta, 0.0)).max() > 1e-9 * np.abs(along).max():
+            return False
+    return True
+
+
+def _finding(
+    cause: str, group: list[Explanation], evidence: Evidence, space: Space, graph: Graph
+) -> Finding:
+    candidates = [(index, e) for e in group for index in e.trial.sites]
+    index, explanation = min(candidates, key=lambda item: _suits(cause, *item, graph))
+    operation = graph.by_index[index]
+    names = tuple(sorted(explanation.parameters, key=evidence.names.index))
+    place = location(operation.site)
+    message, remedy = word(cause, operation, names, explanation)
+    details: dict[str, object] = {
+        "alteration": explanation.trial.kind,
+        "operation": operation.name,
+        "index": operation.index,
+        "runs": explanation.trial.runs,
+        "parameters_alone": explanation.alone,
+        "unexplained_part": _left(explanation, space),
+    }
+    if explanation.factor is not None:
+        details["factor"] = explanation.factor.value
+    whole = 4 if not explanation.alone else 0
+    unnamed = explanation.factor is not None and explanation.factor.kind == "unnamed"
+    return Finding(
+        cause=cause,
+        parameters=names,
+        message=message,
+        remedy=remedy,
+        confidence=explanation.confidence,
+        specificity=(22 if unnamed else SPECIFICITY[cause]) + whole,
+        evidence=details,
+        location=place,
+        also=_others(place, candidates, graph),
+    )
+
+
+def _suits(cause: str, index: int, explanation: Explanation, graph: Graph) -> tuple[int, ...]:
+    name = graph.by_index[index].name
+    wanted = _SUITED.get(cause, ())
+    rank = next((k for k, names in enumerate(wanted) if name in names), len(wanted))
+    fewer = len(explanation.trial.alterations)
+    one_run = int(explanation.trial.runs == "one")
+    return (one_run, fewer if explanation.trial.kind != "cut" else 0, rank, -index)
+
+
+def _others(
+    place: Location, candidates: list[tuple[int, Explanation]], graph: Graph
+) -> tuple[Location, ...]:
+    """Return one location for each other line that explains exactly the same."""
+    lines = {(place.file, place.line)}
+    found = []
+    for index in sorted({index for index, _ in candidates}):
+        other = location(graph.by_index[index].site)
+        if (other.file, other.line) not in lines:
+            lines.add((other.file, other.line))
+            found.append(other)
+    return tuple(found)
+
+
+def _left(explanation: Explanation, space: Space) -> float:
+    """Return the largest part of a parameter's error that stays unexplained, relative to it."""
+    left = space.residual - explanation.change
+    parts = []
+    for name in explanation.parameters:
+        error = float(np.linalg.norm(space.part(space.residual, name)))
+        parts.append(float(np.linalg.norm(space.part(left, name))) / error if error else 0.0)
+    return float(f"{max(parts, default=0.0):.3g}")

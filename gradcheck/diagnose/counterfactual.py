@@ -1,0 +1,163 @@
+"""Is the gradient exactly right for a backward pass with one derivative wrong?
+
+Every recorded operation's derivative is altered in turn, with the forward values unchanged, and the
+gradient that results is compared with the user's, to roundoff. The gradient is linear in how much
+of a cotangent is handed on, so that the pass with nothing handed on (a cut) also tells the gradient
+for every other factor, and which factor the user's gradient has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from gradcheck.diagnose.causes import Explanation, findings_from
+from gradcheck.diagnose.evidence import Array, Evidence
+from gradcheck.diagnose.factors import Factor, name_factor, unnamed
+from gradcheck.diagnose.finding import Finding
+from gradcheck.diagnose.graph import Graph, graph_of
+from gradcheck.diagnose.pairs import Column, pair_findings
+from gradcheck.diagnose.plan import Trial, trials
+from gradcheck.diagnose.sites import location
+from gradcheck.diagnose.space import Space, make_space
+from gradcheck.tracing.contract import Alteration, Trace
+
+MOST_STORED = 50_000_000
+"""Numbers kept for the search over pairs of sites: beyond it, pairs are not tried."""
+
+_CUT = Factor(0.0, "0", "cut")
+
+
+class Passes:
+    """The altered backward passes over one trace, counted."""
+
+    def __init__(self, trace: Trace, space: Space, limit: int) -> None:
+        self.trace, self.space, self.left = trace, space, limit
+        self.base = space.vector(trace.backward())
+
+    def change(self, alterations: Mapping[int, Alteration]) -> Array | None:
+        """Return by how much the alterations change the gradient.
+
+        None where an operation does not allow its alteration, the result is not finite, or no
+        passes are left.
+        """
+        if self.left <= 0:
+            return None
+        self.left -= 1
+        try:
+            altered = self.trace.backward(alterations)
+        except ValueError:
+            return None
+        change = self.space.vector(altered) - self.base
+        return change if np.isfinite(change).all() else None
+
+
+def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> tuple[Finding, ...]:
+    """Return what altered backward passes over the trace explain, each with its source lines."""
+    if evidence.trace is None:
+        return ()
+    space = make_space(evidence, evidence.trace.backward())
+    graph = graph_of(evidence.trace)
+    if not space.failing or not graph.operations:
+        return ()
+    passes = Passes(evidence.trace, space, max_passes)
+    explanations: list[Explanation] = []
+    columns: list[Column] = []
+    for trial in trials(graph):
+        change = passes.change(trial.alterations)
+        if passes.left <= 0 and change is None:
+            break
+        if change is None or not space.changed(change):
+            continue
+        explanations += explain(trial, change, evidence, space, passes)
+        if (len(columns) + 1) * change.size <= MOST_STORED:
+            columns.append(Column(trial, change))
+    findings = list(findings_from(explanations, evidence, space, graph))
+    covered = {name for finding in findings for name in finding.parameters}
+    if not space.wrong <= covered:
+        findings += pair_findings(columns, evidence, space, graph, passes)
+    return tuple(findings)
+
+
+def explain(
+    trial: Trial, change: Array, evidence: Evidence, space: Space, passes: Passes
+) -> Iterator[Explanation]:
+    """Yield what a trial explains: of a cut, with each factor that some parameter shows."""
+    if trial.kind != "cut":
+        found = _judged(trial, None, change, space)
+        if found is not None:
+            yield found
+        return
+    tried: list[float] = []
+    for name in sorted(space.changed(change) & space.wrong, key=space.names.index):
+        for factor in _factors_shown(name, change, evidence, space):
+            if any(abs(factor.value - value) <= 1e-9 * max(1.0, abs(value)) for value in tried):
+                continue
+            scaled = _scaled(trial, factor, change, passes)
+            found = None if scaled is None else _judged(trial, factor, scaled, space)
+            if found is not None and name in found.parameters:
+                tried.append(factor.value)
+                yield found
+                break
+
+
+def _factors_shown(name: str, change: Array, evidence: Evidence, space: Space) -> Iterator[Factor]:
+    """Yield the factors on the cut path that one parameter's residual shows, named ones first."""
+    along, residual = space.part(change, name), space.part(space.residual, name)
+    strength = float(along @ residual) / float(along @ along)
+    left = np.abs(residual - strength * along)
+    # A first look: only a residual along the change can be explained by any factor.
+    if np.linalg.norm(left) > 1e-3 * np.linalg.norm(residual):
+        return
+    factor = 1.0 - strength
+    if abs(factor) <= 1e-3:
+        yield _CUT
+    yield from name_factor(factor, evidence)
+    telling = int(np.count_nonzero(np.abs(along) > 1e-9 * np.abs(along).max()))
+    if telling >= 3:
+        yield unnamed(factor)
+
+
+def _scaled(trial: Trial, factor: Factor, change: Array, passes: Passes) -> Array | None:
+    """Return the change that ``factor`` on the cut path makes.
+
+    The runs of a loop may follow one another, and then the factors multiply: only a pass can tell.
+    """
+    if factor.value == 0.0:
+        return change
+    if len(trial.alterations) == 1:
+        return change * (1.0 - factor.value)
+    kind = "scale" if trial.operand is None else "scale_operand"
+    alteration = Alteration(kind, operand=trial.operand, factor=factor.value)
+    return passes.change(dict.fromkeys(trial.alterations, alteration))
+
+
+def _judged(trial: Trial, factor: Factor | None, change: Array, space: Space) -> Explanation | None:
+    changed, matched = space.changed(change), space.matched(change)
+    explained = changed & matched & space.wrong
+    if explained:
+        alone = bool(changed - matched - space.wrong)
+        return Explanation(trial, factor, change, explained, alone, "exact")
+    if changed and space.nearly(change) and not (changed - space.wrong):
+        return Explanation(trial, factor, change, space.wrong, alone=False, confidence="possible")
+    return None
+
+
+def locate(finding: Finding, evidence: Evidence) -> Finding:
+    """Give a finding without a place the operation that reads its parameter in the forward code."""
+    if finding.location is not None or evidence.trace is None:
+        return finding
+    if finding.cause in ("unexplained", "isolated_entries", "low_precision_accumulation"):
+        return finding
+    graph: Graph = graph_of(evidence.trace)
+    places = []
+    for name in finding.parameters:
+        for operation in graph.operations:
+            if ("parameter", name) in operation.inputs:
+                places.append(location(operation.site))
+                break
+    if not places:
+        return finding
+    return replace(finding, location=places[0], also=tuple(dict.fromkeys(places[1:])))

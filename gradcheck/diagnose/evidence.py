@@ -1,0 +1,117 @@
+"""Everything that a diagnosis may look at, and the view of one parameter in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.tracing.contract import Trace
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+ROUNDING_FLOOR = 1e-12
+"""Relative to a parameter's largest gradient entry: sums in another order differ by this much."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a checked gradient.
+
+    Attributes:
+        names: names of the parameters, in order.
+        values: the parameters at the point checked.
+        analytic: the gradient on trial, of each parameter's shape.
+        reference: the best oracle's gradient, NaN where it was not estimated.
+        uncertainty: of the comparison, per entry: the oracle's error plus the rounding of the
+            analytic value.
+        failing: the entries with verdict ``fail``; parameters without any may be absent.
+        scalars: scalar inputs by name, such as ``reg``.
+        sizes: sizes of arrays with words, such as ``(300, "the rows of X")``.
+        integer_arrays: labels and indices among the inputs.
+        data: the other float inputs.
+        analytic_dtype: dtype of the analytic gradient as the user returned it.
+        trace: the recorded operations of the loss, if it could be traced.
+    """
+
+    names: tuple[str, ...]
+    values: Mapping[str, Array]
+    analytic: Mapping[str, Array]
+    reference: Mapping[str, Array]
+    uncertainty: Mapping[str, Array]
+    failing: Mapping[str, Mask]
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    sizes: tuple[tuple[int, str], ...] = ()
+    integer_arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    data: Mapping[str, Array] = field(default_factory=dict)
+    analytic_dtype: Mapping[str, str] = field(default_factory=dict)
+    trace: Trace | None = None
+
+    @cached_property
+    def facts(self) -> dict[str, Facts]:
+        """The view of each parameter, by name."""
+        return {name: _facts(self, name) for name in self.names}
+
+    @cached_property
+    def failing_facts(self) -> tuple[Facts, ...]:
+        """The views of the parameters with failing entries, in order."""
+        return tuple(facts for facts in self.facts.values() if facts.failing.any())
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """One parameter in the evidence; every array has the parameter's shape.
+
+    ``tolerance`` is the uncertainty, never below what a sum in another order costs.
+    ``known`` marks the entries where both gradients are finite numbers.
+    """
+
+    name: str
+    value: Array
+    analytic: Array
+    reference: Array
+    tolerance: Array
+    known: Mask
+    failing: Mask
+
+    @cached_property
+    def residual(self) -> Array:
+        """Analytic minus reference; 0 where one of them is not known."""
+        return np.where(self.known, self.analytic - self.reference, 0.0)
+
+    @cached_property
+    def support(self) -> Mask:
+        """The entries that are off by more than the tolerance."""
+        return self.known & (np.abs(self.residual) > self.tolerance)
+
+    @property
+    def error(self) -> float:
+        """Euclidean norm of the residual."""
+        return float(np.linalg.norm(self.residual))
+
+
+def _facts(evidence: Evidence, name: str) -> Facts:
+    value = np.asarray(evidence.values[name], dtype=np.float64)
+    analytic = np.asarray(evidence.analytic[name], dtype=np.float64)
+    reference = np.asarray(evidence.reference[name], dtype=np.float64)
+    known = np.isfinite(analytic) & np.isfinite(reference)
+    largest = max(
+        np.max(np.abs(analytic), initial=0.0, where=known),
+        np.max(np.abs(reference), initial=0.0, where=known),
+    )
+    uncertainty = np.nan_to_num(np.asarray(evidence.uncertainty[name], dtype=np.float64), nan=0.0)
+    failing = np.asarray(evidence.failing.get(name, np.zeros(value.shape, bool)), dtype=bool)
+    return Facts(
+        name=name,
+        value=value,
+        analytic=analytic,
+        reference=reference,
+        tolerance=np.maximum(uncertainty, ROUNDING_FLOOR * largest),
+        known=known,
+        failing=failing & known,
+    )

@@ -1,0 +1,100 @@
+"""Nothing comes back, or the loss does not depend on what is differentiated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Evidence, Facts
+from gradcheck.diagnose.factors import name_coefficient
+from gradcheck.diagnose.finding import Finding, merge, spoken
+from gradcheck.diagnose.matching import fit
+from gradcheck.diagnose.where import place
+
+
+def zero_gradient(evidence: Evidence) -> tuple[Finding, ...]:
+    """Find parameters whose analytic gradient is zero in every entry."""
+    names = [
+        facts.name
+        for facts in evidence.failing_facts
+        if not facts.analytic[facts.known].any()
+        and not evidence.analytic_dtype.get(facts.name, "").startswith(("int", "uint"))
+    ]
+    if not names:
+        return ()
+    listed = spoken(names)
+    return (
+        Finding(
+            cause="zero_gradient",
+            parameters=tuple(names),
+            message=f"The gradient of {listed} is zero in every entry, but the loss depends on it.",
+            remedy=f"Compute the gradient of {listed} and store it where it is returned from.",
+            confidence="exact",
+            specificity=55,
+            evidence={"parameters": names},
+        ),
+    )
+
+
+def loss_ignores_parameter(evidence: Evidence) -> tuple[Finding, ...]:
+    """Find parameters in which the loss is flat, or only as curved as their regulariser."""
+    groups: dict[str, list[Finding]] = {}
+    for facts in evidence.failing_facts:
+        match = _what_remains(facts, evidence)
+        if match is not None:
+            remains, grade = match
+            groups.setdefault(remains, []).append(
+                Finding("loss_ignores_parameter", (facts.name,), "", "", grade, 65)
+            )
+    return tuple(_worded(remains, findings) for remains, findings in groups.items())
+
+
+def _what_remains(facts: Facts, evidence: Evidence) -> tuple[str, str] | None:
+    """Return in words what the true gradient is, where the data have no part in it."""
+    reference, scale = (
+        facts.reference,
+        float(np.max(np.abs(facts.analytic), where=facts.known, initial=0.0)),
+    )
+    noise = facts.tolerance[facts.known]
+    if np.max(noise, initial=0.0) > 1e-3 * scale:
+        return None
+    if (np.abs(reference[facts.known]) <= noise).all():
+        return "zero", "exact"
+    if facts.value.size < 4 or not evidence.scalars:
+        return None
+    where = place(facts.known & (np.abs(reference) > facts.tolerance), facts.value != 0.0)
+    theta = np.where(where.region, facts.value, 0.0)
+    if where.kind not in ("all", "slices", "block") or not theta.any():
+        return None
+    found = fit(facts, reference, theta)
+    named = name_coefficient(found.coefficients[0], evidence) if found else None
+    if named is None:
+        return None
+    left = np.abs(reference - named[0] * theta)[facts.known]
+    if (left > 4.0 * noise).any() or _is_multiple(facts, theta):
+        return None
+    inside = "" if where.kind == "all" else f", in {where.words} only"
+    return f"{named[1]} times the parameter{inside}", "exact"
+
+
+def _is_multiple(facts: Facts, theta: np.ndarray) -> bool:
+    """Say whether the analytic gradient is a regulariser too: then the data have no part at all."""
+    found = fit(facts, facts.analytic, theta)
+    if found is None:
+        return False
+    left = facts.analytic - found.coefficients[0] * theta
+    return float(np.linalg.norm(left[facts.known])) <= 1e-6 * facts.error
+
+
+def _worded(remains: str, findings: list[Finding]) -> Finding:
+    names = [finding.parameters[0] for finding in findings]
+    listed = spoken(names)
+    if remains == "zero":
+        truth = f"the loss does not change with {listed} at all"
+    else:
+        truth = f"the true gradient is exactly {remains}: the regulariser, and nothing of the data"
+    message = (
+        f"The loss ignores {listed}: {truth}, while the analytic gradient is not zero. "
+        "The forward pass reads other weights than those it is given."
+    )
+    remedy = f"Let the forward pass of the loss read {listed} from its arguments."
+    return merge(findings, message, remedy)

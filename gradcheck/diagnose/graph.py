@@ -1,0 +1,97 @@
+"""Which alterations of a trace are the same alteration, and which operations share a line."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+from gradcheck.tracing.contract import Alteration, Operation, Trace
+
+Cut = tuple[int, int | None]
+"""An operation and one of its operands whose path is cut; None for all of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """The recorded operations with their consumers, and cuts that cannot be told apart."""
+
+    operations: tuple[Operation, ...]
+
+    @cached_property
+    def by_index(self) -> dict[int, Operation]:
+        """The operations by their index in the log."""
+        return {operation.index: operation for operation in self.operations}
+
+    @cached_property
+    def consumers(self) -> dict[int, tuple[tuple[int, int], ...]]:
+        """For each operation, ``(consumer, operand position)`` of every use of its result."""
+        uses: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for operation in self.operations:
+            for position, (kind, source) in enumerate(operation.inputs):
+                if kind == "operation":
+                    uses[int(source)].append((operation.index, position))
+        return {index: tuple(found) for index, found in uses.items()}
+
+    def paths_in(self, index: int) -> tuple[int, ...]:
+        """Return the operand positions of an operation that carry a gradient."""
+        operation = self.by_index[index]
+        return tuple(k for k, (kind, _) in enumerate(operation.inputs) if kind != "constant")
+
+    @cached_property
+    def cut_classes(self) -> tuple[tuple[Cut, ...], ...]:
+        """All cuts, those grouped that must have the same effect.
+
+        Cutting the only use of a result is cutting the operation that made it; cutting the only
+        operand of an operation is cutting the operation.
+        """
+        leader: dict[Cut, Cut] = {}
+
+        def find(cut: Cut) -> Cut:
+            while leader.setdefault(cut, cut) != cut:
+                cut = leader[cut]
+            return cut
+
+        for operation in self.operations:
+            whole: Cut = (operation.index, None)
+            find(whole)
+            paths = self.paths_in(operation.index)
+            for position in paths:
+                find((operation.index, position))
+            if len(paths) == 1:
+                leader[find((operation.index, paths[0]))] = find(whole)
+            uses = self.consumers.get(operation.index, ())
+            if len(uses) == 1:
+                leader[find(uses[0])] = find(whole)
+        classes: dict[Cut, list[Cut]] = defaultdict(list)
+        for cut in sorted(leader, key=lambda c: (c[0], -1 if c[1] is None else c[1])):
+            classes[find(cut)].append(cut)
+        return tuple(tuple(members) for members in classes.values())
+
+    @cached_property
+    def loops(self) -> tuple[tuple[int, ...], ...]:
+        """The operations that one expression of the source ran several times, in order."""
+        runs: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        for operation in self.operations:
+            site = operation.site
+            key = (site.file, site.line, site.column, site.end_column, operation.name)
+            runs[key].append(operation.index)
+        return tuple(tuple(found) for found in runs.values() if len(found) > 1)
+
+    @cached_property
+    def in_loop(self) -> frozenset[int]:
+        """The operations whose expression ran several times."""
+        return frozenset(index for run in self.loops for index in run)
+
+
+def graph_of(trace: Trace) -> Graph:
+    """Return the graph of a trace."""
+    return Graph(trace.operations)
+
+
+def cut_alteration(cut: Cut) -> tuple[int, Alteration]:
+    """Return the alteration that makes a cut."""
+    index, operand = cut
+    if operand is None:
+        return index, Alteration("constant")
+    return index, Alteration("drop_operand", operand=operand)

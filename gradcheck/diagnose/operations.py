@@ -1,0 +1,88 @@
+"""What is known of the recorded operations by their NumPy name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.tracing.contract import Operation
+
+MASKING = {
+    "maximum": "1 where its input is above the bound, 0 elsewhere",
+    "minimum": "1 where its input is below the bound, 0 elsewhere",
+    "fmax": "1 where its input is above the bound, 0 elsewhere",
+    "fmin": "1 where its input is below the bound, 0 elsewhere",
+    "clip": "1 inside the bounds, 0 outside",
+    "where": "the condition's mask",
+    "absolute": "the sign of its input",
+    "abs": "the sign of its input",
+    "fabs": "the sign of its input",
+}
+"""Elementwise operations whose derivative is a mask, with the mask in words."""
+
+CURVED = {
+    "tanh": "1 - tanh(z)**2",
+    "expit": "y * (1 - y) with y = expit(z)",
+    "sigmoid": "y * (1 - y) with y = sigmoid(z)",
+    "exp": "exp(z)",
+    "exp2": "log(2) * exp2(z)",
+    "expm1": "exp(z)",
+    "log": "1 / z",
+    "log1p": "1 / (1 + z)",
+    "log2": "1 / (z log(2))",
+    "log10": "1 / (z log(10))",
+    "sqrt": "1 / (2 sqrt(z))",
+    "cbrt": "cbrt(z) / (3 z)",
+    "square": "2 z",
+    "power": "p z**(p - 1)",
+    "float_power": "p z**(p - 1)",
+    "reciprocal": "-1 / z**2",
+    "sin": "cos(z)",
+    "cos": "-sin(z)",
+    "tan": "1 + tan(z)**2",
+    "sinh": "cosh(z)",
+    "cosh": "sinh(z)",
+    "arctan": "1 / (1 + z**2)",
+    "arcsin": "1 / sqrt(1 - z**2)",
+    "arccos": "-1 / sqrt(1 - z**2)",
+    "arctanh": "1 / (1 - z**2)",
+    "erf": "2 / sqrt(pi) * exp(-z**2)",
+    "gammaln": "digamma(z)",
+    "log_expit": "expit(-z)",
+    "logaddexp": "exp(z) / (exp(z) + exp(other))",
+}
+"""Elementwise operations with a smooth derivative, and that derivative in words."""
+
+PRODUCTS = frozenset({"multiply", "divide", "true_divide"})
+MATRIX_PRODUCTS = frozenset({"matmul", "dot", "inner", "outer", "einsum", "tensordot", "vdot"})
+MEANS = frozenset({"mean", "average", "nanmean"})
+SELECTIONS = frozenset({"getitem", "take", "take_along_axis", "setitem", "choose", "compress"})
+STATISTICS = frozenset(
+    {"mean", "var", "std", "max", "amax", "min", "amin", "sum", "norm", "logsumexp", "sqrt"}
+    | {"softmax", "log_softmax", "median", "prod", "average", "logaddexp", "reduce"}
+)
+"""Operations whose result is often taken for a constant by mistake."""
+
+
+def is_elementwise(operation: Operation) -> bool:
+    """Say whether the operation has a derivative that could be forgotten, entry by entry."""
+    if operation.name in MASKING or operation.name in CURVED:
+        return True
+    return operation.name in PRODUCTS and not _by_scalar(operation)
+
+
+def derivative_in_words(operation: Operation) -> str:
+    """Return what the gradient has to be multiplied by in this operation's backward pass."""
+    if operation.name in MASKING:
+        return MASKING[operation.name]
+    if operation.name in CURVED:
+        return CURVED[operation.name]
+    if operation.name == "multiply":
+        return "the other factor"
+    return "1 over the divisor"
+
+
+def _by_scalar(operation: Operation) -> bool:
+    """Say whether one factor is a constant number: a constant factor, not a forgotten one."""
+    sizes = [int(np.prod(shape)) for shape in operation.input_shapes]
+    kinds = [kind for kind, _ in operation.inputs]
+    return any(kind == "constant" and size == 1 for kind, size in zip(kinds, sizes, strict=True))

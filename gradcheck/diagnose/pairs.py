@@ -1,0 +1,147 @@
+"""Two mistakes at once: pairs of altered operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Array, Evidence
+from gradcheck.diagnose.factors import name_factor
+from gradcheck.diagnose.finding import Finding, spoken
+from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.plan import Trial
+from gradcheck.diagnose.sites import in_words, location
+from gradcheck.diagnose.space import Space
+from gradcheck.tracing.contract import Alteration
+
+if TYPE_CHECKING:
+    from gradcheck.diagnose.counterfactual import Passes
+
+PROMISING = 0.2
+"""A pair is looked at closely when it leaves at most this part of the error."""
+
+MOST_VERIFIED = 12
+"""Pairs that are verified with a backward pass of their own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A trial and the change of the gradient that it makes."""
+
+    trial: Trial
+    change: Array
+
+
+def pair_findings(
+    columns: list[Column], evidence: Evidence, space: Space, graph: Graph, passes: Passes
+) -> list[Finding]:
+    """Return the first pair of alterations that reproduces the whole gradient, if any does.
+
+    Pairs are ranked by least squares as if their changes added up, which they do unless one lies
+    on the other's path; a backward pass with both alterations decides.
+    """
+    usable = [column for column in columns if len(column.trial.alterations) == 1]
+    for one, other, alterations in _promising(usable, evidence, space):
+        change = passes.change(alterations)
+        if change is None:
+            continue
+        if space.matched(change) == frozenset(space.names):
+            return [_finding(one, other, evidence, space, graph)]
+    return []
+
+
+def _promising(
+    columns: list[Column], evidence: Evidence, space: Space
+) -> Iterator[tuple[Column, Column, dict[int, Alteration]]]:
+    if len(columns) < 2:
+        return
+    matrix = np.stack([column.change for column in columns])
+    gram, right = matrix @ matrix.T, matrix @ space.residual
+    total = float(space.residual @ space.residual)
+    ranked = []
+    for i in range(len(columns)):
+        for j in range(i + 1, len(columns)):
+            determinant = gram[i, i] * gram[j, j] - gram[i, j] ** 2
+            if determinant <= 1e-10 * gram[i, i] * gram[j, j]:
+                continue
+            x = (right[i] * gram[j, j] - right[j] * gram[i, j]) / determinant
+            y = (right[j] * gram[i, i] - right[i] * gram[i, j]) / determinant
+            left = total - x * right[i] - y * right[j]
+            if left <= PROMISING * total:
+                ranked.append((max(left, 0.0), i, j, float(x), float(y)))
+    count = 0
+    for _, i, j, x, y in sorted(ranked):
+        one, other = columns[i], columns[j]
+        for alterations in _combined(one.trial, other.trial, x, y, evidence):
+            yield one, other, alterations
+            count += 1
+            if count >= MOST_VERIFIED:
+                return
+
+
+def _combined(
+    one: Trial, other: Trial, x: float, y: float, evidence: Evidence
+) -> Iterator[dict[int, Alteration]]:
+    first, second = _alteration(one, x, evidence), _alteration(other, y, evidence)
+    if first is None or second is None:
+        return
+    (i,), (j,) = one.alterations, other.alterations
+    if i != j:
+        yield {i: first, j: second}
+
+
+def _alteration(trial: Trial, strength: float, evidence: Evidence) -> Alteration | None:
+    """Return the alteration of a trial at the strength that least squares found for it."""
+    (alteration,) = trial.alterations.values()
+    if trial.kind != "cut":
+        # On another's path the strength is off; the pass that follows decides.
+        return alteration if abs(strength - 1.0) < 0.5 else None
+    factor = 1.0 - strength
+    if abs(factor) < 1e-6:
+        return alteration
+    named = next(name_factor(factor, evidence), None)
+    if named is None:
+        return None
+    kind = "scale" if trial.operand is None else "scale_operand"
+    return Alteration(kind, operand=trial.operand, factor=named.value)
+
+
+def _finding(one: Column, other: Column, evidence: Evidence, space: Space, graph: Graph) -> Finding:
+    from gradcheck.diagnose.causes import SPECIFICITY, Explanation, cause_of
+    from gradcheck.diagnose.factors import Factor
+
+    names = tuple(name for name in evidence.names if name in space.wrong)
+    causes, words, places = [], [], []
+    for column in (one, other):
+        factor = Factor(0.0, "0", "cut") if column.trial.kind == "cut" else None
+        parameters = space.changed(column.change) & space.wrong
+        explanation = Explanation(column.trial, factor, column.change, parameters, False, "exact")
+        causes.append(cause_of(explanation, evidence, space, graph))
+        operation = graph.by_index[column.trial.sites[0]]
+        words.append(in_words(operation))
+        places.append(location(operation.site))
+    order = sorted((0, 1), key=lambda k: -SPECIFICITY[causes[k]])
+    message = (
+        f"The gradient of {spoken(names)} is exactly what two mistakes together give: "
+        f"{_mistake(causes[order[0]])} at {words[order[0]]} and {_mistake(causes[order[1]])} at "
+        f"{words[order[1]]}."
+    )
+    return Finding(
+        cause=causes[order[0]],
+        parameters=names,
+        message=message,
+        remedy="Correct the backward pass at both lines.",
+        confidence="exact",
+        specificity=SPECIFICITY[causes[order[0]]],
+        evidence={"causes": [causes[k] for k in order], "lines": [places[k].line for k in order]},
+        location=places[order[0]],
+        also=(places[order[1]],),
+        n_sites=2,
+    )
+
+
+def _mistake(cause: str) -> str:
+    return cause.replace("_", " ")

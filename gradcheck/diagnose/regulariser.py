@@ -1,0 +1,99 @@
+"""The error is proportional to the parameter itself: the regulariser is at fault."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Evidence, Facts
+from gradcheck.diagnose.factors import name_coefficient
+from gradcheck.diagnose.finding import Finding, merge, spoken
+from gradcheck.diagnose.matching import fit, quality
+from gradcheck.diagnose.where import Place, place
+
+
+def regulariser(evidence: Evidence) -> tuple[Finding, ...]:
+    """Find parameters whose residual is ``c`` times the parameter, whole or in some slices.
+
+    One point cannot tell a missing ``reg/2 * sum W**2`` from half of ``reg * sum W**2``: where the
+    sign and the kind of parameter do not decide, the confidence is ``"likely"`` and the trace, if
+    there is one, decides.
+    """
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for facts in evidence.failing_facts:
+        match = _coefficient(facts, evidence)
+        if match is None:
+            continue
+        coefficient, words, where, grade = match
+        cause, sure = _cause(coefficient, words, facts, where)
+        finding = Finding(
+            cause=cause,
+            parameters=(facts.name,),
+            message="",
+            remedy="",
+            confidence=grade if sure else "likely",
+            specificity=60,
+            evidence={"coefficient": coefficient, "words": words, "where": where.words},
+        )
+        groups.setdefault((cause, words, where.words), []).append(finding)
+    return tuple(_worded(key, findings) for key, findings in groups.items())
+
+
+def _coefficient(facts: Facts, evidence: Evidence) -> tuple[float, str, Place, str] | None:
+    where = place(facts.support, consider=facts.known & (facts.value != 0.0))
+    if where.kind not in ("all", "slices", "block"):
+        return None
+    theta = np.where(where.region, facts.value, 0.0)
+    found = fit(facts, facts.residual, theta) if theta.any() else None
+    if found is None:
+        return None
+    (value,) = found.coefficients
+    named = name_coefficient(value, evidence)
+    tries = [] if named is None else [named]
+    if found.overdetermined:
+        tries.append((value, f"{value:.8g}"))
+    for coefficient, words in tries:
+        grade = quality(facts, facts.reference + coefficient * theta)
+        if grade in ("exact", "likely"):
+            return coefficient, words, where, grade if found.overdetermined else "likely"
+    return None
+
+
+def _cause(coefficient: float, words: str, facts: Facts, where: Place) -> tuple[str, bool]:
+    if coefficient < 0:
+        # -2 reg is the whole of reg * sum W**2; -reg may be that of reg/2 * sum W**2, or half.
+        return "reg_missing", words.startswith("-2 ")
+    if where.kind != "all" or is_bias(facts):
+        return "reg_extra", True
+    return "reg_scale", False
+
+
+def is_bias(facts: Facts) -> bool:
+    """Say whether the parameter looks like a bias: a vector, or a single row or column."""
+    return max(facts.value.shape, default=1) == facts.value.size
+
+
+def _worded(key: tuple[str, str, str], findings: list[Finding]) -> Finding:
+    cause, words, where = key
+    names = tuple(f.parameters[0] for f in findings)
+    listed, plain = spoken(names), words.lstrip("-")
+    inside = "" if where == "all entries" else f" in {where}"
+    which = "the parameter" if len(names) == 1 else "each"
+    if cause == "reg_missing":
+        message = (
+            f"The gradient of {listed} is too small by exactly {plain} times {which}{inside}: the "
+            "regulariser of the loss is missing from it."
+        )
+        remedy = f"Add {plain} times {which} to the gradient of {listed}{inside}."
+    elif cause == "reg_extra":
+        message = (
+            f"The gradient of {listed} contains {plain} times {which}{inside}, which the loss "
+            "does not: it is regularised in the gradient only."
+        )
+        remedy = f"Leave the regulariser out of the gradient of {listed}{inside}."
+    else:
+        message = (
+            f"The gradient of {listed} is too large by exactly {plain} times {which}{inside}: the "
+            "regulariser in it is larger than that of the loss."
+        )
+        remedy = f"Take {plain} times {which} less in the gradient of {listed}{inside}."
+    return merge(findings, message, remedy)

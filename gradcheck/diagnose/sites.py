@@ -1,0 +1,46 @@
+"""Places in the user's source, as the report shows them."""
+
+from __future__ import annotations
+
+import linecache
+import os
+
+from gradcheck.report import Location
+from gradcheck.tracing.contract import Operation, Site
+
+AROUND = 2
+"""Lines shown before and after the one that is meant."""
+
+
+def location(site: Site) -> Location:
+    """Return the report's location of a site, its source read through ``linecache``."""
+    source = linecache.getline(site.file, site.line).rstrip("\n")
+    context = []
+    for number in range(max(1, site.line - AROUND), site.line + AROUND + 1):
+        text = linecache.getline(site.file, number)
+        if text:
+            context.append((number, text.rstrip("\n")))
+    one_line = site.end_line in (None, site.line)
+    return Location(
+        file=_relative(site.file),
+        line=site.line,
+        source=source,
+        function=site.function,
+        column=site.column,
+        end_column=site.end_column if one_line else len(source),
+        context=tuple(context),
+    )
+
+
+def in_words(operation: Operation) -> str:
+    """Return for instance "the `maximum` in line 41 (`A2 = np.maximum(0, Z2)`)"."""
+    source = linecache.getline(operation.site.file, operation.site.line).strip()
+    quoted = f" (`{source}`)" if source else ""
+    return f"the `{operation.name}` in line {operation.site.line}{quoted}"
+
+
+def _relative(file: str) -> str:
+    if not os.path.isabs(file):
+        return file
+    relative = os.path.relpath(file)
+    return file if relative.startswith(os.pardir) else relative

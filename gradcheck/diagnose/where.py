@@ -1,0 +1,80 @@
+"""In words, where in a parameter the wrong entries lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Mask
+
+LISTED = 6
+"""At most this many indices are written out."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A set of entries: ``kind`` is ``all``, ``slices``, ``block``, ``few`` or ``scattered``.
+
+    ``words`` reads after "in": "column 0", "rows 1 and 3", "17 of 40 entries". ``region`` marks
+    the whole slices or the whole block.
+    """
+
+    kind: str
+    words: str
+    region: Mask
+
+
+def place(mask: Mask, consider: Mask | None = None) -> Place:
+    """Describe the marked entries of ``mask``.
+
+    Args:
+        mask: the wrong entries.
+        consider: the entries where a wrong value would show; a slice counts as wholly wrong when
+            all of these are wrong in it.
+    """
+    shows = np.ones(mask.shape, bool) if consider is None else consider | mask
+    wrong = int(mask.sum())
+    if wrong == int(shows.sum()):
+        return Place("all", "all entries", np.ones(mask.shape, bool))
+    for axis in range(mask.ndim) if mask.ndim > 1 else ():
+        hit = mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis))
+        region = np.zeros(mask.shape, bool)
+        np.moveaxis(region, axis, 0)[hit] = True
+        if not hit.all() and (mask == (region & shows)).all():
+            return Place("slices", _slices(mask.ndim, axis, np.flatnonzero(hit)), region)
+    if wrong <= LISTED:
+        listed = [_index(index) for index in np.argwhere(mask)]
+        return Place("few", ("entry " if wrong == 1 else "entries ") + _and(listed), mask)
+    block = _block(mask)
+    if mask.ndim > 1 and (mask == (block & shows)).all():
+        corner = np.argwhere(mask)
+        spans = (f"{a}:{b + 1}" for a, b in zip(corner.min(0), corner.max(0), strict=True))
+        return Place("block", f"the block [{', '.join(spans)}]", block)
+    return Place("scattered", f"{wrong} of {mask.size} entries", mask)
+
+
+def _slices(ndim: int, axis: int, indices: np.ndarray) -> str:
+    noun = ("row", "column")[axis] if ndim == 2 else f"index of axis {axis}"
+    if len(indices) == 1:
+        return f"{noun} {indices[0]}"
+    plural = f"{noun}s" if ndim == 2 else f"indices of axis {axis}"
+    if len(indices) <= LISTED:
+        return f"{plural} {_and([str(i) for i in indices])}"
+    return f"{len(indices)} {plural}"
+
+
+def _block(mask: Mask) -> Mask:
+    block = np.zeros(mask.shape, bool)
+    corner = np.argwhere(mask)
+    spans = zip(corner.min(0), corner.max(0), strict=True)
+    block[tuple(slice(a, b + 1) for a, b in spans)] = True
+    return block
+
+
+def _index(index: np.ndarray) -> str:
+    return f"[{', '.join(str(int(i)) for i in index)}]"
+
+
+def _and(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,112 @@
+"""The sentences of a diagnosis that a trace supports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gradcheck.diagnose.finding import spoken
+from gradcheck.diagnose.operations import derivative_in_words
+from gradcheck.diagnose.sites import in_words
+from gradcheck.tracing.contract import Operation
+
+if TYPE_CHECKING:
+    from gradcheck.diagnose.causes import Explanation
+
+_RUNS = {
+    "": "",
+    "every": " (in every one of its {n} runs)",
+    "last": " (in the last of its {n} runs)",
+    "first": " (in the first of its {n} runs)",
+    "all but the last": " (in all of its {n} runs but the last)",
+    "all but the first": " (in all of its {n} runs but the first)",
+    "one": " (in one of its runs)",
+}
+
+
+def word(
+    cause: str, operation: Operation, names: tuple[str, ...], explanation: Explanation
+) -> tuple[str, str]:
+    """Return message and remedy for a cause at an operation."""
+    what = spoken(names)
+    which = in_words(operation) + _RUNS[explanation.trial.runs].format(n=explanation.trial.n_runs)
+    sure = "exactly" if explanation.confidence == "exact" else "nearly (99% of the error)"
+    opening = f"The gradient of {what} is {sure} what you get when"
+    closing = f", on the way to {what} alone" if explanation.alone else ""
+    told, remedy = _told(cause, operation, which, explanation)
+    return f"{opening} {told}{closing}.", remedy
+
+
+def _told(
+    cause: str, operation: Operation, which: str, explanation: Explanation
+) -> tuple[str, str]:
+    derivative = derivative_in_words(operation)
+    factor = "" if explanation.factor is None else explanation.factor.words.split(",")[0]
+    size = None if explanation.factor is None else explanation.factor.size
+    line = operation.site.line
+    texts = {
+        "activation_mask_missing": (
+            f"{which} is treated as the identity",
+            f"In the backward pass of line {line}, multiply the gradient by the mask: {derivative}.",
+        ),
+        "activation_derivative_missing": (
+            f"{which} is treated as the identity",
+            f"In the backward pass of line {line}, multiply the gradient by the derivative: "
+            f"{derivative}.",
+        ),
+        "factor_missing": (
+            f"{which} is treated as the identity: its factor is missing",
+            f"In the backward pass of line {line}, multiply the gradient by {derivative}.",
+        ),
+        "extra_activation_derivative": (
+            f"the derivative of {which} is applied twice",
+            f"Apply the derivative ({derivative}) once: it is already contained in the gradient "
+            f"that arrives at line {line}.",
+        ),
+        "transpose": (
+            f"the other factor of {which} is used transposed",
+            f"In the backward pass of line {line}, transpose the other factor of the product.",
+        ),
+        "sign": (
+            f"the gradient through {which} has the wrong sign",
+            f"In the backward pass of line {line}, negate what is handed on.",
+        ),
+        "batch_not_divided": (
+            f"the gradient through {which} is {factor} times too large: a division by {size} is "
+            "missing",
+            f"In the backward pass of line {line}, divide by {size}.",
+        ),
+        "batch_divided_twice": (
+            f"the gradient through {which} is divided by {size} once too often",
+            f"In the backward pass of line {line}, leave out one division by {size}.",
+        ),
+        "scale": (
+            f"the gradient through {which} is multiplied by {factor}",
+            f"In the backward pass of line {line}, take the factor {factor} out.",
+        ),
+        "reg_missing": (
+            f"the regulariser in {which} is left out",
+            f"Add the derivative of the regulariser of line {line} to the gradient.",
+        ),
+        "reg_scale": (
+            f"the regulariser in {which} counts {factor} times in the gradient",
+            f"Take {factor} out of the regulariser's gradient: it has to be the derivative of the "
+            f"term in line {line}.",
+        ),
+        "path_detached": (
+            f"the result of {which} is treated as a constant",
+            f"Add the gradient that flows through line {line}.",
+        ),
+        "term_missing": (
+            f"the gradient's term through {which} is left out",
+            f"Add the term that comes from line {line}.",
+        ),
+        "last_step_missing": (
+            f"the gradient through {which} is left out",
+            f"Let the backward loop begin at the last run of line {line}.",
+        ),
+        "zero_gradient": (
+            f"nothing flows back through {which}: it is zero in every entry",
+            f"Compute the gradient through line {line} and store it where it is returned from.",
+        ),
+    }
+    return texts[cause]
