@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradcheck import strategies
+    import gradcheck.strategies as strategies
     from gradcheck.case import Case, correct, erroneous, faulty
     from gradcheck.errors import GradcheckError, GradientError, TargetError, UsageError
     from gradcheck.input_sources import inputs

@@ -66,15 +66,18 @@ def _check_target(command: Command, text: str, outputs: Outputs) -> int:
         click.echo(f"gradcheck: {note}", err=True)
     write_outputs(found.report, outputs)
     show(found.report, outputs)
+    if found.ready_test:
+        click.echo(f"\nAs a test:\n\n{found.ready_test}", err=outputs.json == "-", nl=False)
     return found.interrupted or exit_status(found.report.checks)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A report, and the exit status of an interruption if there was one."""
+    """A report; the exit status of an interruption, if any; a test that a search found, if any."""
 
     report: Report
     interrupted: int = 0
+    ready_test: str = ""
 
 
 def _check_single(command: Command, resolved: Resolved, printed: Printed) -> _Found:
@@ -108,11 +111,12 @@ def _check_single(command: Command, resolved: Resolved, printed: Printed) -> _Fo
         if command.search:
             from gradcheck.search import search
 
-            check = search(target, plan, options, command.search, progress=progress)
+            check, test = search(target, plan, options, command.search, progress=progress)
         else:
+            test = ""
             check = pipeline.check(target, inputs, progress=progress, **options)
     check = replace(check, target=text, reproduce=command.reproduce)
-    return _Found(pipeline.make_report([check]))
+    return _Found(pipeline.make_report([check]), ready_test=test)
 
 
 def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
