@@ -1,0 +1,110 @@
+"""What the tests share: pytester, and small targets in files of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SOFTMAX = '''
+import numpy as np
+
+
+def loss(W, X, y, reg=0.1):
+    """Softmax regression, right."""
+    n = X.shape[0]
+    scores = X @ W
+    scores = scores - scores.max(axis=1, keepdims=True)
+    p = np.exp(scores)
+    p /= p.sum(axis=1, keepdims=True)
+    value = -np.log(p[np.arange(n), y]).mean() + 0.5 * reg * np.sum(W * W)
+    d = p.copy()
+    d[np.arange(n), y] -= 1
+    return value, {"W": X.T @ d / n + reg * W}
+
+
+def wrong(W, X, y, reg=0.1):
+    """The regulariser's gradient is twice what it should be."""
+    value, grads = loss(W, X, y, reg)
+    return value, {"W": grads["W"] + reg * W}
+
+
+def make_inputs():
+    rng = np.random.default_rng(0)
+    return {
+        "W": rng.normal(size=(4, 3)),
+        "X": rng.normal(size=(7, 4)),
+        "y": rng.integers(3, size=7),
+    }
+
+
+inputs = make_inputs()
+'''
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """An empty current directory; what is imported from it is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    path, modules = list(sys.path), set(sys.modules)
+    yield tmp_path
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and Path(file).is_relative_to(tmp_path):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def softmax(workplace):
+    """A directory that holds ``homework.py`` with a right and a wrong softmax regression."""
+    (workplace / "homework.py").write_text(SOFTMAX)
+    return workplace
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of a subprocess that finds this checkout, on a terminal of no colours."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **extra,
+    }
+
+
+@pytest.fixture
+def shell():
+    """Run ``python -m gradcheck`` as a user does, in a process of its own."""
+
+    def run(*arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "gradcheck", *arguments],
+            cwd=cwd,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def plugin_options() -> list[str]:
+    """What loads the plugin in an inner pytest: nothing where it is installed."""
+    installed = any(
+        point.value == "gradcheck.pytest_plugin" for point in entry_points(group="pytest11")
+    )
+    return [] if installed else ["-p", "gradcheck.pytest_plugin"]
