@@ -60,7 +60,7 @@ def _check_target(command: Command, text: str, outputs: Outputs) -> int:
     else:
         if command.only is not None:
             raise UsageError("--only chooses among the checks of a package; this is one target")
-        found = _check_single(command, resolved, printed)
+        found = _check_single(command, resolved, outputs, printed)
     note = printed.note()
     if note and not command.quiet:
         click.echo(f"gradcheck: {note}", err=True)
@@ -80,7 +80,9 @@ class _Found:
     ready_test: str = ""
 
 
-def _check_single(command: Command, resolved: Resolved, printed: Printed) -> _Found:
+def _check_single(
+    command: Command, resolved: Resolved, outputs: Outputs, printed: Printed
+) -> _Found:
     from gradcheck import pipeline
     from gradcheck.input_sources import load_inputs, plan_inputs
 
@@ -103,6 +105,7 @@ def _check_single(command: Command, resolved: Resolved, printed: Printed) -> _Fo
         "learning_rate": command.learning_rate,
         "settings": command.settings,
         "name": resolved.attribute or text,
+        "pictures": outputs.draws,
     }
     with (
         progress_bar(wanted=not (command.no_progress or command.quiet)) as progress,
@@ -123,6 +126,8 @@ def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
     """Import what ``--grad``, ``--vjp``, ``--torch``, ``--hess`` and ``--params`` name."""
     from gradcheck.target import resolve_function
 
+    if command.hess is not None:
+        raise UsageError("the option --hess is not available yet: leave it out")
     found: dict[str, Any] = {}
     for option in ("grad", "vjp", "hess", "torch"):
         text = getattr(command, option)
@@ -150,7 +155,7 @@ def _check_declared(
         progress_bar(wanted=not (command.no_progress or command.quiet)) as progress,
         guarded(str(command.target), verbose=command.verbose, printed=printed),
     ):
-        checks, interrupted = _run(cases, command, progress)
+        checks, interrupted = _run(cases, command, progress, pictures=outputs.draws)
         whole = command.only is None and not interrupted
         traces = declared.traces() if whole and outputs.report else ()
     names = {check.name for check in checks}
@@ -160,7 +165,7 @@ def _check_declared(
 
 
 def _run(
-    cases: Sequence[Case], command: Command, progress: Progress | None
+    cases: Sequence[Case], command: Command, progress: Progress | None, *, pictures: bool
 ) -> tuple[list[Check], int]:
     """Check one case after the other; an interruption keeps what was finished."""
     from gradcheck import pipeline
@@ -170,7 +175,7 @@ def _run(
         for done, case in enumerate(cases):
             if progress is not None:
                 progress(done, len(cases), case.name)
-            checks += pipeline.run_cases([case], command.settings).checks
+            checks.append(pipeline.run_case(case, command.settings, pictures=pictures))
     except KeyboardInterrupt as error:
         if not checks:
             raise

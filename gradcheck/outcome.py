@@ -57,6 +57,11 @@ class Outputs:
             command.verbose,
         )
 
+    @property
+    def draws(self) -> bool:
+        """Whether the outcome holds what the pages draw: where a page may be made of it."""
+        return self.report is not None or self.json is not None
+
 
 def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).absolute())

@@ -92,7 +92,7 @@ def find_worst(
         )
     settings = options["settings"]
     quick = replace(settings, oracles=settings.oracles or ("central",), autograd=False)
-    state = _Search(target, {**options, "settings": quick}, n_inputs, progress)
+    state = _Search(target, {**options, "settings": quick, "pictures": False}, n_inputs, progress)
     try:
         found = hypothesis.find(
             planned(plan),
