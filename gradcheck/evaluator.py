@@ -48,6 +48,10 @@ class Evaluator:
         self._batch = batch
         self._progress = progress
 
+    def on_progress(self, tell: Callable[[int], None]) -> None:
+        """Call ``tell`` with the number of evaluations now and then."""
+        self._progress = tell
+
     def current(self) -> float:
         """Return the loss at the parameters' current values."""
         self.count += 1

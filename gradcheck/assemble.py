@@ -1,0 +1,124 @@
+"""From findings to the Check of a report: arrays stop here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradcheck.compare import UNCHECKED, summarise
+from gradcheck.errors import TargetError
+from gradcheck.examine import Findings, ParameterFindings
+from gradcheck.problem import Parameter, Problem
+from gradcheck.report import (
+    Check,
+    Diagnosis,
+    Expectation,
+    ParameterResult,
+    Verdict,
+    worst_verdict,
+)
+from gradcheck.settings import Settings
+
+
+def assemble(
+    problem: Problem,
+    findings: Findings,
+    settings: Settings,
+    *,
+    expect: Expectation | None = None,
+) -> Check:
+    """Reduce what was found to plain data."""
+    malformed = {one.parameter: one for one in problem.gradient_problems}
+    results = [
+        _parameter(parameter, findings.parameters.get(parameter.name), problem)
+        for parameter in problem.parameters
+    ]
+    verdicts = [result.verdict for result in results]
+    if malformed:
+        verdicts.append(Verdict.FAIL)
+    return Check(
+        name=problem.name,
+        target=problem.target,
+        verdict=worst_verdict(verdicts),
+        loss=problem.facts.value,
+        seed=settings.seed,
+        evaluations=findings.evaluations,
+        oracles=findings.oracles,
+        parameter_results=tuple(results),
+        diagnoses=findings.diagnoses,
+        warnings=findings.notices,
+        expected=expect,
+    )
+
+
+def _parameter(
+    parameter: Parameter, found: ParameterFindings | None, problem: Problem
+) -> ParameterResult:
+    shape = tuple(int(n) for n in parameter.value.shape)
+    if found is None:
+        return ParameterResult(
+            name=parameter.name,
+            shape=shape,
+            dtype=parameter.dtype.name,
+            entries=int(parameter.value.size),
+            checked=0,
+            verdict=Verdict.FAIL,
+            kinks=0,
+            comparisons={},
+            path=parameter.path,
+        )
+    best = None if found.combined.best is None else f"analytic~{found.combined.best}"
+    central = found.comparisons.get("analytic~central")
+    counted = found.combined.codes if central is None else central.codes
+    verdict = found.combined.verdict
+    if problem.evaluator.exhausted and verdict is Verdict.PASS and (counted == UNCHECKED).any():
+        verdict = Verdict.INCONCLUSIVE
+    return ParameterResult(
+        name=parameter.name,
+        shape=shape,
+        dtype=parameter.dtype.name,
+        entries=int(parameter.value.size),
+        checked=int((counted != UNCHECKED).sum()),
+        verdict=verdict,
+        kinks=0 if central is None else int(central.kinks.sum()),
+        comparisons={key: summarise(one) for key, one in found.comparisons.items()},
+        best=best,
+        path=parameter.path,
+        note=_note(parameter),
+        **_pictures(found.pictures),
+    )
+
+
+def _note(parameter: Parameter) -> str:
+    if not np.any(parameter.value):
+        return "all zero: it carries no scale of its own, and 1 was assumed"
+    return ""
+
+
+def _pictures(pictures: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(pictures)
+
+
+def error_check(
+    name: str,
+    target: str,
+    error: TargetError,
+    settings: Settings,
+    *,
+    expect: Expectation | None = None,
+) -> Check:
+    """Return the check of a target that could not be judged."""
+    return Check(
+        name=name,
+        target=target,
+        verdict=Verdict.FAIL if error.verdict_is_fail else Verdict.ERROR,
+        loss=float("nan"),
+        seed=settings.seed,
+        evaluations=0,
+        oracles=(),
+        parameter_results=(),
+        diagnoses=(Diagnosis(error.cause, error.parameter, str(error), "exact"),),
+        expected=expect,
+    )

@@ -1,0 +1,229 @@
+"""Why a check came out as it did: diagnoses of what is wrong, notices of what to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.compare import FAIL, INCONCLUSIVE
+from gradcheck.noise import Noise
+from gradcheck.oracles.torch_autograd import Autograd
+from gradcheck.problem import FloatArray, Problem
+from gradcheck.report import Diagnosis, Notice, Verdict
+
+if TYPE_CHECKING:
+    from gradcheck.examine import ParameterFindings
+
+
+def explain(
+    problem: Problem,
+    parameters: Mapping[str, ParameterFindings],
+    autograd: Autograd,
+    noise: Noise,
+    *,
+    learning_rate: float | None = None,
+) -> tuple[tuple[Diagnosis, ...], tuple[Notice, ...]]:
+    """Diagnose what fails or stays open, and collect what a passing check should know."""
+    diagnoses = [
+        Diagnosis(one.cause, one.parameter, one.message, "exact")
+        for one in problem.gradient_problems
+    ]
+    failing = any(one.combined.verdict is Verdict.FAIL for one in parameters.values())
+    if failing:
+        diagnoses += _causes(problem, parameters, autograd)
+    elif not diagnoses:
+        diagnoses += _open_questions(problem, parameters, autograd, noise)
+    notices = _vacuous(problem, parameters)
+    if learning_rate is not None and not failing:
+        notices += _curvature(problem, learning_rate)
+    return tuple(diagnoses), tuple(notices)
+
+
+def _causes(
+    problem: Problem, parameters: Mapping[str, ParameterFindings], autograd: Autograd
+) -> list[Diagnosis]:
+    from gradcheck.diagnose import Evidence, diagnose
+    from gradcheck.examine import failing_entries, reference_of
+
+    references = {name: reference_of(one) for name, one in parameters.items()}
+    surroundings = problem.surroundings
+    evidence = Evidence(
+        names=tuple(parameters),
+        values={p.name: np.asarray(p.value, dtype=np.float64) for p in problem.parameters},
+        analytic=problem.analytic,
+        reference={name: value for name, (value, _) in references.items()},
+        uncertainty={
+            name: error + problem.analytic_rounding[name] for name, (_, error) in references.items()
+        },
+        failing=failing_entries(parameters),
+        scalars=surroundings.scalars,
+        sizes=_sizes(problem),
+        integer_arrays=surroundings.integers,
+        data=surroundings.data,
+        analytic_dtype={p.name: p.dtype.name for p in problem.parameters},
+        trace=autograd.trace,
+    )
+    return list(diagnose(evidence))
+
+
+def _sizes(problem: Problem) -> tuple[tuple[int, str], ...]:
+    """Name the sizes of the arrays around, as a diagnosis may find them as a factor."""
+    words = ("the rows of", "the columns of")
+    found: list[tuple[int, str]] = []
+    arrays: list[tuple[str, NDArray[Any]]] = [
+        *problem.surroundings.data.items(),
+        *problem.surroundings.integers.items(),
+        *((p.name, p.value) for p in problem.parameters),
+    ]
+    for name, array in arrays:
+        if array.ndim == 1:
+            found.append((array.shape[0], f"the length of {name}"))
+        elif array.ndim == 2:
+            found += [(n, f"{word} {name}") for n, word in zip(array.shape, words, strict=True)]
+        else:
+            found += [(n, f"axis {axis} of {name}") for axis, n in enumerate(array.shape)]
+    return tuple((n, text) for n, text in found if n > 1)
+
+
+def _open_questions(
+    problem: Problem,
+    parameters: Mapping[str, ParameterFindings],
+    autograd: Autograd,
+    noise: Noise,
+) -> list[Diagnosis]:
+    """Say why nothing could be decided, and what would decide it."""
+    open_ = [
+        name for name, one in parameters.items() if one.combined.verdict is Verdict.INCONCLUSIVE
+    ]
+    if not open_:
+        return []
+    contested = [name for name in open_ if parameters[name].combined.contested.any()]
+    if contested and autograd.source == "twin":
+        return [_wrong_twin(problem, contested, autograd)]
+    return [_open(problem, name, parameters[name], noise) for name in open_[:3]]
+
+
+def _wrong_twin(problem: Problem, contested: Sequence[str], autograd: Autograd) -> Diagnosis:
+    values = (
+        f"the twin's loss is {autograd.loss:.10g}, the target's {problem.facts.value:.10g}"
+        if not autograd.agrees_on_loss(problem)
+        else "the two losses agree at this point, but not around it"
+    )
+    names = ", ".join(contested)
+    return Diagnosis(
+        "wrong_twin",
+        contested[0] if len(contested) == 1 else "",
+        f"The analytic gradient agrees with central differences of the target's own loss, but "
+        f"PyTorch autograd of the twin gives another gradient for {names}: {values}. The two "
+        "compute different losses.",
+        "likely",
+        evidence={"loss": problem.facts.value, "twin_loss": autograd.loss},
+        remedy="Compare the twin's forward pass with the target's, term by term.",
+    )
+
+
+def _open(problem: Problem, name: str, one: ParameterFindings, noise: Noise) -> Diagnosis:
+    central = one.estimates.get("central")
+    unclear = one.combined.codes == INCONCLUSIVE
+    count = int(unclear.sum())
+    if problem.evaluator.exhausted:
+        return Diagnosis(
+            "not_checked",
+            name,
+            f"The limit on evaluations or time was reached before {name} was checked in full.",
+            "exact",
+            remedy="Raise --budget or --time.",
+        )
+    if central is not None and (central.edges & unclear).any():
+        edges = int((central.edges & unclear).sum())
+        raised = problem.evaluator.first_error
+        return Diagnosis(
+            "domain_edge",
+            name,
+            f"At {edges} entries of {name} the loss is not finite on either side of the point"
+            + (f" ({raised})." if raised else "."),
+            "exact",
+            remedy="Choose a point inside the loss's domain, or try --jitter 0.01.",
+        )
+    if central is not None and (central.kinks & unclear).any():
+        return Diagnosis(
+            "kink",
+            name,
+            f"{int((central.kinks & unclear).sum())} entries of {name} sit on a kink of the loss, "
+            "and the analytic value lies outside the one-sided slopes.",
+            "likely",
+            remedy="Move off the kink with --jitter 0.01: at a smooth point the answer is clear.",
+        )
+    return Diagnosis(
+        "precision_limited",
+        name,
+        f"The arithmetic cannot tell: the loss {noise.loss:.4g} jitters by {noise.level:.1g}, "
+        f"which hides the gradient of {count} of {unclear.size} entries of {name}.",
+        "exact",
+        evidence={"noise": noise.level, "loss": noise.loss},
+        remedy="Evaluate in float64, scale the loss, or leave out large constant terms.",
+    )
+
+
+def _vacuous(problem: Problem, parameters: Mapping[str, ParameterFindings]) -> list[Notice]:
+    """Warn where the whole gradient of a parameter is exactly zero: agreement proves nothing."""
+    empty = [
+        name
+        for name, one in parameters.items()
+        if not problem.analytic[name].any()
+        and one.combined.verdict is Verdict.PASS
+        and all(not np.nan_to_num(est.value).any() for est in one.estimates.values())
+    ]
+    if not empty:
+        return []
+    names = ", ".join(empty)
+    return [
+        Notice(
+            "vacuous_point",
+            f"the gradient of {names} is exactly 0 in every entry at this point, so that a "
+            "backward pass which returns zeros would pass as well; check at another draw of the "
+            "inputs (another --seed, --jitter 0.01, or --search 100)",
+        )
+    ]
+
+
+def _curvature(problem: Problem, learning_rate: float) -> list[Notice]:
+    """Judge a gradient-descent step against the largest curvature of the loss."""
+    from gradcheck.diagnose.curvature import (
+        difference_of_gradients,
+        largest_curvature,
+        step_too_long,
+    )
+
+    gradient_at = problem.gradient_at
+    if gradient_at is None:
+        return []
+    values = [parameter.value for parameter in problem.parameters]
+    start = np.concatenate([value.reshape(-1).astype(np.float64) for value in values])
+    names = [parameter.name for parameter in problem.parameters]
+
+    def gradient(point: FloatArray) -> FloatArray:
+        offset = 0
+        for value in values:
+            np.copyto(value, point[offset : offset + value.size].reshape(value.shape))
+            offset += value.size
+        problem.evaluator.count += 1
+        found = gradient_at()
+        return np.concatenate([found[name].reshape(-1) for name in names])
+
+    try:
+        product = difference_of_gradients(gradient, start)
+        curvature = largest_curvature(product, start.size)
+    finally:
+        offset = 0
+        for value in values:
+            np.copyto(value, start[offset : offset + value.size].reshape(value.shape))
+            offset += value.size
+    notice = step_too_long(curvature, learning_rate)
+    return [] if notice is None else [notice]
+
+
+__all__ = ["FAIL", "explain"]

@@ -1,0 +1,109 @@
+"""The gradient by PyTorch autograd: of a torch twin, or of the traced NumPy target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradcheck.numpy_problem import quiet
+from gradcheck.oracles.estimate import Estimate, smooth_estimate
+from gradcheck.problem import FloatArray, Problem
+from gradcheck.report import Notice
+from gradcheck.rounding import rounding_error
+
+LOSS_TOLERANCE = 1e-9
+"""Relative difference up to which two ways of computing a loss give the same value."""
+
+
+@dataclass(frozen=True)
+class Autograd:
+    """The estimates by parameter name, or why there are none.
+
+    ``source`` is ``"twin"`` or ``"trace"``; ``loss`` the value that it computed; ``trace`` the
+    recorded operations, where the target was traced.
+    """
+
+    estimates: Mapping[str, Estimate]
+    source: str = ""
+    loss: float = float("nan")
+    trace: Any = None
+    notices: tuple[Notice, ...] = ()
+
+    def agrees_on_loss(self, problem: Problem) -> bool:
+        """Whether the loss is the target's own to within roundoff."""
+        allowed = LOSS_TOLERANCE * max(abs(self.loss), abs(problem.facts.value))
+        return abs(self.loss - problem.facts.value) <= allowed
+
+
+NONE = Autograd({})
+
+
+def autograd_of_twin(problem: Problem, generator: np.random.Generator) -> Autograd:
+    """Differentiate the problem's torch twin."""
+    twin = problem.twin_gradient
+    if twin is None:
+        return NONE
+    with quiet():
+        loss, gradients = twin()
+    estimates = _estimates(problem, gradients, lambda: twin()[1], generator)
+    return Autograd(estimates, "twin", loss)
+
+
+def autograd_of_trace(problem: Problem, generator: np.random.Generator) -> Autograd:
+    """Trace the target's own NumPy code on torch tensors and differentiate that.
+
+    What cannot be traced leaves a notice that names the operation and the line.
+    """
+    request = problem.trace_request
+    if request is None:
+        return NONE
+    from gradcheck.tracing import NotTraceable, trace
+
+    def run() -> Any:
+        return trace(
+            request.target,
+            request.args,
+            request.kwargs,
+            request.parameters,
+            scalars=request.scalars,
+            loss_of=request.pick_loss,
+        )
+
+    try:
+        with quiet():
+            traced = run()
+            gradients = traced.backward()
+    except NotTraceable as error:
+        return Autograd({}, notices=(Notice("not_traceable", str(error)),))
+    found = Autograd({}, "trace", traced.loss, traced)
+    if not found.agrees_on_loss(problem):
+        return Autograd({}, notices=(_discarded_for_loss(problem, traced.loss),))
+    estimates = _estimates(problem, gradients, lambda: run().backward(), generator)
+    return Autograd(estimates, "trace", traced.loss, traced)
+
+
+def _discarded_for_loss(problem: Problem, loss: float) -> Notice:
+    return Notice(
+        "trace_discarded",
+        f"the traced loss is {loss!r}, the plain one {problem.facts.value!r}: something in the "
+        "target does not trace faithfully, so that autograd of it was not used",
+    )
+
+
+def _estimates(
+    problem: Problem,
+    gradients: Mapping[str, FloatArray],
+    again: Callable[[], Mapping[str, FloatArray]],
+    generator: np.random.Generator,
+) -> dict[str, Estimate]:
+    unit = float(np.finfo(np.float64).eps)
+    if any(parameter.value.dtype != np.float64 for parameter in problem.parameters):
+        unit = float(np.finfo(np.float32).eps)
+    errors = rounding_error(again, problem.parameters, generator, unit)
+    return {
+        name: smooth_estimate("autograd", np.asarray(value, dtype=np.float64), errors[name])
+        for name, value in gradients.items()
+    }

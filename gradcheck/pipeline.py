@@ -1,0 +1,318 @@
+"""check(): the only place where the stages meet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from gradcheck.assemble import assemble, error_check
+from gradcheck.case import Case
+from gradcheck.environment import describe_environment
+from gradcheck.errors import GradcheckError, GradientError, TargetError, UsageError
+from gradcheck.examine import examine
+from gradcheck.numpy_problem import Limits, numpy_problem
+from gradcheck.problem import Problem
+from gradcheck.report import (
+    Check,
+    Expectation,
+    Report,
+    Story,
+    TrainingTrace,
+    Verdict,
+)
+from gradcheck.settings import Settings
+
+Progress = Callable[[int, int, str], None]
+
+DECLARED_ORACLES = ("central", "complex", "autograd", "forward")
+"""Oracles of declared checks, where nobody chose: all that apply."""
+
+
+def check(
+    target: Callable[..., Any],
+    inputs: Any = None,
+    wrt: Sequence[str | int] | str | int | None = None,
+    *,
+    grad: Callable[..., Any] | None = None,
+    vjp: Callable[..., Any] | None = None,
+    params: Any = None,
+    torch: Callable[..., Any] | str | None = None,
+    args: tuple[Any, ...] | None = None,
+    jac: Any = None,
+    hess: Callable[..., Any] | None = None,
+    settings: Settings | None = None,
+    name: str | None = None,
+    expect: Expectation | None = None,
+    learning_rate: float | None = None,
+    executor: Any = None,
+    progress: Progress | None = None,
+    pictures: bool = False,
+    **options: Any,
+) -> Check:
+    """Check the gradient of ``target`` at ``inputs`` against independent ones.
+
+    Args:
+        target: a function that returns ``loss``, ``(loss, grads)``, ``(grads, loss)`` or
+            ``(loss, g1, g2, ...)``; or a torch function, module or ``autograd.Function``.
+        inputs: a dict (keyword arguments), a tuple (positional ones) or the single argument.
+        wrt: names or positions of the parameters among the inputs; decided from the gradient
+            where it is not given.
+        grad: gradient function, called as the target is, if the target returns only the loss.
+        vjp: backward function of a layer: the target returns ``out`` or ``(out, cache)``.
+        params: tree of arrays that the target reads from elsewhere; perturbed in place, put back.
+        torch: PyTorch twin of the loss, or its name ``"module:function"``.
+        args: further positional arguments, as SciPy's optimisers take them.
+        jac: SciPy's gradient: a function, or True if the target returns ``(loss, gradient)``.
+        hess: Hessian function or Hessian-vector product, checked with ``order=2``.
+        settings: how to check; ``options`` are its fields, put over it.
+        name: name of the check in reports.
+        expect: what should come out; without it, ``pass``.
+        learning_rate: step of gradient descent that is judged against the curvature.
+        executor: a ``concurrent.futures.Executor`` for the loss evaluations.
+        progress: called with ``(done, total, text)``.
+        pictures: also compute what the report's pages draw (some hundred loss evaluations).
+
+    Returns:
+        The check. A target that cannot be judged (a loss that is not finite, no gradient, integer
+        parameters) comes out with verdict ``error``.
+
+    Raises:
+        UsageError: the arguments do not fit together; the message says what to write.
+        Exception: whatever the target itself raises at the given inputs.
+    """
+    chosen = Settings.from_options(options, settings)
+    label = name or getattr(target, "__qualname__", type(target).__name__)
+    began = time.monotonic()
+    if jac is not None or args is not None:
+        from gradcheck.scipy_form import from_scipy
+
+        target, inputs, grad = from_scipy(target, inputs, args=args, jac=jac, grad=grad)
+    problem: Problem | None = None
+    try:
+        problem = _problem(
+            target, inputs, wrt, grad, vjp, params, torch, chosen, label, progress, executor
+        )
+        findings = examine(problem, chosen, learning_rate=learning_rate, pictures=pictures)
+        found = assemble(problem, findings, chosen, expect=expect)
+    except TargetError as error:
+        found = error_check(label, describe_target(target), error, chosen, expect=expect)
+    finally:
+        if problem is not None and problem.cleanup is not None:
+            problem.cleanup()
+    return _timed(found, time.monotonic() - began)
+
+
+def _problem(
+    target: Callable[..., Any],
+    inputs: Any,
+    wrt: Sequence[str | int] | str | int | None,
+    grad: Callable[..., Any] | None,
+    vjp: Callable[..., Any] | None,
+    params: Any,
+    twin: Callable[..., Any] | str | None,
+    settings: Settings,
+    name: str,
+    progress: Progress | None,
+    executor: Any,
+) -> Problem:
+    from dataclasses import replace
+
+    deadline = None if settings.time is None else time.monotonic() + settings.time
+    limits = Limits(settings.budget, deadline, None)
+    if executor is not None or settings.workers is not None or settings.dask is not None:
+        raise UsageError("evaluation by workers is not available yet; leave it out")
+    if not callable(target):
+        raise UsageError(f"the target is {type(target).__name__}, which cannot be called")
+    if _is_torch(target, inputs, params):
+        from gradcheck.torch_problem import torch_problem
+
+        problem = torch_problem(
+            target,
+            inputs,
+            wrt,
+            grad=grad,
+            vjp=vjp,
+            params=params,
+            seed=settings.seed,
+            name=name,
+            limits=limits,
+        )
+    else:
+        if vjp is not None:
+            from gradcheck.layers import as_loss
+
+            target, inputs, wrt = as_loss(target, vjp, inputs, wrt, seed=settings.seed)
+        problem = numpy_problem(
+            target,
+            inputs,
+            wrt,
+            grad=grad,
+            params=params,
+            twin=twin,
+            seed=settings.seed,
+            name=name,
+            limits=limits,
+        )
+    if progress is not None:
+        total = 2 * problem.size
+        problem.evaluator.on_progress(lambda done: progress(min(done, total), total, name))
+    return replace(problem, name=name, target=describe_target(target))
+
+
+def _is_torch(target: Any, inputs: Any, params: Any) -> bool:
+    import sys
+
+    if "torch" not in sys.modules:
+        return False
+    from gradcheck.torch_problem import is_torch_target
+
+    return bool(is_torch_target(target, inputs, params))
+
+
+def describe_target(target: Any) -> str:
+    """Return ``module:qualified name`` of a target."""
+    module = getattr(target, "__module__", None) or type(target).__module__
+    qualified = getattr(target, "__qualname__", type(target).__qualname__)
+    return f"{module}:{qualified}"
+
+
+def _timed(found: Check, seconds: float) -> Check:
+    from dataclasses import replace
+
+    return replace(found, seconds=seconds)
+
+
+def run_cases(
+    cases: Iterable[Case],
+    settings: Settings | None = None,
+    *,
+    progress: Progress | None = None,
+    stories: Sequence[Story] = (),
+    traces: Sequence[TrainingTrace] = (),
+    pictures: bool = False,
+) -> Report:
+    """Run declared checks; a target that raises becomes a check with verdict ``error``."""
+    listed = list(cases)
+    done = []
+    for number, case in enumerate(listed):
+        if progress is not None:
+            progress(number, len(listed), case.name)
+        done.append(run_case(case, settings or Settings(), pictures=pictures))
+    if progress is not None:
+        progress(len(listed), len(listed), "")
+    return make_report(done, stories=stories, traces=traces)
+
+
+def run_case(case: Case, settings: Settings, *, pictures: bool = False) -> Check:
+    """Run one declared check with every oracle that applies, unless the settings choose."""
+    from dataclasses import replace
+
+    chosen = settings
+    if settings.oracles is None:
+        chosen = replace(settings, oracles=DECLARED_ORACLES)
+    began = time.monotonic()
+    expect = case.expect or Expectation(Verdict.PASS)
+    try:
+        target = _resolved(case.target)
+        inputs = case.inputs() if callable(case.inputs) else case.inputs
+        found = check(
+            target,
+            inputs,
+            case.wrt,
+            grad=case.grad,
+            vjp=case.vjp,
+            params=case.params,
+            torch=case.torch,
+            settings=chosen,
+            name=case.name,
+            expect=expect,
+            learning_rate=case.learning_rate,
+            pictures=pictures,
+        )
+    except GradcheckError as error:
+        problem = TargetError("unusable", str(error))
+        found = error_check(case.name, _target_text(case), problem, chosen, expect=expect)
+    except Exception as error:
+        if not _from_target(error):
+            raise
+        problem = TargetError("target_raised", f"{type(error).__name__}: {error}")
+        found = error_check(case.name, _target_text(case), problem, chosen, expect=expect)
+    return replace(
+        found,
+        family=case.name.partition(".")[0],
+        source=case.source,
+        note=case.note,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _from_target(error: BaseException) -> bool:
+    """Whether an exception passed through code that is not ours."""
+    import traceback
+    from pathlib import Path
+
+    own = str(Path(__file__).parent)
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(not frame.filename.startswith(own) for frame in frames)
+
+
+def _resolved(target: Callable[..., Any] | str) -> Callable[..., Any]:
+    if not isinstance(target, str):
+        return target
+    from gradcheck.target import callable_target, resolve
+
+    return callable_target(resolve(target))
+
+
+def _target_text(case: Case) -> str:
+    return case.target if isinstance(case.target, str) else describe_target(case.target)
+
+
+def make_report(
+    checks: Sequence[Check],
+    *,
+    stories: Sequence[Story] = (),
+    traces: Sequence[TrainingTrace] = (),
+) -> Report:
+    """Put checks into a report, with the tool and the environment that made them."""
+    from datetime import UTC, datetime
+
+    from gradcheck import __version__
+
+    return Report(
+        checks=tuple(checks),
+        tool={"name": "gradcheck", "version": __version__},
+        environment=describe_environment(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=sum(found.seconds for found in checks),
+        stories=tuple(stories),
+        traces=tuple(traces),
+    )
+
+
+def assert_gradients(
+    target: Callable[..., Any],
+    inputs: Any = None,
+    wrt: Sequence[str | int] | str | int | None = None,
+    **options: Any,
+) -> Check:
+    """Check a gradient and raise unless it passes; arguments as of ``check``.
+
+    Raises:
+        GradientError: the verdict is not ``pass`` (``allow_inconclusive=True`` also accepts
+            ``inconclusive``); the message is the table.
+    """
+    found = check(target, inputs, wrt, **options)
+    settings = Settings.from_options(
+        {key: value for key, value in options.items() if key == "allow_inconclusive"},
+        options.get("settings"),
+    )
+    accepted = {Verdict.PASS}
+    if settings.allow_inconclusive:
+        accepted.add(Verdict.INCONCLUSIVE)
+    if found.verdict not in accepted:
+        from gradcheck.render.terminal import render
+
+        raise GradientError("\n" + render(make_report([found])))
+    return found
