@@ -42,8 +42,9 @@ def read_report(data: Mapping[str, JsonValue]) -> Report:
             f"this is not a gradcheck report: its schema is {found!r}, not {SCHEMA!r}; "
             f"give a report.json that gradcheck wrote"
         )
-    timing = _get(data, "timing", "report", _mapping, {})
-    seconds = _get(timing, "checks", "timing", _mapping, {})
+    nothing: Mapping[str, JsonValue] = {}
+    timing = _get(data, "timing", "report", _mapping, nothing)
+    seconds = _get(timing, "checks", "timing", _mapping, nothing)
     items = _get(data, "checks", "report", _list_of(_mapping))
     names = [_get(item, "name", f"checks[{i}]", _text) for i, item in enumerate(items)]
     return Report(

@@ -1,0 +1,134 @@
+"""``summary.md``: the report for a pull request or a job's summary."""
+
+from __future__ import annotations
+
+from gradcheck.render.excerpt import excerpt, place
+from gradcheck.render.text import clip, error_text, name_of, seconds_text, shape_text, visible
+from gradcheck.render.words import (
+    GLYPHS,
+    against,
+    check_sentence,
+    expectation_sentence,
+    expectation_word,
+    headline,
+    oracle_keys,
+    worst_parameter,
+)
+from gradcheck.report import Check, Diagnosis, Report, Verdict
+
+MARK = "<!-- written by gradcheck -->"
+"""First line of the file, by which it is known again as one that may be replaced."""
+
+_SPECIAL = set("\\`*_{}[]()<>#+!|~&$@")
+_MAX_ROWS = 500
+
+
+def render(report: Report) -> str:
+    """Return the report as Markdown in GitHub's dialect; everything from outside is escaped."""
+    parts = [MARK, f"# {_escaped(headline(report))}"]
+    parts += [_checks_table(report)] if report.checks else []
+    for check in report.checks:
+        if check.verdict is not Verdict.PASS or not check.as_expected:
+            parts.append(_details(check))
+    parts += [_environment(report)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Return one line of text in which nothing is Markdown or HTML."""
+    flat = " ".join(text.split())
+    return "".join(f"\\{c}" if c in _SPECIAL else c for c in flat)
+
+
+def _code(text: str) -> str:
+    """Return text as inline code, also where it contains backticks or a table's bars."""
+    flat = " ".join(text.split()).replace("|", "\\|") or " "
+    if "`" not in flat:
+        return f"`{flat}`"
+    fence = "`" * (
+        1 + max(len(run) for run in "".join(c if c == "`" else " " for c in flat).split())
+    )
+    return f"{fence} {flat} {fence}"
+
+
+def _block(text: str, language: str) -> str:
+    """Return a fenced block that its own text cannot close."""
+    longest = max(
+        (len(r) for r in "".join(c if c == "`" else " " for c in text).split()), default=0
+    )
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _checks_table(report: Report) -> str:
+    oracles = oracle_keys(report.checks)
+    heads = ["verdict", "check", "declared", "worst parameter", "shape", *oracles, "resolution"]
+    lines = [
+        "| " + " | ".join(_escaped(name_of(head, 20)) for head in heads) + " |",
+        "|" + "|".join([" --- "] * 5 + [" ---: "] * (len(heads) - 5)) + "|",
+    ]
+    lines += [_row(check, oracles) for check in report.checks[:_MAX_ROWS]]
+    if len(report.checks) > _MAX_ROWS:
+        lines.append(f"\n{len(report.checks) - _MAX_ROWS} more in report.json.")
+    return "\n".join(lines)
+
+
+def _row(check: Check, oracles: list[str]) -> str:
+    worst = worst_parameter(check)
+    cells = [f"{GLYPHS[check.verdict]} {check.verdict}", _code(name_of(check.name))]
+    cells.append(expectation_word(check))
+    if worst is None:
+        cells += [""] * (3 + len(oracles))
+    else:
+        compared = [against(worst, oracle) for oracle in oracles]
+        cells += [_code(name_of(worst.name)), shape_text(worst.shape)]
+        cells += ["" if c is None else error_text(c.max_relative_error) for c in compared]
+        cells.append("" if worst.best is None else error_text(worst.resolution))
+    return "| " + " | ".join(cells) + " |"
+
+
+def _details(check: Check) -> str:
+    title = f"{GLYPHS[check.verdict]} {name_of(check.name)}"
+    parts = [f"## {_escaped(title)}", _escaped(check_sentence(check))]
+    unlike = expectation_sentence(check)
+    if unlike:
+        parts.append(f"**{_escaped(unlike)}**")
+    parts += [_diagnosis(diagnosis) for diagnosis in check.diagnoses]
+    parts += [
+        f"Warning {_code(name_of(notice.key))}: {_escaped(clip(notice.message))}"
+        for notice in check.warnings
+    ]
+    if check.reproduce:
+        parts += ["Reproduce with", _block(clip(check.reproduce), "sh")]
+    return "\n\n".join(parts)
+
+
+def _diagnosis(diagnosis: Diagnosis) -> str:
+    about = f" in {_code(name_of(diagnosis.parameter))}" if diagnosis.parameter else ""
+    confidence = _escaped(name_of(diagnosis.confidence))
+    parts = [
+        f"**{_code(name_of(diagnosis.cause))}**{about} ({confidence}): "
+        f"{_escaped(clip(diagnosis.message))}"
+    ]
+    if diagnosis.location is not None:
+        lines = [
+            f"{'>' if line.marked else ' '} {line.number:>5}  "
+            f"{line.before}{line.operation}{line.after}".rstrip()
+            for line in excerpt(diagnosis.location)
+        ]
+        parts += [_code(place(diagnosis.location)), _block("\n".join(lines), "text")]
+    if diagnosis.remedy:
+        parts.append(f"Remedy: {_escaped(clip(diagnosis.remedy))}")
+    return "\n\n".join(parts)
+
+
+def _environment(report: Report) -> str:
+    facts = {**report.tool, **report.environment}
+    if report.started:
+        facts["started"] = report.started
+    if report.seconds:
+        facts["took"] = seconds_text(report.seconds)
+    return "\n".join(
+        f"- {_escaped(name_of(key))}: {_escaped(visible(value)[:300])}"
+        for key, value in facts.items()
+    )

@@ -1,0 +1,138 @@
+"""The terminal's table: a row per parameter, under a line per check where there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gradcheck.render.text import error_text, name_of, shape_text, shorten
+from gradcheck.render.words import GLYPHS, against, expectation_word, oracle_keys
+from gradcheck.report import Check, ParameterResult, Report, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+STYLES = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.ERROR: "bold magenta",
+}
+_INDENT = 2
+_GAP = 2
+_LEAST_NAME = 8
+
+
+def add_tables(console: Console, report: Report) -> None:
+    """Print one table for all checks, its columns aligned, in the console's width."""
+    oracles = oracle_keys(report.checks)
+    results = [result for check in report.checks for result in check.parameter_results]
+    widths = _widths(results, oracles, console.width)
+    if widths is not None:
+        _print_row(console, _header(oracles), widths, style="dim")
+    for check in report.checks:
+        if len(report.checks) > 1 or not check.parameter_results:
+            _print_check_line(console, check)
+        for result in check.parameter_results:
+            if widths is not None:
+                _print_row(console, _cells(result, oracles), widths, verdict=result.verdict)
+            else:
+                _print_stacked(console, result, oracles)
+
+
+def _header(oracles: Sequence[str]) -> list[str]:
+    return ["parameter", "shape", *oracles, "resolution", "verdict"]
+
+
+def _cells(result: ParameterResult, oracles: Sequence[str]) -> list[str]:
+    compared = [against(result, oracle) for oracle in oracles]
+    return [
+        name_of(result.name, 200),
+        shape_text(result.shape),
+        *("-" if c is None else error_text(c.max_relative_error) for c in compared),
+        "-" if result.best is None else error_text(result.resolution),
+        verdict_word(result.verdict),
+    ]
+
+
+def verdict_word(verdict: Verdict) -> str:
+    """Return glyph and word, so that colour is never the only sign."""
+    return f"{GLYPHS[verdict]} {verdict}"
+
+
+def _widths(
+    results: Sequence[ParameterResult], oracles: Sequence[str], total: int
+) -> list[int] | None:
+    """Return the columns' widths, or None where the table does not fit and is stacked."""
+    from rich.cells import cell_len
+
+    rows = [_header(oracles), *(_cells(result, oracles) for result in results)]
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths[1] = min(widths[1], 20)
+    spare = total - _INDENT - sum(widths[1:]) - _GAP * (len(widths) - 1)
+    if spare < min(widths[0], _LEAST_NAME):
+        return None
+    widths[0] = min(widths[0], spare)
+    return widths
+
+
+def _print_row(
+    console: Console,
+    cells: Sequence[str],
+    widths: Sequence[int],
+    *,
+    style: str = "",
+    verdict: Verdict | None = None,
+) -> None:
+    from rich.cells import cell_len, set_cell_size
+    from rich.text import Text
+
+    last = len(cells) - 1
+    line = Text(" " * _INDENT, style=style)
+    for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        shown = cell if cell_len(cell) <= width else shorten(cell, width)
+        is_number = 1 < column < last
+        padding = " " * max(0, width - cell_len(shown))
+        line.append(padding if is_number else "")
+        line.append(
+            set_cell_size(shown, min(width, cell_len(shown))),
+            style=STYLES[verdict] if verdict is not None and column == last else "",
+        )
+        line.append("" if is_number or column == last else padding)
+        line.append("" if column == last else " " * _GAP)
+    console.print(line, soft_wrap=True)
+
+
+def _print_check_line(console: Console, check: Check) -> None:
+    from rich.text import Text
+
+    word = expectation_word(check)
+    right = f"{word}" if check.parameter_results else f"{verdict_word(check.verdict)}  {word}"
+    right = right.strip()
+    room = max(8, console.width - len(right) - 4)
+    name = name_of(check.name, room)
+    line = Text(f"{GLYPHS[check.verdict]} ", style=STYLES[check.verdict])
+    line.append(name, style="bold")
+    if right:
+        line.append(" " * max(2, console.width - 2 - len(name) - len(right)))
+        line.append(right, style="" if check.as_expected else "bold red")
+    console.print(line, soft_wrap=True)
+
+
+def _print_stacked(console: Console, result: ParameterResult, oracles: Sequence[str]) -> None:
+    from rich.padding import Padding
+
+    cells = _cells(result, oracles)
+    console.print(Padding(_stacked_title(cells, result.verdict), (0, 0, 0, _INDENT)))
+    titles = _header(oracles)[2:-1]
+    for title, cell in zip(titles, cells[2:-1], strict=True):
+        console.print(f"{' ' * (_INDENT + 2)}{title} {cell}", soft_wrap=True)
+
+
+def _stacked_title(cells: Sequence[str], verdict: Verdict) -> Text:
+    from rich.text import Text
+
+    title = Text(f"{shorten(cells[0], 40)} {cells[1]}  ")
+    title.append(cells[-1], style=STYLES[verdict])
+    return title
