@@ -142,8 +142,12 @@ def changed(target: Target, parameter: str, change: Change) -> Target:
     def wrong(**inputs: Any) -> tuple[Any, dict[str, Any]]:
         loss, gradient = target(**inputs)
         gradient = dict(gradient)
-        tree = inputs if parameter in inputs else next(
-            value for value in inputs.values() if isinstance(value, dict) and parameter in value
+        tree = (
+            inputs
+            if parameter in inputs
+            else next(
+                value for value in inputs.values() if isinstance(value, dict) and parameter in value
+            )
         )
         gradient[parameter] = change(
             np.asarray(gradient[parameter]), np.asarray(tree[parameter], np.float64)
@@ -181,9 +185,7 @@ def family(
     for label, where in (changes or {}).items():
         for parameter in [where] if isinstance(where, str) else where:
             target = changed(make(""), parameter, table[label])
-            yield PowerCase(
-                f"{name}/{label}[{parameter}]", category, target, right=False, **common
-            )
+            yield PowerCase(f"{name}/{label}[{parameter}]", category, target, right=False, **common)
 
 
 def rotation(names: Sequence[str], start: int, count: int) -> dict[str, str]:

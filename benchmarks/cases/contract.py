@@ -21,6 +21,8 @@ Inputs = Callable[[], dict[str, Any]]
 
 WRONG_BY = {"float64": 1e-4, "float32": 1e-2, "float16": 1e-2, "bfloat16": 1e-2}
 """A wrong gradient is off by at least this, relatively, in some entry that counts."""
+DRAWS = 400
+"""Gradients averaged to judge the label of a case that stays random."""
 COUNTS_FROM = 1e-3
 """An entry counts from this fraction of its parameter's rms gradient."""
 RIGHT_WITHIN = {
@@ -211,7 +213,9 @@ class Deviation:
 def deviation(case: PowerCase, seed: int = 7) -> Deviation:
     """Measure a case's claimed gradient against its truth, at the case's own inputs."""
     seed_generators(case, seed)
-    claimed = case.grad_only(**case.inputs())
+    draws = [case.grad_only(**case.inputs()) for _ in range(DRAWS if case.stochastic else 1)]
+    claimed = {path: np.mean([d[path] for d in draws], axis=0) for path in draws[0]}
+    spread = {path: np.std([d[path] for d in draws], axis=0) for path in draws[0]}
     seed_generators(case, seed)
     truth = case.truth(case.inputs())
     if set(claimed) != set(truth.bounds):
@@ -230,6 +234,7 @@ def deviation(case: PowerCase, seed: int = 7) -> Deviation:
         if counted.any():
             relative = max(relative, float((error[counted] / scale[counted]).max()))
         allowed = first * np.abs(nearest) + second * typical + case.floor
+        allowed = allowed + 6 * spread[path] / np.sqrt(len(draws))
         allowed = np.where(allowed == 0.0, np.finfo(float).tiny, allowed)
         excess = max(excess, float((error / allowed).max()))
     return Deviation(relative, excess, _loss_error(case, truth, seed))
@@ -237,7 +242,7 @@ def deviation(case: PowerCase, seed: int = 7) -> Deviation:
 
 def _loss_error(case: PowerCase, truth: Truth, seed: int) -> float:
     """Relative difference between the loss and its twin's, 0 without a twin."""
-    if truth.loss is None:
+    if truth.loss is None or case.stochastic:
         return 0.0
     seed_generators(case, seed)
     loss = case.loss_only(**case.inputs())

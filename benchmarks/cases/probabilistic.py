@@ -286,8 +286,10 @@ def cases() -> Iterator[PowerCase]:
         _factorisation,
         lambda: {**factor_data(), "mask": cells.copy()},
         wrt=("u", "v"),
-        twin=lambda u, v, R, mask: 0.5 * (mask * (u @ v.T - R)).square().sum()
-        + 0.05 * (u.square().sum() + v.square().sum()),
+        twin=lambda u, v, R, mask: (
+            0.5 * (mask * (u @ v.T - R)).square().sum()
+            + 0.05 * (u.square().sum() + v.square().sum())
+        ),
         bugs=("mask_missing", "stale_factor", "decay_missing"),
         changes=rotation(("u", "v"), 3, 4),
     )

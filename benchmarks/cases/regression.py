@@ -125,16 +125,15 @@ def _pointwise() -> dict[str, tuple[str, Any, Any, Any]]:
         ),
         "focal": (
             "bit",
-            lambda s, y: (1 - special.expit((2 * y - 1) * s)) ** 2
-            * -np.log(special.expit((2 * y - 1) * s)),
+            lambda s, y: (
+                (1 - special.expit((2 * y - 1) * s)) ** 2 * -np.log(special.expit((2 * y - 1) * s))
+            ),
             _focal_slope,
             lambda s, y: torch.sigmoid((1 - 2 * y) * s) ** 2 * F.softplus((1 - 2 * y) * s),
         ),
         "huber": (
             "real",
-            lambda s, y: np.where(
-                np.abs(s - y) <= 1.0, 0.5 * (s - y) ** 2, np.abs(s - y) - 0.5
-            ),
+            lambda s, y: np.where(np.abs(s - y) <= 1.0, 0.5 * (s - y) ** 2, np.abs(s - y) - 0.5),
             lambda s, y: np.clip(s - y, -1.0, 1.0),
             lambda s, y: F.huber_loss(s, y, reduction="none", delta=1.0),
         ),

@@ -207,7 +207,9 @@ def _integrator(bug: str = "") -> Target:
         states = [start]
         for _ in Y[1:]:
             u, v = states[-1]
-            states.append(np.array([u + step * (a * u - b * u * v), v + step * (c * u * v - d * v)]))
+            states.append(
+                np.array([u + step * (a * u - b * u * v), v + step * (c * u * v - d * v)])
+            )
         loss = 0.5 * sum(float(np.sum((s - y) ** 2)) for s, y in zip(states, Y, strict=True))
         d_rates, adjoint = np.zeros(4), np.zeros(2)
         for t in reversed(range(len(Y))):
@@ -215,9 +217,11 @@ def _integrator(bug: str = "") -> Target:
             if t == 0:
                 break
             u, v = states[t - 1]
-            d_rates += step * np.array(
-                [u, -u * v, u * v, -v]
-            ) * np.array([adjoint[0], adjoint[0], adjoint[1], adjoint[1]])
+            d_rates += (
+                step
+                * np.array([u, -u * v, u * v, -v])
+                * np.array([adjoint[0], adjoint[0], adjoint[1], adjoint[1]])
+            )
             jacobian = np.array(
                 [[1 + step * (a - b * v), -step * b * u], [step * c * v, 1 + step * (c * u - d)]]
             )
