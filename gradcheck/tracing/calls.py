@@ -1,0 +1,331 @@
+"""Calls from rewritten code: NumPy's functions by rule, the user's own by rewriting them, too."""
+
+from __future__ import annotations
+
+import builtins
+import copy
+import functools
+import itertools
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.tracing import array_methods, ufunc_calls
+from gradcheck.tracing.errors import NotTraceable
+from gradcheck.tracing.memory import Shadow
+from gradcheck.tracing.operators import elements
+from gradcheck.tracing.recorder import Recorder
+from gradcheck.tracing.registry import registry
+
+Arguments = Sequence[Any]
+Keywords = Mapping[str, Any]
+
+_ITERATING = frozenset(
+    {zip, enumerate, list, tuple, reversed, iter, sorted, set, max, min, any, all, next}
+)
+"""Builtins that hand on the items of what they are given, unchanged."""
+
+_WITH_CALLBACK = frozenset({map, filter, functools.reduce, sorted, max, min})
+
+_CONTAINERS = (list, dict, tuple, set, frozenset, str, bytes, types.GeneratorType)
+
+
+def call(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    """Run ``function(*args, **kwargs)`` under the trace."""
+    kind = type(function)
+    if kind is types.FunctionType:
+        return call_user(recorder, function, args, kwargs)
+    if kind is types.MethodType:
+        return call(recorder, function.__func__, (function.__self__, *args), kwargs)
+    if isinstance(function, np.ufunc):
+        return ufunc_calls.call_ufunc(recorder, function, args, kwargs)
+    if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
+        receiver = getattr(function, "__self__", None)
+        if isinstance(receiver, np.ndarray | np.generic) or type(receiver) is float:
+            return array_methods.call_method(recorder, function, receiver, args, kwargs)
+        if isinstance(receiver, np.ufunc):
+            return ufunc_calls.call_ufunc_method(recorder, function, receiver, args, kwargs)
+        if isinstance(receiver, _CONTAINERS):
+            items = [elements(recorder, argument) for argument in args]
+            return function(*items, **_with_callbacks(recorder, kwargs))
+    return _call_known(recorder, function, args, kwargs)
+
+
+def _call_known(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    rules = registry()
+    try:
+        rule = rules.functions.get(function)
+        constant = function in rules.constant
+        iterating = function in _ITERATING or function in _WITH_CALLBACK
+    except TypeError:  # an object that cannot be hashed
+        return _call_object(recorder, function, args, kwargs)
+    if constant:
+        result = function(*args, **kwargs)
+        out = kwargs.get("out")
+        if isinstance(out, np.ndarray):
+            recorder.constant_write(out)
+        return result
+    if rule is not None:
+        return _call_rule(recorder, function, rule, args, kwargs)
+    special = _SPECIAL.get(function)
+    if special is not None:
+        return special(recorder, function, args, kwargs)
+    if iterating or getattr(function, "__module__", None) == "itertools":
+        if function in _WITH_CALLBACK or function is itertools.accumulate:
+            args = [_callback(recorder, argument) for argument in args]
+        items = [elements(recorder, argument) for argument in args]
+        return function(*items, **_with_callbacks(recorder, kwargs))
+    return _call_object(recorder, function, args, kwargs)
+
+
+def _call_rule(
+    recorder: Recorder, function: Any, rule: Any, args: Arguments, kwargs: Keywords
+) -> Any:
+    out = kwargs.get("out")
+    if isinstance(out, np.ndarray):
+        kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+
+        def native(*arguments: Any, **keywords: Any) -> Any:
+            return function(*arguments, out=out, **keywords)
+
+        return recorder.apply(_name(function), rule, native, args, kwargs, written=out)
+    return recorder.apply(
+        _name(function), rule, function, args, kwargs,
+        parameter_names=registry().parameter_names(rule),
+    )  # fmt: skip
+
+
+def _name(function: Any) -> str:
+    name: str = getattr(function, "__name__", type(function).__name__)
+    return {"amax": "max", "amin": "min"}.get(name, name)
+
+
+def call_user(
+    recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords | None = None
+) -> Any:
+    """Run a function written in Python: rewritten where that is allowed, as it is where not."""
+    kwargs = kwargs or {}
+    rules = registry()
+    rule = rules.functions.get(function)
+    if rule is not None:
+        return _call_rule(recorder, function, rule, args, kwargs)
+    special = _SPECIAL.get(function)
+    if special is not None:
+        return special(recorder, function, args, kwargs)
+    if recorder.rebuilder.is_open(function):
+        rebuilt = recorder.rebuilder.rebuild(function)
+        if rebuilt is not None:
+            return rebuilt(*args, **kwargs)
+        return call_opaque(recorder, function, args, kwargs, "its source cannot be found")
+    return call_opaque(recorder, function, args, kwargs)
+
+
+def _call_object(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    if isinstance(function, functools.partial):
+        merged = {**function.keywords, **kwargs}
+        return call(recorder, function.func, (*function.args, *args), merged)
+    if isinstance(function, type):
+        return _instantiate(recorder, function, args, kwargs)
+    for name in ("__wrapped__", "py_func", "_implementation"):
+        inner = getattr(function, name, None)
+        if isinstance(inner, types.FunctionType):
+            return call_user(recorder, inner, args, kwargs)
+    method = getattr(type(function), "__call__", None)
+    if isinstance(method, types.FunctionType) and recorder.rebuilder.is_open(method):
+        return call_user(recorder, method, (function, *args), kwargs)
+    return call_opaque(recorder, function, args, kwargs)
+
+
+def _instantiate(recorder: Recorder, kind: Any, args: Arguments, kwargs: Keywords) -> Any:
+    """Make an object of a class, running the ``__init__`` that a user wrote under the trace."""
+    initialiser = getattr(kind, "__init__", None)
+    plain = type(kind) is type and kind.__new__ is object.__new__
+    if not plain or not isinstance(initialiser, types.FunctionType):
+        return call_opaque(recorder, kind, args, kwargs)
+    rebuilt = None
+    if recorder.rebuilder.is_open(initialiser):
+        rebuilt = recorder.rebuilder.rebuild(initialiser)
+    if rebuilt is None:
+        return call_opaque(recorder, kind, args, kwargs)
+    instance = object.__new__(kind)
+    rebuilt(instance, *args, **kwargs)
+    return instance
+
+
+def call_opaque(
+    recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords,
+    why: str = "its derivative is not known",
+) -> Any:  # fmt: skip
+    """Run code that cannot be followed; floats that it makes of traced values are lost."""
+    before = [a for a in (*args, *kwargs.values()) if _is_traced(recorder, a)]
+    callbacks = [_callback(recorder, argument) for argument in args]
+    result = function(*callbacks, **_with_callbacks(recorder, kwargs))
+    if before:
+        reason = NotTraceable(_full_name(function), recorder.sites.here(), why)
+        if not any(result is argument for argument in before):
+            recorder.lose(result, reason)
+        for argument in before:
+            _check_unchanged(recorder, argument, reason)
+    return result
+
+
+def _check_unchanged(recorder: Recorder, argument: Any, reason: NotTraceable) -> None:
+    """Give up on an array that unknown code has written into."""
+    if not isinstance(argument, np.ndarray):
+        return
+    shadow = recorder.shadow(argument)
+    if shadow is None or shadow.lost is not None:
+        return
+    if not np.array_equal(shadow.tensor.detach().numpy(), argument, equal_nan=True):
+        recorder.track(argument, Shadow(None, ("constant", ""), reason))
+
+
+def _full_name(function: Any) -> str:
+    module = getattr(function, "__module__", None)
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
+    name = name or type(function).__name__
+    return f"{module}.{name}" if module and module != "builtins" else name
+
+
+def _is_traced(recorder: Recorder, value: Any, depth: int = 0) -> bool:
+    if isinstance(value, list | tuple) and depth < 4:
+        return any(_is_traced(recorder, item, depth + 1) for item in value)
+    if isinstance(value, dict) and depth < 4:
+        return any(_is_traced(recorder, item, depth + 1) for item in value.values())
+    return recorder.is_tracked(value)
+
+
+def _callback(recorder: Recorder, argument: Any) -> Any:
+    """Return a function argument so that a library that calls it runs it under the trace."""
+    kinds = (types.FunctionType, types.MethodType, functools.partial, np.ufunc)
+    if not isinstance(argument, kinds) and argument not in _numpy_functions():
+        return argument
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return call(recorder, argument, args, kwargs)
+
+    return wrapper
+
+
+def _numpy_functions() -> Any:
+    return _NUMPY_FUNCTIONS
+
+
+class _Functions:
+    """Membership of any object, hashable or not, among the functions that have a rule."""
+
+    def __contains__(self, item: Any) -> bool:
+        if not callable(item) or isinstance(item, type):
+            return False
+        try:
+            return item in registry().functions
+        except TypeError:
+            return False
+
+
+_NUMPY_FUNCTIONS = _Functions()
+
+
+def _with_callbacks(recorder: Recorder, kwargs: Keywords) -> dict[str, Any]:
+    return {key: _callback(recorder, value) for key, value in kwargs.items()}
+
+
+# attributes
+
+
+def read_attribute(recorder: Recorder, value: Any, name: str) -> Any:
+    """Run ``value.name``: properties that a user wrote run under the trace."""
+    if isinstance(value, np.ndarray):
+        return array_methods.read_array_attribute(recorder, value, name)
+    if not isinstance(value, types.ModuleType):
+        found = getattr(type(value), name, None)
+        if isinstance(found, property) and isinstance(found.fget, types.FunctionType):
+            return call_user(recorder, found.fget, (value,))
+        if isinstance(found, functools.cached_property) and name not in value.__dict__:
+            result = call_user(recorder, found.func, (value,))
+            value.__dict__[name] = result
+            return result
+    return getattr(value, name)
+
+
+# builtins and functions that need the recorder
+
+
+def _sum(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    from gradcheck.tracing.hooks import hook_add
+
+    items = list(elements(recorder, args[0]))
+    if not any(recorder.is_tracked(item) for item in items):
+        return function(items, *args[1:], **kwargs)
+    total = kwargs.get("start", args[1] if len(args) > 1 else 0)
+    for item in items:
+        total = hook_add(total, item)
+    return total
+
+
+def _deepcopy(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    result = function(*args, **kwargs)
+    _copy_shadows(recorder, args[0], result)
+    return result
+
+
+def _copy_shadows(recorder: Recorder, old: Any, new: Any) -> None:
+    """Give each array in a copied tree the tensor of its original."""
+    if old is new:
+        return
+    if isinstance(old, np.ndarray):
+        shadow = recorder.shadow(old)
+        if shadow is not None:
+            recorder.track(new, shadow)
+    elif isinstance(old, dict):
+        for key, item in old.items():
+            _copy_shadows(recorder, item, new[key])
+    elif isinstance(old, list | tuple):
+        for first, second in zip(old, new, strict=True):
+            _copy_shadows(recorder, first, second)
+    elif hasattr(old, "__dict__"):
+        _copy_shadows(recorder, vars(old), vars(new))
+
+
+def _getattr(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    if len(args) == 2:
+        return read_attribute(recorder, args[0], args[1])
+    return function(*args, **kwargs)
+
+
+def _apply_along_axis(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> Any:
+    def follow(func1d: Any, axis: int, arr: Any, *more: Any, **keywords: Any) -> Any:
+        moved = call(recorder, np.moveaxis, (arr, axis, -1), {})
+        lead = moved.shape[:-1]
+        rows = []
+        for place in np.ndindex(lead):
+            row = elements(recorder, [moved])[0][place]
+            rows.append(call(recorder, func1d, (row, *more), keywords))
+        stacked = call(recorder, np.array, (rows,), {})
+        inner = np.shape(rows[0])
+        shaped = call(recorder, np.reshape, (stacked, (*lead, *inner)), {})
+        if not inner:
+            return shaped
+        count = len(inner)
+        source = tuple(range(-count, 0))
+        target = tuple(range(axis % arr.ndim, axis % arr.ndim + count))
+        return call(recorder, np.moveaxis, (shaped, source, target), {})
+
+    return follow(*args, **kwargs)
+
+
+_SPECIAL: dict[Any, Callable[[Recorder, Any, Arguments, Keywords], Any]] = {
+    builtins.sum: _sum,
+    builtins.getattr: _getattr,
+    copy.deepcopy: _deepcopy,
+    copy.copy: _deepcopy,
+    np.apply_along_axis: _apply_along_axis,
+    np.copyto: array_methods.copyto,
+    np.put: array_methods.put,
+    np.place: array_methods.place,
+    np.putmask: array_methods.putmask,
+    np.put_along_axis: array_methods.put_along_axis,
+    np.fill_diagonal: array_methods.fill_diagonal,
+}

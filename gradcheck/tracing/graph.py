@@ -1,0 +1,228 @@
+"""The backward pass over a traced call, as it is and with single derivatives altered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.tracing.contract import Alteration, Operation
+from gradcheck.tracing.recorder import Recorded, Tie
+
+Gradient = dict[str, NDArray[np.float64]]
+Hook = Callable[[Any], Any]
+
+_ELEMENTWISE_EXCEPTIONS = frozenset({"matmul", "dot"})
+_MOST_FLIPS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class NumpyTrace:
+    """A traced evaluation of a loss (see ``gradcheck.tracing.contract.Trace``).
+
+    Attributes:
+        loss: the value of the loss, as NumPy computed it.
+        operations: the operations on which the loss depends, in the order in which they ran.
+        ties: indices of the operations that sit exactly on a kink (``maximum`` of two equal
+            numbers, the absolute value of 0, a maximum that several elements share).
+    """
+
+    loss: float
+    operations: tuple[Operation, ...]
+    ties: tuple[int, ...]
+    _loss_tensor: Any
+    _parameters: Mapping[str, Any]
+    _recorded: tuple[Recorded, ...]
+    _tie_weights: tuple[tuple[int, Tie], ...]
+    _torch: Any
+
+    def backward(
+        self,
+        alterations: Mapping[int, Alteration] | None = None,
+        *,
+        subgradients: Mapping[int, str] | None = None,
+    ) -> Gradient:
+        """Return the gradient by parameter name, with the given operations' derivatives altered.
+
+        The forward values stay as they were. ``subgradients`` chooses the derivative of
+        operations on a kink: ``"low"``, ``"high"`` or ``"half"`` by operation index.
+
+        Raises:
+            ValueError: the operation does not allow the alteration.
+        """
+        with self._altered(alterations or {}), self._chosen(subgradients or {}):
+            return self._gradient()
+
+    def subgradients(self) -> Iterator[Gradient]:
+        """Yield the gradients for the sensible choices of derivative at kinks.
+
+        First all operations alike (the choice taken by itself, then ``low``, ``high``, ``half``),
+        then each of the first few operations on a kink differing from all others.
+        """
+        yield self.backward()
+        if not self.ties:
+            return
+        for choice in ("low", "high", "half"):
+            yield self.backward(subgradients=dict.fromkeys(self.ties, choice))
+        if len(self.ties) < 2:
+            return
+        for rest, other in (("low", "high"), ("high", "low")):
+            for index in self.ties[:_MOST_FLIPS]:
+                choices = dict.fromkeys(self.ties, rest)
+                choices[index] = other
+                yield self.backward(subgradients=choices)
+
+    def _gradient(self) -> Gradient:
+        torch = self._torch
+        leaves = list(self._parameters.values())
+        found: tuple[Any, ...] = (None,) * len(leaves)
+        if self._loss_tensor is not None and self._loss_tensor.requires_grad:
+            found = torch.autograd.grad(
+                self._loss_tensor, leaves, retain_graph=True, allow_unused=True
+            )
+        gradient: Gradient = {}
+        for name, leaf, value in zip(self._parameters, leaves, found, strict=True):
+            if value is None:
+                gradient[name] = np.zeros(tuple(leaf.shape))
+            else:
+                gradient[name] = np.array(value.numpy(), dtype=np.float64)
+        return gradient
+
+    @contextmanager
+    def _chosen(self, choices: Mapping[int, str]) -> Iterator[None]:
+        """Put other weights where operations sit on a kink, for one backward pass."""
+        changed = [(tie, choices[index]) for index, tie in self._tie_weights if index in choices]
+        for tie, choice in changed:
+            # autograd saved this very tensor; .data does not tell it of the change
+            tie.weight.data.copy_(tie.choices.get(choice, tie.choices["default"]))
+        try:
+            yield
+        finally:
+            for tie, _ in changed:
+                tie.weight.data.copy_(tie.choices["default"])
+
+    @contextmanager
+    def _altered(self, alterations: Mapping[int, Alteration]) -> Iterator[None]:
+        handles: list[Any] = []
+        try:
+            for index, alteration in alterations.items():
+                if not 0 <= index < len(self._recorded):
+                    raise ValueError(f"there is no operation {index}")
+                self._alter(self._recorded[index], alteration, handles)
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _alter(self, operation: Recorded, alteration: Alteration, handles: list[Any]) -> None:
+        places = _operands(operation, alteration)
+        cotangent: list[Any] = []
+        if alteration.kind in ("identity", "transpose_operand"):
+            if len(operation.outputs) != 1:
+                raise ValueError(f"{operation.name} has several results")
+            handles.append(operation.outputs[0].register_hook(lambda g: cotangent.append(g)))
+        for place in places:
+            hook = _hook(self._torch, operation, alteration, place, cotangent)
+            handles.append(operation.edges[place].register_hook(hook))
+
+
+def _operands(operation: Recorded, alteration: Alteration) -> list[int]:
+    """Return the places of the operands that an alteration concerns."""
+    varying = [place for place, edge in enumerate(operation.edges) if edge is not None]
+    if alteration.operand is None:
+        if alteration.kind.endswith("_operand"):
+            raise ValueError(f"{alteration.kind} needs an operand")
+        return varying
+    if alteration.operand not in varying:
+        raise ValueError(f"operand {alteration.operand} of {operation.name} carries no gradient")
+    return [alteration.operand]
+
+
+def _hook(
+    torch: Any, operation: Recorded, alteration: Alteration, place: int, cotangent: list[Any]
+) -> Hook:
+    """Return the function that changes the cotangent on its way to one operand."""
+    kind = alteration.kind
+    edge = operation.edges[place]
+    if kind in ("constant", "drop_operand"):
+        return torch.zeros_like  # type: ignore[no-any-return]
+    if kind in ("scale", "scale_operand"):
+        return lambda gradient: gradient * alteration.factor
+    if kind == "identity":
+        fit = _fitting(operation, tuple(edge.shape))
+        return lambda gradient: fit(cotangent[-1]).to(gradient.dtype)
+    if kind == "twice":
+        slope = _slope(torch, operation, edge)
+        return lambda gradient: gradient * slope
+    if kind == "transpose_operand":
+        return _transposed_factor(operation, place, cotangent)
+    raise ValueError(f"there is no alteration {kind!r}")
+
+
+def _fitting(operation: Recorded, shape: tuple[int, ...]) -> Hook:
+    """Return how a result's cotangent is handed on unchanged to an operand of another shape."""
+    result = tuple(operation.outputs[0].shape)
+    if result == shape:
+        return lambda gradient: gradient.clone()
+    if _broadcasts(shape, result):
+        return lambda gradient: gradient.sum_to_size(shape)
+    axis = operation.keywords.get("axis")
+    kept = _with_unit_axes(result, shape, axis)
+    if kept is not None and _broadcasts(kept, shape):
+        return lambda gradient: gradient.reshape(kept).expand(shape).clone()
+    if np.prod(result, dtype=int) == np.prod(shape, dtype=int):
+        return lambda gradient: gradient.reshape(shape).clone()
+    raise ValueError(f"{operation.name} maps {shape} to {result}: not to be taken for the identity")
+
+
+def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(small, large) == large
+    except ValueError:
+        return False
+
+
+def _with_unit_axes(
+    result: tuple[int, ...], shape: tuple[int, ...], axis: Any
+) -> tuple[int, ...] | None:
+    """Return the result's shape with reduced axes of length 1, where there is just one way."""
+    if len(result) == len(shape):
+        return result
+    if result == ():
+        return (1,) * len(shape)
+    if axis is None:
+        return None
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    reduced = {int(a) % len(shape) for a in axes}
+    if len(result) + len(reduced) != len(shape):
+        return None
+    rest = iter(result)
+    return tuple(1 if a in reduced else next(rest) for a in range(len(shape)))
+
+
+def _slope(torch: Any, operation: Recorded, edge: Any) -> Any:
+    """Return the local derivative of an elementwise operation."""
+    if len(operation.outputs) != 1 or operation.outputs[0].shape != edge.shape:
+        raise ValueError(f"{operation.name} is not elementwise in this operand")
+    if operation.name in _ELEMENTWISE_EXCEPTIONS:
+        raise ValueError(f"{operation.name} is not elementwise")
+    output = operation.outputs[0]
+    (slope,) = torch.autograd.grad(output, [edge], torch.ones_like(output), retain_graph=True)
+    return slope
+
+
+def _transposed_factor(operation: Recorded, place: int, cotangent: list[Any]) -> Hook:
+    """Return the gradient of a matrix product with the other factor transposed by mistake."""
+    factors = operation.factors
+    if factors is None or any(factor.ndim != 2 for factor in factors):
+        raise ValueError(f"{operation.name} is no product of two matrices")
+    other = factors[1 - place]
+    if other.shape[0] != other.shape[1]:
+        raise ValueError("the other factor is not square: transposed, it does not fit")
+    if place == 0:
+        return lambda gradient: cotangent[-1] @ other
+    return lambda gradient: other @ cotangent[-1]

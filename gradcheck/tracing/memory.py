@@ -1,0 +1,234 @@
+"""What a block of array memory holds, as a torch tensor.
+
+NumPy's views and aliases are windows on a block of memory that one array owns. The tracer keeps
+one tensor for the block; a view's tensor is cut out of it at the view's own offset and strides, and a
+write through any view changes the block's tensor for all of them (by making a new one:
+autograd's graph is never written to). Writes are collected and put in all at once when somebody
+reads, so that filling an array element by element costs no copy of the array per element.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.tracing.errors import NotTraceable
+
+Array = NDArray[Any]
+Key = tuple[int, tuple[int, ...], tuple[int, ...]]
+Origin = tuple[str, int | str]
+
+
+class Shadow:
+    """The tensor that stands for a value, and where it came from.
+
+    ``lost`` is set, and ``tensor`` is ``None``, where the value came out of an operation that
+    cannot be differentiated.
+    """
+
+    __slots__ = ("lost", "origin", "tensor")
+
+    def __init__(self, tensor: Any, origin: Origin, lost: NotTraceable | None = None) -> None:
+        self.tensor = tensor
+        self.origin = origin
+        self.lost = lost
+
+
+class Positions:
+    """Index arrays: for each element of a view, its place in the memory block."""
+
+    def __init__(self) -> None:
+        self._counting: NDArray[np.int64] = np.arange(1024)
+
+    def counting(self, size: int) -> NDArray[np.int64]:
+        """Return ``arange(size)``; not to be written to."""
+        if size > self._counting.size:
+            self._counting = np.arange(max(size, 2 * self._counting.size))
+        return self._counting[:size]
+
+    def of(self, key: Key, span: int) -> NDArray[np.int64]:
+        """Return the places of a view's elements in a block of ``span`` elements."""
+        offset, shape, strides = key
+        counting = self.counting(span)
+        return np.ndarray(
+            shape, np.int64, buffer=counting, offset=8 * offset, strides=[8 * s for s in strides]
+        )
+
+
+def owner_of(array: Array) -> Array:
+    """Return the array that owns the memory which ``array`` looks at."""
+    base = array.base
+    while isinstance(base, np.ndarray):
+        array = base
+        base = array.base
+    return array
+
+
+def address_of(array: Array) -> int:
+    """Return the address of the first element."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def to_tensor(torch: Any, array: Any) -> Any:
+    """Return a tensor with a copy of the array's values: torch never sees the user's memory."""
+    return torch.from_numpy(np.array(array, order="C", copy=True))
+
+
+class Memory:
+    """The tensor for one block of memory, with the writes and views since it was made."""
+
+    __slots__ = ("address", "flat", "itemsize", "lost", "origin", "pending", "span", "views")
+
+    def __init__(self, owner: Array) -> None:
+        reach = [(n - 1) * s for n, s in zip(owner.shape, owner.strides, strict=True)]
+        self.address = address_of(owner) + sum(r for r in reach if r < 0)
+        self.itemsize = owner.itemsize
+        self.span = sum(abs(r) for r in reach) // owner.itemsize + 1
+        self.flat: Any = None
+        self.pending: list[tuple[NDArray[np.int64], Any]] = []
+        self.views: dict[Key, tuple[Shadow, int, int]] = {}
+        self.origin: Origin = ("constant", "")
+        self.lost: NotTraceable | None = None
+
+    def key(self, view: Array) -> Key | None:
+        """Return offset, shape and strides in elements; ``None`` for a view of other dtype."""
+        size = self.itemsize
+        offset, rest = divmod(address_of(view) - self.address, size)
+        strides = view.strides
+        if rest or view.itemsize != size or any(stride % size for stride in strides):
+            return None
+        return offset, view.shape, tuple([stride // size for stride in strides])
+
+    @staticmethod
+    def _bounds(key: Key) -> tuple[int, int]:
+        low = high = key[0]
+        for length, stride in zip(key[1], key[2], strict=True):
+            reach = (length - 1) * stride
+            if reach < 0:
+                low += reach
+            else:
+                high += reach
+        return low, high
+
+    def _covers(self, key: Key) -> bool:
+        """Whether a view holds every element of the block, each once."""
+        size = 1
+        for length, stride in zip(key[1], key[2], strict=True):
+            if length > 1 and stride == 0:
+                return False
+            size *= length
+        low, high = self._bounds(key)
+        return size == self.span == high - low + 1
+
+    def remember(self, key: Key, shadow: Shadow) -> None:
+        """Keep the tensor of a view for the next reader."""
+        low, high = self._bounds(key)
+        self.views[key] = (shadow, low, high)
+
+    def write(self, key: Key, shadow: Shadow, positions: Positions) -> None:
+        """Note that the view now holds ``shadow`` (of the view's shape)."""
+        if self._covers(key):
+            self.views.clear()
+            self.pending.clear()
+            self.flat = None
+            self.lost = shadow.lost
+        else:
+            low, high = self._bounds(key)
+            self._forget(low, high)
+            if shadow.lost is not None:
+                self.lost = shadow.lost
+            else:
+                places = positions.of(key, self.span).reshape(-1)
+                self.pending.append((places, shadow.tensor.reshape(-1)))
+        self.origin = shadow.origin
+        self.remember(key, shadow)
+
+    def scatter(self, places: NDArray[np.int64], shadow: Shadow) -> None:
+        """Note that the elements at ``places`` (each once) now hold ``shadow`` (of that shape)."""
+        if places.size == 0:
+            return
+        self._forget(int(places.min()), int(places.max()))
+        self.origin = shadow.origin
+        if shadow.lost is not None:
+            self.lost = shadow.lost
+        else:
+            self.pending.append((places.reshape(-1), shadow.tensor.reshape(-1)))
+
+    def _forget(self, low: int, high: int) -> None:
+        """Drop the views that overlap a range, keeping one that everything can be cut from."""
+        overlapping = [k for k, (_, lo, hi) in self.views.items() if lo <= high and low <= hi]
+        for key in overlapping:
+            shadow = self.views[key][0]
+            if self.flat is None and shadow.lost is None and self._covers(key):
+                self.flat = self._in_memory_order(key, shadow.tensor)
+            del self.views[key]
+
+    @staticmethod
+    def _in_memory_order(key: Key, tensor: Any) -> Any:
+        strides = key[2]
+        order = sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
+        flipped = [axis for axis in order if strides[axis] < 0]
+        if flipped:
+            tensor = tensor.flip(flipped)
+        return tensor.permute(order).reshape(-1)
+
+    def read(self, owner: Array, view: Array, torch: Any, positions: Positions) -> Shadow:
+        """Return the shadow of ``view``, a view of ``owner``."""
+        key = self.key(view)
+        if key is not None:
+            found = self.views.get(key)
+            if found is not None:
+                return found[0]
+        if self.lost is not None:
+            return Shadow(None, self.origin, self.lost)
+        if key is None:
+            lost = NotTraceable("view", None, "the memory is looked at as another dtype")
+            return Shadow(None, self.origin, lost)
+        flat = self._current(owner, torch, positions)
+        shadow = Shadow(_cut(key, flat, torch, positions), self.origin)
+        self.remember(key, shadow)
+        return shadow
+
+    def _current(self, owner: Array, torch: Any, positions: Positions) -> Any:
+        """Return the block's tensor with all writes in it, one-dimensional, in memory order."""
+        if self.flat is None:
+            for key, (shadow, _, _) in self.views.items():
+                if not self.pending and shadow.lost is None and self._covers(key):
+                    self.flat = self._in_memory_order(key, shadow.tensor)
+                    break
+            else:
+                self.flat = self._copy(owner, torch, positions)
+        if self.pending:
+            places = np.concatenate([written for written, _ in self.pending])
+            values = torch.cat([tensor for _, tensor in self.pending])
+            last = np.full(self.span, -1)
+            last[places] = positions.counting(places.size)
+            kept = last[places] == positions.counting(places.size)
+            if not kept.all():
+                values = values[torch.from_numpy(np.flatnonzero(kept))]
+                places = places[kept]
+            self.flat = self.flat.index_copy(0, torch.from_numpy(np.array(places)), values)
+            self.pending.clear()
+        return self.flat
+
+    def _copy(self, owner: Array, torch: Any, positions: Positions) -> Any:
+        key = self.key(owner)
+        assert key is not None
+        block = np.zeros(self.span, owner.dtype)
+        block[positions.of(key, self.span)] = owner
+        return torch.from_numpy(block)
+
+
+def _cut(key: Key, flat: Any, torch: Any, positions: Positions) -> Any:
+    """Return the part of a block's tensor that a view looks at."""
+    offset, shape, strides = key
+    if min(strides, default=1) >= 0:
+        if flat.storage_offset() or flat.stride(0) != 1:
+            flat = flat.clone()  # as_strided counts from the start of the storage
+        return torch.as_strided(flat, shape, strides, offset)
+    places = positions.of(key, flat.shape[0])
+    picked = flat.index_select(0, torch.from_numpy(np.array(places).reshape(-1)))
+    return picked.reshape(shape)

@@ -1,0 +1,246 @@
+"""Operators, indexing and iteration on values that may be traced."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from gradcheck.tracing.memory import Shadow, owner_of, to_tensor
+from gradcheck.tracing.recorder import Context, Recorder
+from gradcheck.tracing.registry import registry
+
+_PLAIN = (int, str, bool, type(None), bytes, dict)
+
+_UFUNCS: dict[str, Any] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "matmul": np.matmul,
+    "power": np.power,
+    "remainder": np.remainder,
+    "floor_divide": np.floor_divide,
+    "negative": np.negative,
+    "positive": np.positive,
+}
+
+
+def _may_be_traced(recorder: Recorder, value: Any) -> bool:
+    kind = type(value)
+    if kind in _PLAIN:
+        return False
+    if kind is list or kind is tuple:
+        return any(_may_be_traced(recorder, item) for item in value)
+    return recorder.is_tracked(value)
+
+
+def apply_operator(
+    recorder: Recorder, name: str, native: Callable[..., Any], *operands: Any
+) -> Any:
+    """Run an operator natively and record it if an operand is traced."""
+    if not any(_may_be_traced(recorder, operand) for operand in operands):
+        return native(*operands)
+    if not any(isinstance(o, np.ndarray | np.generic | float) for o in operands):
+        return native(*operands)  # lists and tuples are joined, not added
+    ufunc = _UFUNCS[name]
+    rules = registry()
+    if ufunc in rules.constant:
+        return native(*operands)
+    rule = rules.ufuncs[ufunc]
+    return recorder.apply(name, rule, native, operands, {}, all_operands=True)
+
+
+def apply_inplace(
+    recorder: Recorder, name: str, native: Callable[..., Any], target: Any, operand: Any
+) -> Any:
+    """Run ``target op= operand``: arrays keep their identity, everything else is rebound."""
+    if not isinstance(target, np.ndarray):
+        if isinstance(target, np.generic | float | int):
+            return apply_operator(recorder, name, getattr(operator, _PLAIN_NAMES[name]), target,
+                                  operand)  # fmt: skip
+        return native(target, operand)
+    traced = _may_be_traced(recorder, target) or _may_be_traced(recorder, operand)
+    if not traced:
+        return native(target, operand)
+    if target.dtype.kind not in "f":
+        return native(target, operand)
+    rules = registry()
+    ufunc = _UFUNCS[name]
+    if ufunc in rules.constant:
+        result = native(target, operand)
+        recorder.constant_write(result)
+        return result
+    rule = _filling(rules.ufuncs[ufunc])
+    return recorder.apply(
+        name, rule, native, (target, operand), {}, all_operands=True, written=target
+    )
+
+
+_PLAIN_NAMES = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv", "matmul": "matmul",
+    "power": "pow", "remainder": "mod", "floor_divide": "floordiv",
+}  # fmt: skip
+
+
+def _filling(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a rule whose result is broadcast to the array that it is written into."""
+
+    def filled(context: Context, *operands: Any) -> Any:
+        return rule(context, *operands).expand(context.value.shape)
+
+    return filled
+
+
+# indexing
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if type(index) is tuple else (index,)
+    for part in parts:
+        if not (
+            part is None
+            or part is Ellipsis
+            or isinstance(part, slice)
+            or (isinstance(part, int | np.integer) and not isinstance(part, bool))
+        ):
+            return False
+    return True
+
+
+def getitem(recorder: Recorder, array: Any, index: Any) -> Any:
+    """Run ``array[index]`` on a traced array and record it."""
+    result = array[index]
+    if getattr(result, "size", 1) == 0 or not recorder.is_tracked(array):
+        return result
+    if not isinstance(result, np.ndarray | np.floating):
+        return result
+    memory, _ = recorder.memory(array)
+    if memory is not None and _is_basic(index):
+        known = _known_part(recorder, array, index, result)
+        if known is not None:
+            return known
+
+    def rule(context: Context, tensor: Any) -> Any:
+        if _is_basic(index) and not _has_negative_step(index):
+            return tensor[index]
+        counting = recorder.positions.counting(tensor.numel()).reshape(tuple(tensor.shape))
+        places = counting[index]
+        picked = tensor.reshape(-1).index_select(
+            0, context.torch.from_numpy(np.array(places).reshape(-1))
+        )
+        return picked.reshape(places.shape)
+
+    return recorder.apply("getitem", rule, lambda _: result, (array,), {})
+
+
+def _has_negative_step(index: Any) -> bool:
+    parts = index if type(index) is tuple else (index,)
+    return any(isinstance(part, slice) and (part.step or 1) < 0 for part in parts)
+
+
+def _known_part(recorder: Recorder, array: Any, index: Any, result: Any) -> Any:
+    """Return a part of the array that was written as a whole, without reading the rest."""
+    memory, _ = recorder.memory(array)
+    assert memory is not None
+    if isinstance(result, np.ndarray):
+        key = memory.key(result)
+    else:
+        outer = memory.key(array)
+        if outer is None:
+            return None
+        place = int(recorder.positions.of(outer, memory.span)[index])
+        key = (place, (), ())
+    found = memory.views.get(key) if key is not None else None
+    if found is None or found[0].lost is not None:
+        return None
+    if not isinstance(result, np.ndarray):
+        recorder.track(result, found[0])
+    return result
+
+
+def setitem(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
+    """Run ``array[index] = value`` and record it."""
+    if array.dtype.kind != "f" or not (
+        _may_be_traced(recorder, value) or recorder.is_tracked(array)
+    ):
+        array[index] = value
+        return
+    region = array[index] if _is_basic(index) else None
+    if isinstance(region, np.ndarray):
+
+        def store(new: Any) -> None:
+            array[index] = new
+
+        recorder.apply("setitem", _stored, store, (value,), {}, written=region)
+        return
+    _scatter(recorder, value, array, index)
+
+
+def _stored(context: Context, value: Any) -> Any:
+    tensor = context.tensor(value, context.dtype)
+    while tensor.ndim > context.value.ndim and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    return tensor.expand(context.value.shape)
+
+
+def _scatter(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
+    """Write single elements, picked by numbers or by a mask; of duplicates the last one counts."""
+    memory, owner = recorder.memory(array, create=True)
+    assert memory is not None
+    outer = memory.key(array)
+    if outer is None:
+        array[index] = value
+        return
+    places = np.array(recorder.positions.of(outer, memory.span)[index])
+    distinct, turned = np.unique(places.reshape(-1)[::-1], return_index=True)
+    last = places.size - 1 - turned
+
+    def store(new: Any) -> Any:
+        array[index] = new
+        return np.array(array[index])
+
+    def rule(context: Context, new: Any) -> Any:
+        context.checked = distinct.size == places.size
+        return _stored(context, new)
+
+    picked = recorder.apply("setitem", rule, store, (value,), {})
+    if picked is None or not isinstance(picked, np.ndarray) or places.size == 0:
+        return
+    shadow = recorder.shadow(picked) or Shadow(to_tensor(recorder.torch, picked), ("constant", ""))
+    if shadow.lost is None:
+        kept = shadow.tensor.reshape(-1)[recorder.torch.from_numpy(last)]
+        shadow = Shadow(kept, shadow.origin)
+    memory.scatter(distinct, shadow)
+    if places.ndim == 0 and shadow.lost is None:
+        memory.remember((int(places), (), ()), Shadow(shadow.tensor.reshape(()), shadow.origin))
+
+
+def augmented_setitem(
+    recorder: Recorder, name: str, native: Callable[..., Any], array: Any, index: Any, operand: Any
+) -> None:
+    """Run ``array[index] op= operand``; duplicates in ``index`` count once, as in NumPy."""
+    part = getitem(recorder, array, index)
+    result = apply_inplace(recorder, name, native, part, operand)
+    if isinstance(part, np.ndarray) and owner_of(part) is owner_of(array):
+        return  # the part is a view: the write has gone through it
+    setitem(recorder, result, array, index)
+
+
+# iteration
+
+
+def elements(recorder: Recorder, value: Any) -> Any:
+    """Return something to iterate over: the elements of a traced array, or ``value`` itself."""
+    if isinstance(value, np.flatiter):
+        value = value.base.reshape(-1) if recorder.is_tracked(value.base) else value
+    if isinstance(value, np.ndarray) and value.ndim and recorder.is_tracked(value):
+        return _elements(recorder, value)
+    return value
+
+
+def _elements(recorder: Recorder, array: Any) -> Iterator[Any]:
+    for place in range(len(array)):
+        yield getitem(recorder, array, place)

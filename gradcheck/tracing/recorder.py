@@ -1,0 +1,397 @@
+"""The record of one traced call: which values have a tensor, and which operations made them.
+
+NumPy computes every value, on the user's own arrays, just as in a plain call. Beside it, the
+recorder keeps a *shadow* (a torch tensor with the same values) for every value that depends on a
+parameter: arrays are recognised by their memory, scalars by their identity.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gradcheck.tracing.contract import Site
+from gradcheck.tracing.errors import NotTraceable, UnsupportedError
+from gradcheck.tracing.memory import Memory, Origin, Positions, Shadow, owner_of, to_tensor
+from gradcheck.tracing.sites import Sites
+from gradcheck.tracing.source import Rebuilder
+
+Rule = Callable[..., Any]
+
+_FAILURES = (UnsupportedError, TypeError, ValueError, RuntimeError, IndexError, KeyError)
+"""What a rule or torch raises for arguments that they do not cover."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One operation as it was recorded, with the tensors that the backward pass needs."""
+
+    name: str
+    site: Site
+    inputs: list[Origin] = field(default_factory=list)
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+    edges: list[Any] = field(default_factory=list)
+    keywords: dict[str, Any] = field(default_factory=dict)
+    outputs: list[Any] = field(default_factory=list)
+    factors: tuple[Any, Any] | None = None
+
+
+@dataclass(slots=True)
+class Tie:
+    """A weight that autograd multiplies with, free to choose where an operation sits on a kink.
+
+    ``choices`` are alternative contents of ``weight``; the first is what it holds by itself.
+    """
+
+    operation: int
+    weight: Any
+    choices: dict[str, Any]
+
+
+class Context:
+    """What a rule is given besides the arguments."""
+
+    __slots__ = ("_recorder", "checked", "operation", "ties", "torch", "value")
+
+    def __init__(self, recorder: Recorder, operation: Recorded, value: Any) -> None:
+        self.torch = recorder.torch
+        self.value = value
+        self.operation = operation
+        self.checked = True
+        self.ties: list[tuple[Any, dict[str, Any]]] = []
+        self._recorder = recorder
+
+    @property
+    def dtype(self) -> Any:
+        """The torch dtype of the result."""
+        return self._recorder.torch_dtype(self.value)
+
+    def dtype_of(self, value: Any) -> Any:
+        """The torch dtype for a NumPy value's."""
+        return self._recorder.torch_dtype(value)
+
+    def tensor(self, value: Any, dtype: Any = None) -> Any:
+        """Return ``value`` (tensor, array, number, nested list) as a tensor of ``dtype``."""
+        if isinstance(value, list | tuple) and _holds_tensor(value, self.torch):
+            stacked = self.torch.stack([self.tensor(v, dtype or self.dtype) for v in value])
+            return stacked if dtype is None else stacked.to(dtype)
+        if not isinstance(value, self.torch.Tensor):
+            value = to_tensor(self.torch, value)
+        return value if dtype is None or value.dtype == dtype else value.to(dtype)
+
+    def weight(self, content: Any, choices: dict[str, Any]) -> Any:
+        """Return a factor for autograd whose content may be chosen anew at a kink."""
+        if choices:
+            content = content.clone()
+            self.ties.append((content, {"default": content.clone(), **choices}))
+        return content
+
+
+def _holds_tensor(value: Sequence[Any], torch: Any) -> bool:
+    for item in value:
+        if isinstance(item, torch.Tensor):
+            return True
+        if isinstance(item, list | tuple) and _holds_tensor(item, torch):
+            return True
+    return False
+
+
+class Recorder:
+    """Shadows and operations of one traced call."""
+
+    def __init__(self, torch: Any) -> None:
+        self.torch = torch
+        self.operations: list[Recorded] = []
+        self.ties: list[Tie] = []
+        self.positions = Positions()
+        self.rebuilder = Rebuilder()
+        self.sites = Sites()
+        self._scalars: dict[int, tuple[Any, Shadow]] = {}
+        self._memories: dict[int, tuple[Memory, Any]] = {}
+        self._dtypes = {
+            np.dtype(np.float64): torch.float64,
+            np.dtype(np.float32): torch.float32,
+            np.dtype(np.float16): torch.float16,
+        }
+
+    # shadows
+
+    def torch_dtype(self, value: Any) -> Any:
+        """Return the torch dtype for a NumPy value's; raises where there is none."""
+        dtype = getattr(value, "dtype", None)
+        found = self._dtypes.get(dtype) if dtype is not None else self.torch.float64
+        if found is None:
+            raise UnsupportedError(f"results of dtype {dtype} have no derivative here")
+        return found
+
+    def shadow(self, value: Any) -> Shadow | None:
+        """Return the shadow of an array or a number, or ``None`` if it depends on no parameter."""
+        if isinstance(value, float | np.floating):
+            found = self._scalars.get(id(value))
+            return found[1] if found is not None else None
+        if isinstance(value, np.ndarray):
+            owner = owner_of(value)
+            known = self._memories.get(id(owner))
+            if known is not None and value.size:
+                return known[0].read(owner, value, self.torch, self.positions)
+        return None
+
+    def is_tracked(self, value: Any) -> bool:
+        """Whether a value depends on a parameter, without making its tensor."""
+        if isinstance(value, float | np.floating):
+            return id(value) in self._scalars
+        if isinstance(value, np.ndarray):
+            return id(owner_of(value)) in self._memories and value.size > 0
+        return False
+
+    def memory(self, array: Any, *, create: bool = False) -> tuple[Memory | None, Any]:
+        """Return the record of an array's memory block and the array that owns it."""
+        owner = owner_of(array)
+        known = self._memories.get(id(owner))
+        if known is not None:
+            return known[0], owner
+        if not create:
+            return None, owner
+        memory = Memory(owner)
+        number = id(owner)
+        memories = self._memories
+        reference = weakref.ref(owner, lambda _: memories.pop(number, None))
+        memories[number] = (memory, reference)
+        return memory, owner
+
+    def track(self, value: Any, shadow: Shadow, *, wrote: bool = True) -> None:
+        """Remember the shadow of a new value, or of what was written into an array.
+
+        With ``wrote=False`` the value may be a view of memory that has a shadow already: then the
+        memory keeps it, and only the view's own tensor is remembered.
+        """
+        if isinstance(value, np.ndarray):
+            if value.size == 0:
+                return
+            known = self.is_tracked(value)
+            memory, _ = self.memory(value, create=True)
+            assert memory is not None
+            key = memory.key(value)
+            if key is None:
+                memory.lost = NotTraceable("view", None, "memory is written as another dtype")
+            elif known and not wrote:
+                memory.remember(key, shadow)
+            else:
+                memory.write(key, shadow, self.positions)
+        elif isinstance(value, float | np.floating):
+            self._scalars[id(value)] = (value, shadow)
+
+    def constant_write(self, array: Any) -> None:
+        """Note that ``array`` was overwritten by values that depend on no parameter."""
+        if self.is_tracked(array):
+            self.track(array, Shadow(to_tensor(self.torch, array), ("constant", "")))
+
+    def lose(self, value: Any, reason: NotTraceable, *, depth: int = 0) -> None:
+        """Mark the floats in ``value`` as depending on parameters in an unknown way."""
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind in "fcO":
+                self.track(value, Shadow(None, ("constant", ""), reason))
+        elif isinstance(value, float | np.floating):
+            if not self.is_tracked(value):
+                self.track(value, Shadow(None, ("constant", ""), reason))
+        elif isinstance(value, list | tuple | dict) and depth < 4:
+            for item in value.values() if isinstance(value, dict) else value:
+                self.lose(item, reason, depth=depth + 1)
+
+    # operations
+
+    def apply(
+        self,
+        name: str,
+        rule: Rule,
+        native: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        all_operands: bool = False,
+        written: Any = None,
+        parameter_names: Sequence[str] = (),
+    ) -> Any:
+        """Run ``native(*args, **kwargs)`` and record it with ``rule`` for its derivative.
+
+        ``written`` is the array that the operation writes into, if it does; ``all_operands`` lists
+        constant numbers, too, among the operation's inputs.
+        """
+        operation = Recorded(name, _NOWHERE)
+        substitute = _Substitution(self, operation, all_operands=all_operands)
+        new_args = [substitute(argument) for argument in args]
+        new_kwargs = {key: substitute(value) for key, value in kwargs.items()}
+        if not substitute.traced:
+            result = native(*args, **kwargs)
+            if written is not None:
+                self.constant_write(written)
+            return result
+        if written is not None:
+            new_args = [_snapshot(argument) for argument in new_args]
+            new_kwargs = {key: _snapshot(argument) for key, argument in new_kwargs.items()}
+        value = native(*args, **kwargs)
+        target = value if written is None else written
+        if not _has_floats(target):
+            return value
+        operation.site = self.sites.here()
+        operation.keywords = _plain_keywords(args, kwargs, parameter_names)
+        if substitute.lost is not None:
+            self.lose(target, substitute.lost)
+            return value
+        context = Context(self, operation, target)
+        try:
+            with self.torch.enable_grad():
+                tensors = rule(context, *new_args, **new_kwargs)
+                self._finish(context, target, tensors, wrote=written is not None)
+        except _FAILURES as error:
+            lost = NotTraceable(name, operation.site, str(error).split("\n")[0])
+            self.lose(target, lost)
+        return value
+
+    def _finish(self, context: Context, target: Any, tensors: Any, *, wrote: bool) -> None:
+        """Check the rule's tensors against NumPy's values and make them the values' shadows."""
+        operation = context.operation
+        index = len(self.operations)
+        several = isinstance(tensors, list | tuple)
+        pairs = list(zip(target, tensors, strict=True)) if several else [(target, tensors)]
+        settled = []
+        for value, tensor in pairs:
+            if tensor is None or not _has_floats(value):
+                continue
+            settled.append((value, self._settle(value, tensor, checked=context.checked)))
+        if not any(tensor.requires_grad for _, tensor in settled):
+            for value, tensor in settled:
+                if isinstance(value, np.ndarray) and self.is_tracked(value):
+                    self.track(value, Shadow(tensor, ("constant", "")), wrote=wrote)
+            return
+        for value, tensor in settled:
+            operation.outputs.append(tensor)
+            self.track(value, Shadow(tensor, ("operation", index)), wrote=wrote)
+        for weight, choices in context.ties:
+            self.ties.append(Tie(index, weight, choices))
+        self.operations.append(operation)
+
+    def _settle(self, value: Any, tensor: Any, *, checked: bool) -> Any:
+        """Return ``tensor`` holding just NumPy's value, so that both agree to the last bit."""
+        torch = self.torch
+        dtype = self.torch_dtype(value)
+        if tensor.dtype != dtype:
+            tensor = tensor.to(dtype)
+        shape = np.shape(value)
+        if tuple(tensor.shape) != shape:
+            raise UnsupportedError(f"shape {tuple(tensor.shape)} in torch, {shape} in NumPy")
+        exact = to_tensor(torch, value)
+        data = tensor.detach()
+        if torch.equal(data, exact):
+            return tensor
+        if checked and not _close(torch, data, exact):
+            raise UnsupportedError("torch and NumPy disagree about its value")
+        if data.is_contiguous() and tensor._base is None:
+            data.copy_(exact)
+            return tensor
+        return tensor + (exact - data).nan_to_num(0.0, 0.0, 0.0)
+
+
+_NOWHERE = Site("", 0, "")
+
+
+def _close(torch: Any, data: Any, exact: Any) -> bool:
+    tolerance = {torch.float64: 1e-7, torch.float32: 1e-3, torch.float16: 1e-1}[exact.dtype]
+    finite = torch.isfinite(exact)
+    scale = float(exact[finite].abs().max()) if bool(finite.any()) else 1.0
+    close: bool = torch.allclose(
+        data, exact, rtol=tolerance, atol=tolerance * scale + 1e-300, equal_nan=True
+    )
+    return close
+
+
+def _has_floats(value: Any) -> bool:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.dtype.kind in "fcO"
+    if isinstance(value, float | complex):
+        return True
+    return isinstance(value, list | tuple) and any(_has_floats(item) for item in value)
+
+
+def _snapshot(argument: Any) -> Any:
+    return argument.copy() if isinstance(argument, np.ndarray) else argument
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(_is_plain(item) for item in value)
+    return value is None or type(value) in (int, str, bool)
+
+
+def _plain_keywords(
+    args: Sequence[Any], kwargs: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Any]:
+    """Return the arguments that are plain data (``axis``, ``keepdims`` ...), by name."""
+    keywords = {
+        name: value
+        for name, value in zip(names[1:], args[1:], strict=False)
+        if value is not None and _is_plain(value)
+    }
+    for name, value in kwargs.items():
+        if value is not None and _is_plain(value):
+            keywords[name] = value
+    return keywords
+
+
+class _Substitution:
+    """Replaces the traced values among an operation's arguments by tensors of their own.
+
+    Each gets a node of its own in autograd's graph (an edge), so that a backward pass can alter
+    what this operation hands to just this operand.
+    """
+
+    __slots__ = ("_all_operands", "_operation", "_recorder", "lost", "traced")
+
+    def __init__(self, recorder: Recorder, operation: Recorded, *, all_operands: bool) -> None:
+        self._recorder = recorder
+        self._operation = operation
+        self._all_operands = all_operands
+        self.traced = False
+        self.lost: NotTraceable | None = None
+
+    def __call__(self, argument: Any, depth: int = 0) -> Any:
+        kind = type(argument)
+        if kind is list or kind is tuple:
+            if depth > 3:
+                return argument
+            items = [self(item, depth + 1) for item in argument]
+            if any(new is not old for new, old in zip(items, argument, strict=True)):
+                return items if kind is list else tuple(items)
+            return argument
+        is_array = isinstance(argument, np.ndarray)
+        if not is_array and not isinstance(argument, float | np.floating):
+            if self._all_operands and kind in (int, bool) and depth == 0:
+                self._constant(argument)
+            return argument
+        shadow = self._recorder.shadow(argument)
+        if shadow is None:
+            if is_array or self._all_operands:
+                self._constant(argument)
+            return argument
+        self.traced = True
+        if shadow.lost is not None:
+            self.lost = self.lost or shadow.lost
+            return argument
+        tensor = shadow.tensor
+        operation = self._operation
+        edge = tensor.view_as(tensor) if tensor.requires_grad else tensor
+        operation.inputs.append(shadow.origin)
+        operation.shapes.append(tuple(tensor.shape))
+        operation.edges.append(edge if tensor.requires_grad else None)
+        return edge
+
+    def _constant(self, argument: Any) -> None:
+        shape = np.shape(argument)
+        description = f"array {shape}" if isinstance(argument, np.ndarray) else repr(argument)
+        self._operation.inputs.append(("constant", description))
+        self._operation.shapes.append(shape)
+        self._operation.edges.append(None)

@@ -1,0 +1,118 @@
+"""All rules, by the object that the user's code calls."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from gradcheck.tracing.recorder import Rule
+from gradcheck.tracing.rules import elementwise, linalg, movement, reductions, scalars, special
+
+_CONSTANT_FUNCTIONS = (
+    "zeros_like ones_like empty_like full_like zeros ones empty eye identity arange round around fix "
+    "argmax argmin argsort argpartition shape ndim size isfinite isnan isinf isclose allclose "
+    "array_equal count_nonzero nonzero flatnonzero argwhere any all searchsorted digitize "
+    "histogram bincount unravel_index ravel_multi_index result_type can_cast may_share_memory "
+    "shares_memory iscomplexobj isrealobj isscalar array_repr array_str array2string"
+).split()
+"""Functions whose result has no derivative with respect to their arguments, or derivative 0."""
+
+_METHODS = {
+    "sum": np.sum, "mean": np.mean, "var": np.var, "std": np.std, "prod": np.prod,
+    "max": np.max, "min": np.min, "cumsum": np.cumsum, "cumprod": np.cumprod, "dot": np.dot,
+    "trace": np.trace, "reshape": np.reshape, "ravel": np.ravel, "squeeze": np.squeeze,
+    "swapaxes": np.swapaxes, "transpose": np.transpose, "repeat": np.repeat, "take": np.take,
+    "diagonal": np.diagonal, "clip": np.clip, "compress": None, "choose": None, "ptp": np.ptp,
+}  # fmt: skip
+"""Methods of arrays whose arguments are those of the function."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The rules for calls; ``names`` holds the parameter names of each rule."""
+
+    ufuncs: dict[Any, Rule]
+    functions: dict[Any, Rule]
+    methods: dict[str, Rule]
+    constant: frozenset[Any]
+    names: dict[Any, tuple[str, ...]] = field(default_factory=dict)
+
+    def parameter_names(self, rule: Rule) -> tuple[str, ...]:
+        """Return the names of a rule's arguments after the context."""
+        found = self.names.get(rule)
+        if found is None:
+            found = tuple(inspect.signature(rule).parameters)[1:]
+            self.names[rule] = found
+        return found
+
+
+def _reshape_method(context: Any, a: Any, *shape: Any, **kwargs: Any) -> Any:
+    return movement.FUNCTIONS[np.reshape](context, a, shape, **kwargs)
+
+
+def _transpose_method(context: Any, a: Any, *axes: Any) -> Any:
+    if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
+        return movement.transposed(context, a, axes[0])
+    return movement.transposed(context, a, axes or None)
+
+
+def _methods(functions: dict[Any, Rule]) -> dict[str, Rule]:
+    methods = {name: functions[f] for name, f in _METHODS.items() if f is not None}
+    methods |= {
+        "reshape": _reshape_method,
+        "transpose": _transpose_method,
+        "flatten": functions[np.ravel],
+        "copy": movement.copied,
+        "astype": movement.copied,
+        "item": _item,
+        "__copy__": movement.copied,
+        "__deepcopy__": movement.copied,
+        "conj": movement.copied,
+        "conjugate": movement.copied,
+        "byteswap": _refuse,
+        "view": _view,
+    }
+    return methods
+
+
+def _item(context: Any, a: Any, *args: int) -> Any:
+    tensor = context.tensor(a).reshape(-1)
+    if len(args) == 1 and not isinstance(args[0], tuple):
+        return tensor[args[0]]
+    if args:
+        place = np.ravel_multi_index(args[0] if len(args) == 1 else args, np.shape(a))
+        return tensor[int(place)]
+    return tensor[0]
+
+
+def _view(context: Any, a: Any, dtype: Any = None, type: Any = None) -> Any:
+    return context.tensor(a).reshape(context.value.shape)
+
+
+def _refuse(context: Any, a: Any, *_: Any, **__: Any) -> Any:
+    raise ValueError("has no derivative here")
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """Return all rules; imports the parts of SciPy that they are about."""
+    special_ufuncs, special_functions = special.scipy_rules()
+    ufuncs = elementwise.UFUNCS | linalg.UFUNCS | special_ufuncs
+    functions = (
+        elementwise.FUNCTIONS
+        | reductions.FUNCTIONS
+        | movement.FUNCTIONS
+        | linalg.FUNCTIONS
+        | linalg.scipy_rules()
+        | special_functions
+        | scalars.FUNCTIONS
+    )
+    constant = {getattr(np, name) for name in _CONSTANT_FUNCTIONS if hasattr(np, name)}
+    constant |= {len, isinstance, type, id, hash, repr, str, print, bool, int, round, format}
+    return Registry(
+        ufuncs, functions, _methods(functions), frozenset(constant | elementwise.CONSTANT_UFUNCS)
+    )

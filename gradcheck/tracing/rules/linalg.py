@@ -1,0 +1,336 @@
+"""Products, decompositions and solutions of linear systems, from NumPy and SciPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcheck.tracing.errors import UnsupportedError
+from gradcheck.tracing.recorder import Context, Rule
+
+
+def _two(context: Context, a: Any, b: Any) -> tuple[Any, Any]:
+    return context.tensor(a, context.dtype), context.tensor(b, context.dtype)
+
+
+def matmul(context: Context, a: Any, b: Any) -> Any:
+    """Matrix product over the last two axes."""
+    first, second = _two(context, a, b)
+    if context.operation.name != "setitem":
+        context.operation.factors = (first.detach(), second.detach())
+    return context.torch.matmul(first, second)
+
+
+def dot(context: Context, a: Any, b: Any, out: Any = None) -> Any:
+    """Product of the last axis with the one before the last."""
+    first, second = _two(context, a, b)
+    if first.ndim == 0 or second.ndim == 0:
+        return first * second
+    if first.ndim <= 2 and second.ndim <= 2:
+        return matmul(context, first, second)
+    if second.ndim == 1:
+        return context.torch.tensordot(first, second, ([first.ndim - 1], [0]))
+    return context.torch.tensordot(first, second, ([first.ndim - 1], [second.ndim - 2]))
+
+
+def _inner(context: Context, a: Any, b: Any) -> Any:
+    first, second = _two(context, a, b)
+    if first.ndim == 0 or second.ndim == 0:
+        return first * second
+    return context.torch.tensordot(first, second, ([first.ndim - 1], [second.ndim - 1]))
+
+
+def outer(context: Context, a: Any, b: Any, out: Any = None) -> Any:
+    """Products of all pairs of elements."""
+    first, second = _two(context, a, b)
+    return first.reshape(-1)[:, None] * second.reshape(-1)
+
+
+def _tensordot(context: Context, a: Any, b: Any, axes: Any = 2) -> Any:
+    first, second = _two(context, a, b)
+    if isinstance(axes, int):
+        return context.torch.tensordot(first, second, axes)
+    sides = [[side] if isinstance(side, int) else list(side) for side in axes]
+    return context.torch.tensordot(first, second, sides)
+
+
+def _einsum(context: Context, *operands: Any, out: Any = None, **_: Any) -> Any:
+    torch = context.torch
+    if isinstance(operands[0], str):
+        equation, terms = operands[0], operands[1:]
+    else:
+        equation, terms = _equation(operands), _sublist_terms(operands)
+    tensors = [context.tensor(term, context.dtype) for term in terms]
+    return torch.einsum(equation.replace(" ", ""), *tensors)
+
+
+def _sublist_terms(operands: Any) -> Any:
+    return operands[: len(operands) // 2 * 2 : 2]
+
+
+def _equation(operands: Any) -> str:
+    def letters(axes: Any) -> str:
+        return "".join("..." if axis is Ellipsis else chr(ord("a") + axis) for axis in axes)
+
+    pairs = len(operands) // 2
+    inputs = ",".join(letters(operands[2 * i + 1]) for i in range(pairs))
+    return f"{inputs}->{letters(operands[-1])}" if len(operands) % 2 else inputs
+
+
+def _trace(context: Context, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1,
+           dtype: Any = None, out: Any = None) -> Any:  # fmt: skip
+    return context.tensor(a, context.dtype).diagonal(offset, axis1, axis2).sum(-1)
+
+
+def _kron(context: Context, a: Any, b: Any) -> Any:
+    return context.torch.kron(*_two(context, a, b))
+
+
+def _cross(context: Context, a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
+           axis: Any = None) -> Any:  # fmt: skip
+    if (axisa, axisb, axisc) != (-1, -1, -1):
+        raise UnsupportedError("axisa, axisb, axisc are not covered")
+    first, second = context.torch.broadcast_tensors(*_two(context, a, b))
+    axis = -1 if axis is None else axis
+    if first.shape[axis] != 3:
+        raise UnsupportedError("vectors of length 2 are not covered")
+    return context.torch.linalg.cross(first, second, dim=axis)
+
+
+def _convolve(context: Context, a: Any, v: Any, mode: str = "full") -> Any:
+    first, second = _two(context, a, v)
+    return _correlated(context, first, second, mode)
+
+
+def _correlate(context: Context, a: Any, v: Any, mode: str = "valid") -> Any:
+    first, second = _two(context, a, v)
+    return _correlated(context, first, second.flip(0), mode)
+
+
+def _correlated(context: Context, a: Any, v: Any, mode: str) -> Any:
+    swapped = v.shape[0] > a.shape[0]
+    long, short = (v, a) if swapped else (a, v)
+    padding = short.shape[0] - 1
+    padded = context.torch.nn.functional.pad(long, (padding, padding))
+    full = padded.unfold(0, short.shape[0], 1) @ short.flip(0)
+    size = context.value.shape[0]
+    # "same" is centred on the full result; "valid" leaves out the borders on both sides
+    start = {"full": 0, "same": (full.shape[0] - size) // 2, "valid": padding}[mode]
+    return full[start : start + size]
+
+
+def _interp(context: Context, x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None,
+            period: Any = None) -> Any:  # fmt: skip
+    if period is not None or left is not None or right is not None:
+        raise UnsupportedError("left, right and period are not covered")
+    at, points = _two(context, x, xp)
+    values = context.tensor(fp, context.dtype)
+    torch = context.torch
+    upper = torch.searchsorted(points.detach(), at.detach(), right=True)
+    upper = upper.clamp(1, points.shape[0] - 1)
+    lower = upper - 1
+    inside = torch.minimum(torch.maximum(at, points[0]), points[-1])
+    share = (inside - points[lower]) / (points[upper] - points[lower])
+    return values[lower] + share * (values[upper] - values[lower])
+
+
+def norm(context: Context, x: Any, ord: Any = None, axis: Any = None,
+         keepdims: bool = False) -> Any:  # fmt: skip
+    """Vector or matrix norm; where the 2-norm is 0, its derivative is 0."""
+    tensor = context.tensor(x, context.dtype)
+    linalg = context.torch.linalg
+    if axis is None and ord is None:
+        result = linalg.vector_norm(tensor)
+        return result.reshape(context.value.shape)
+    if axis is None:
+        axis = 0 if tensor.ndim == 1 else (0, 1)
+    if isinstance(axis, tuple | list) and len(axis) == 2:
+        kind = "fro" if ord is None else ord
+        return linalg.matrix_norm(tensor, kind, tuple(axis), keepdims)
+    return linalg.vector_norm(tensor, 2 if ord is None else ord, axis, keepdims)
+
+
+def _symmetric_part_read(context: Context, a: Any, *, lower: bool) -> Any:
+    """Return the symmetric matrix that a routine sees which reads only one triangle."""
+    tensor = context.tensor(a, context.dtype)
+    if lower:
+        strict = tensor.tril(-1)
+    else:
+        strict = tensor.triu(1)
+    diagonal = context.torch.diag_embed(tensor.diagonal(dim1=-2, dim2=-1))
+    return strict + strict.mT + diagonal
+
+
+def cholesky(context: Context, a: Any, /, *, upper: bool = False) -> Any:
+    """Cholesky factor; reads the lower triangle only, and so does its derivative."""
+    seen = _symmetric_part_read(context, a, lower=not upper)
+    return context.torch.linalg.cholesky(seen, upper=upper)
+
+
+def _scipy_cholesky(context: Context, a: Any, lower: bool = False, overwrite_a: bool = False,
+                    check_finite: bool = True) -> Any:  # fmt: skip
+    return cholesky(context, a, upper=not lower)
+
+
+def _cho_factor(context: Context, a: Any, lower: bool = False, overwrite_a: bool = False,
+                check_finite: bool = True) -> Any:  # fmt: skip
+    tensor = context.tensor(a)
+    seen = _symmetric_part_read(_As(context, tensor.dtype), tensor, lower=lower)
+    factor = context.torch.linalg.cholesky(seen, upper=not lower)
+    other = tensor.triu(1) if lower else tensor.tril(-1)  # SciPy leaves the rest as it was
+    return factor + other, None
+
+
+class _As:
+    """A context whose result has the given dtype."""
+
+    def __init__(self, context: Context, dtype: Any) -> None:
+        self.torch = context.torch
+        self.tensor = context.tensor
+        self.dtype = dtype
+
+
+def _cho_solve(context: Context, c_and_lower: Any, b: Any, overwrite_b: bool = False,
+               check_finite: bool = True) -> Any:  # fmt: skip
+    factor = context.tensor(c_and_lower[0], context.dtype)
+    lower = bool(c_and_lower[1])
+    right = context.tensor(b, context.dtype)
+    triangle = factor.tril() if lower else factor.triu()
+    columns = right.unsqueeze(-1) if right.ndim == 1 else right
+    return context.torch.cholesky_solve(columns, triangle, not lower).reshape(right.shape)
+
+
+def solve(context: Context, a: Any, b: Any) -> Any:
+    """Solution of a linear system."""
+    first, second = _two(context, a, b)
+    if second.ndim == 1:
+        return context.torch.linalg.solve(first, second.unsqueeze(-1)).squeeze(-1)
+    return context.torch.linalg.solve(first, second)
+
+
+def _scipy_solve(context: Context, a: Any, b: Any, lower: bool = False, overwrite_a: bool = False,
+                 overwrite_b: bool = False, check_finite: bool = True, assume_a: Any = None,
+                 transposed: bool = False) -> Any:  # fmt: skip
+    first = context.tensor(a, context.dtype)
+    if assume_a in ("pos", "sym", "positive definite", "symmetric"):
+        first = _symmetric_part_read(context, first, lower=lower)
+    return solve(context, first.mT if transposed else first, b)
+
+
+def _solve_triangular(context: Context, a: Any, b: Any, trans: Any = 0, lower: bool = False,
+                      unit_diagonal: bool = False, overwrite_b: bool = False,
+                      check_finite: bool = True) -> Any:  # fmt: skip
+    first, second = _two(context, a, b)
+    turned = trans in (1, 2, "T", "C")
+    triangle = first.tril() if lower else first.triu()
+    columns = second.unsqueeze(-1) if second.ndim == 1 else second
+    result = context.torch.linalg.solve_triangular(
+        triangle.mT if turned else triangle, columns, upper=lower == turned,
+        unitriangular=unit_diagonal,
+    )  # fmt: skip
+    return result.reshape(second.shape)
+
+
+def _slogdet(context: Context, a: Any) -> Any:
+    sign, logarithm = context.torch.linalg.slogdet(context.tensor(a))
+    return sign, logarithm
+
+
+def _eigh(context: Context, a: Any, UPLO: str = "L") -> Any:
+    tensor = context.tensor(a)
+    seen = _symmetric_part_read(_As(context, tensor.dtype), tensor, lower=UPLO == "L")
+    return _oriented(context, *context.torch.linalg.eigh(seen))
+
+
+def _oriented(context: Context, values: Any, vectors: Any) -> Any:
+    """Give each eigenvector the sign that NumPy's has."""
+    theirs = context.tensor(context.value[1])
+    sign = (theirs * vectors.detach()).sum(-2, keepdim=True).sign()
+    return values, vectors * sign
+
+
+def _eigvalsh(context: Context, a: Any, UPLO: str = "L") -> Any:
+    return context.torch.linalg.eigvalsh(_symmetric_part_read(context, a, lower=UPLO == "L"))
+
+
+def _svd(context: Context, a: Any, full_matrices: bool = True, compute_uv: bool = True,
+         hermitian: bool = False) -> Any:  # fmt: skip
+    tensor = context.tensor(a)
+    if not compute_uv:
+        return context.torch.linalg.svdvals(tensor)
+    left, values, right = context.torch.linalg.svd(tensor, full_matrices=full_matrices)
+    if full_matrices and tensor.shape[-1] != tensor.shape[-2]:
+        raise UnsupportedError("full_matrices=True has no derivative; use full_matrices=False")
+    sign = (context.tensor(context.value[0]) * left.detach()).sum(-2, keepdim=True).sign()
+    return left * sign, values, right * sign.mT
+
+
+def _qr(context: Context, a: Any, mode: str = "reduced") -> Any:
+    if mode != "reduced":
+        raise UnsupportedError(f"mode {mode!r} is not covered")
+    left, right = context.torch.linalg.qr(context.tensor(a))
+    sign = (context.tensor(context.value[0]) * left.detach()).sum(-2, keepdim=True).sign()
+    return left * sign, right * sign.mT
+
+
+def _lstsq(context: Context, a: Any, b: Any, rcond: Any = None) -> Any:
+    solution = context.value[0]
+    first, second = context.tensor(a), context.tensor(b)
+    result = context.torch.linalg.pinv(first) @ second.to(first.dtype)
+    return result.reshape(solution.shape), None, None, None
+
+
+FUNCTIONS: dict[Any, Rule] = {
+    np.dot: dot,
+    np.vdot: lambda c, a, b: dot(c, c.tensor(a).reshape(-1), c.tensor(b).reshape(-1)),
+    np.inner: _inner,
+    np.outer: outer,
+    np.tensordot: _tensordot,
+    np.einsum: _einsum,
+    np.trace: _trace,
+    np.kron: _kron,
+    np.cross: _cross,
+    np.convolve: _convolve,
+    np.correlate: _correlate,
+    np.interp: _interp,
+    np.linalg.norm: norm,
+    np.linalg.cholesky: cholesky,
+    np.linalg.solve: solve,
+    np.linalg.inv: lambda c, a: c.torch.linalg.inv(c.tensor(a, c.dtype)),
+    np.linalg.pinv: lambda c, a, **_: c.torch.linalg.pinv(c.tensor(a, c.dtype)),
+    np.linalg.det: lambda c, a: c.torch.linalg.det(c.tensor(a, c.dtype)),
+    np.linalg.slogdet: _slogdet,
+    np.linalg.matrix_power: lambda c, a, n: c.torch.linalg.matrix_power(c.tensor(a, c.dtype), n),
+    np.linalg.multi_dot: lambda c, arrays, **_: c.torch.linalg.multi_dot(
+        [c.tensor(a, c.dtype) for a in arrays]
+    ),
+    np.linalg.eigh: _eigh,
+    np.linalg.eigvalsh: _eigvalsh,
+    np.linalg.svd: _svd,
+    np.linalg.qr: _qr,
+    np.linalg.lstsq: _lstsq,
+}
+
+UFUNCS: dict[Any, Rule] = {np.matmul: matmul}
+if hasattr(np, "vecdot"):
+    UFUNCS[np.vecdot] = lambda c, a, b: (c.tensor(a, c.dtype) * c.tensor(b, c.dtype)).sum(-1)
+
+
+def scipy_rules() -> dict[Any, Rule]:
+    """Return the rules of ``scipy.linalg``; imports it."""
+    from scipy import linalg
+
+    return {
+        linalg.cholesky: _scipy_cholesky,
+        linalg.cho_factor: _cho_factor,
+        linalg.cho_solve: _cho_solve,
+        linalg.solve: _scipy_solve,
+        linalg.solve_triangular: _solve_triangular,
+        linalg.inv: lambda c, a, *_, **__: c.torch.linalg.inv(c.tensor(a, c.dtype)),
+        linalg.det: lambda c, a, *_, **__: c.torch.linalg.det(c.tensor(a, c.dtype)),
+        linalg.norm: lambda c, a, ord=None, axis=None, keepdims=False, check_finite=True: norm(
+            c, a, ord, axis, keepdims
+        ),
+        linalg.expm: lambda c, a: c.torch.linalg.matrix_exp(c.tensor(a, c.dtype)),
+    }

@@ -1,0 +1,152 @@
+"""Functions rebuilt from their own source, with hooks in them.
+
+The whole file is parsed, rewritten and compiled once, never executed; the function's code object
+is looked up in the result. The rebuilt function shares globals, closure cells, defaults and
+attributes with the original, which stays as it is: nothing in the user's module is touched, so
+that there is nothing to restore and other threads notice nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sysconfig
+import types
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from gradcheck.tracing import syntax
+
+_NEVER_REWRITTEN = ("torch", "numba", "jax", "gradcheck.tracing")
+_HERE = str(Path(__file__).parent)
+
+
+def _standard_library() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple({paths["stdlib"], paths["platstdlib"]})
+
+
+_STANDARD_LIBRARY = _standard_library()
+
+
+@lru_cache(maxsize=4096)
+def _is_open(filename: str, module: str) -> bool:
+    """Whether functions of this file may be rewritten: all but torch and the standard library."""
+    if module in _NEVER_REWRITTEN or module.startswith(tuple(f"{m}." for m in _NEVER_REWRITTEN)):
+        return False
+    if "site-packages" in filename or "dist-packages" in filename:
+        return True
+    return not filename.startswith((*_STANDARD_LIBRARY, _HERE, "<frozen"))
+
+
+def _code_objects(code: types.CodeType) -> Iterator[types.CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield constant
+            yield from _code_objects(constant)
+
+
+def _group(code: types.CodeType) -> tuple[str, int]:
+    return code.co_qualname, code.co_firstlineno
+
+
+def _with_hooks(code: types.CodeType) -> types.CodeType:
+    """Return ``code`` with the marker among its constants replaced by the hooks themselves."""
+    from gradcheck.tracing import hooks
+
+    constants: list[Any] = []
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            constants.append(_with_hooks(constant))
+        else:
+            constants.append(hooks if constant == syntax.MARKER else constant)
+    return code.replace(co_consts=tuple(constants))
+
+
+@lru_cache(maxsize=256)
+def _compiled(filename: str, source: str) -> dict[tuple[str, int], list[tuple[Any, Any]]]:
+    """Return the pairs (code as written, code with hooks) of a file, by name and line."""
+    plain = compile(ast.parse(source, filename), filename, "exec", dont_inherit=True)
+    rewritten = syntax.rewrite(ast.parse(source, filename))
+    hooked = _with_hooks(compile(rewritten, filename, "exec", dont_inherit=True))
+    originals: dict[tuple[str, int], list[types.CodeType]] = {}
+    for code in _code_objects(plain):
+        originals.setdefault(_group(code), []).append(code)
+    results: dict[tuple[str, int], list[types.CodeType]] = {}
+    for code in _code_objects(hooked):
+        results.setdefault(_group(code), []).append(code)
+    return {
+        key: list(zip(codes, results[key], strict=True))
+        for key, codes in originals.items()
+        if len(results.get(key, ())) == len(codes)
+    }
+
+
+def _same_signature(first: types.CodeType, second: types.CodeType) -> bool:
+    names = slice(0, first.co_argcount + first.co_kwonlyargcount)
+    return (
+        first.co_argcount == second.co_argcount
+        and first.co_kwonlyargcount == second.co_kwonlyargcount
+        and first.co_flags & 0x2C == second.co_flags & 0x2C
+        and first.co_varnames[names] == second.co_varnames[names]
+    )
+
+
+def _hooked_code(function: types.FunctionType) -> types.CodeType | None:
+    code = function.__code__
+    lines = linecache.getlines(code.co_filename, function.__globals__)
+    if not lines:
+        return None
+    try:
+        table = _compiled(code.co_filename, "".join(lines))
+    except SyntaxError:
+        return None
+    pairs = [p for p in table.get(_group(code), []) if _same_signature(code, p[0])]
+    if len(pairs) > 1:
+        positions = list(code.co_positions())
+        pairs = [p for p in pairs if list(p[0].co_positions()) == positions]
+    return pairs[0][1] if pairs else None
+
+
+class Rebuilder:
+    """Rebuilt functions by original, so that a function is rebuilt once in a trace."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, types.CodeType], types.CodeType | None] = {}
+
+    def is_open(self, function: types.FunctionType) -> bool:
+        """Whether the function may be rebuilt at all (not torch's, not the standard library's)."""
+        return _is_open(function.__code__.co_filename, function.__module__ or "")
+
+    def rebuild(self, function: types.FunctionType) -> types.FunctionType | None:
+        """Return ``function`` with hooks; ``None`` where its source cannot be found."""
+        code = function.__code__
+        if self.has_hooks(code):
+            return function
+        key = (code.co_filename, code)
+        if key not in self._codes:
+            self._codes[key] = _hooked_code(function)
+        hooked = self._codes[key]
+        if hooked is None:
+            return None
+        closure = function.__closure__
+        if hooked.co_freevars != code.co_freevars:
+            cells = dict(zip(code.co_freevars, closure or (), strict=True))
+            if not set(hooked.co_freevars) <= set(cells):
+                return None
+            closure = tuple(cells[name] for name in hooked.co_freevars)
+        rebuilt = types.FunctionType(
+            hooked, function.__globals__, function.__name__, function.__defaults__, closure
+        )
+        rebuilt.__kwdefaults__ = function.__kwdefaults__
+        rebuilt.__qualname__ = function.__qualname__
+        rebuilt.__dict__.update(function.__dict__)
+        return rebuilt
+
+    def has_hooks(self, code: types.CodeType) -> bool:
+        """Whether ``code`` has the hooks already (a function defined inside a rebuilt one)."""
+        from gradcheck.tracing import hooks
+
+        return any(constant is hooks for constant in code.co_consts)

@@ -1,0 +1,148 @@
+"""``trace``: run a target once and record what its loss is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.errors import UsageError
+from gradcheck.tracing.contract import Operation
+from gradcheck.tracing.errors import NotTraceable
+from gradcheck.tracing.graph import NumpyTrace
+from gradcheck.tracing.memory import Shadow, to_tensor
+from gradcheck.tracing.recorder import Recorded, Recorder
+
+
+def _identity(result: Any) -> Any:
+    return result
+
+
+def trace(
+    target: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    parameters: Mapping[str, NDArray[Any] | float],
+    *,
+    loss_of: Callable[[Any], Any] | None = None,
+) -> NumpyTrace:
+    """Run ``target(*args, **kwargs)`` once and return the trace of its loss.
+
+    Args:
+        target: a function, bound method, class instance with ``__call__``, or partial of these.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        parameters: the differentiated arrays by name. An array is recognised by its memory,
+            wherever the target gets hold of it: in the arguments, in ``self``, in a closure,
+            in a global. A Python float is recognised by identity: pass the very object that
+            occurs in the arguments, and make it with ``float(np.float64(x))`` so that no constant
+            in the code is the same object.
+        loss_of: picks the loss out of what the target returns; runs under the trace, too.
+
+    Returns:
+        The trace; ``operations`` holds what the loss depends on.
+
+    Raises:
+        NotTraceable: the loss depends on an operation whose derivative is not known, is no
+            number, or is not made of the parameters' dtype.
+        UsageError: a parameter is not a float array or a float.
+    """
+    import torch
+
+    from gradcheck.tracing.hooks import hook_call, recording
+
+    recorder = Recorder(torch)
+    leaves = {name: _leaf(recorder, name, value) for name, value in parameters.items()}
+    saved = [(v, v.copy()) for v in parameters.values() if isinstance(v, np.ndarray)]
+    try:
+        with recording(recorder):
+            result = hook_call(target, *args, **kwargs)
+            loss = hook_call(loss_of or _identity, result)
+    finally:
+        for array, content in saved:
+            _restore(array, content)
+    shadow = recorder.shadow(loss)
+    if shadow is not None and shadow.lost is not None:
+        raise shadow.lost
+    if np.ndim(loss) and np.size(loss) != 1:
+        raise NotTraceable("loss", None, f"it has shape {np.shape(loss)}; a loss is one number")
+    tensor = shadow.tensor.reshape(()) if shadow is not None else None
+    return _pruned(recorder, float(np.asarray(loss).reshape(())), tensor, leaves)
+
+
+def _restore(array: NDArray[Any], content: NDArray[Any]) -> None:
+    if not np.array_equal(array, content, equal_nan=True):
+        array[...] = content
+
+
+def _leaf(recorder: Recorder, name: str, value: Any) -> Any:
+    """Return the tensor that autograd differentiates with respect to, a copy of the parameter."""
+    is_array = isinstance(value, np.ndarray)
+    if is_array and value.dtype.kind != "f" or not is_array and not isinstance(value, float):
+        kind = value.dtype if is_array else type(value).__name__
+        raise UsageError(f"parameter {name} is {kind}: pass a float array or a float")
+    leaf = to_tensor(recorder.torch, value).requires_grad_(True)
+    recorder.track(value, Shadow(leaf, ("parameter", name)))
+    return leaf
+
+
+def _pruned(recorder: Recorder, loss: float, tensor: Any, leaves: Mapping[str, Any]) -> NumpyTrace:
+    """Return the trace with the operations that the loss depends on, numbered anew."""
+    reached = _reached(tensor)
+    kept = [
+        (number, operation)
+        for number, operation in enumerate(recorder.operations)
+        if any(output.grad_fn in reached for output in operation.outputs)
+    ]
+    renumbered = {number: index for index, (number, _) in enumerate(kept)}
+    operations = tuple(_published(renumbered, i, op) for i, (_, op) in enumerate(kept))
+    weights = tuple(
+        (renumbered[tie.operation], tie) for tie in recorder.ties if tie.operation in renumbered
+    )
+    return NumpyTrace(
+        loss=loss,
+        operations=operations,
+        ties=tuple(sorted({index for index, _ in weights})),
+        _loss_tensor=tensor,
+        _parameters=leaves,
+        _recorded=tuple(operation for _, operation in kept),
+        _tie_weights=weights,
+        _torch=recorder.torch,
+    )
+
+
+def _reached(tensor: Any) -> set[Any]:
+    """Return the nodes of autograd's graph that the loss depends on."""
+    if tensor is None or tensor.grad_fn is None:
+        return set()
+    reached = {tensor.grad_fn}
+    waiting = [tensor.grad_fn]
+    while waiting:
+        for node, _ in waiting.pop().next_functions:
+            if node is not None and node not in reached:
+                reached.add(node)
+                waiting.append(node)
+    return reached
+
+
+def _published(renumbered: Mapping[int, int], index: int, operation: Recorded) -> Operation:
+    inputs = tuple(
+        ("operation", renumbered[int(where)])
+        if kind == "operation" and where in renumbered
+        else (kind, where)
+        if kind != "operation"
+        else ("constant", "no influence on the loss")
+        for kind, where in operation.inputs
+    )
+    shape = tuple(operation.outputs[0].shape)
+    return Operation(
+        index=index,
+        name=operation.name,
+        site=operation.site,
+        inputs=inputs,
+        input_shapes=tuple(operation.shapes),
+        output_shape=shape,
+        keywords=operation.keywords,
+    )

@@ -1,0 +1,253 @@
+"""Ufuncs called by name, with ``out=`` and ``where=``, and their methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.tracing.errors import NotTraceable, UnsupportedError
+from gradcheck.tracing.memory import Shadow
+from gradcheck.tracing.recorder import Context, Recorder, Rule
+from gradcheck.tracing.registry import registry
+from gradcheck.tracing.rules import reductions
+
+Arguments = Sequence[Any]
+Keywords = Mapping[str, Any]
+
+
+def _where(rule: Rule, mask: Any) -> Rule:
+    """Return a rule that leaves the elements outside ``mask`` as ``out`` had them."""
+
+    def masked(context: Context, *operands: Any) -> Any:
+        *inputs, old = operands
+        result = rule(context, *inputs)
+        before = context.tensor(old if old is not None else context.value, result.dtype)
+        keep = context.torch.from_numpy(np.array(mask, bool))
+        return context.torch.where(keep, result, before)
+
+    return masked
+
+
+def _broadcast(rule: Rule) -> Rule:
+    def filled(context: Context, *operands: Any) -> Any:
+        return rule(context, *operands).expand(context.value.shape)
+
+    return filled
+
+
+def call_ufunc(recorder: Recorder, ufunc: Any, args: Arguments, kwargs: Keywords) -> Any:
+    """Run ``ufunc(*args, **kwargs)``."""
+    inputs = list(args[: ufunc.nin])
+    out = kwargs.get("out", args[ufunc.nin] if len(args) > ufunc.nin else None)
+    if isinstance(out, tuple):
+        out = out[0] if len(out) == 1 else None
+    inputs = [np.asarray(i) if _is_plain_sequence(recorder, i) else i for i in inputs]
+    if any(isinstance(i, list | tuple) for i in inputs):
+        from gradcheck.tracing.hooks import hook_call
+
+        inputs = [hook_call(np.array, i) if isinstance(i, list | tuple) else i for i in inputs]
+    rules = registry()
+    if ufunc in rules.constant or ufunc not in rules.ufuncs:
+        return _call_without_rule(recorder, ufunc, args, kwargs, inputs, out)
+    rule = rules.ufuncs[ufunc]
+    operands = inputs
+    mask = kwargs.get("where", True)
+    if mask is not True:
+        rule = _where(rule, mask)
+        operands = [*inputs, out]
+    if out is not None:
+        rule = _broadcast(rule)
+
+    def native(*_: Any) -> Any:
+        return ufunc(*inputs, *args[ufunc.nin :], **kwargs)
+
+    return recorder.apply(
+        ufunc.__name__, rule, native, operands, {}, all_operands=True, written=out
+    )
+
+
+def _is_plain_sequence(recorder: Recorder, value: Any) -> bool:
+    if not isinstance(value, list | tuple):
+        return False
+    return not any(_is_traced_item(recorder, item) for item in value)
+
+
+def _is_traced_item(recorder: Recorder, item: Any) -> bool:
+    if isinstance(item, list | tuple):
+        return any(_is_traced_item(recorder, inner) for inner in item)
+    return recorder.is_tracked(item)
+
+
+def _call_without_rule(
+    recorder: Recorder, ufunc: Any, args: Arguments, kwargs: Keywords, inputs: Any, out: Any
+) -> Any:
+    result = ufunc(*args, **kwargs)
+    traced = any(recorder.is_tracked(operand) for operand in inputs)
+    if traced and ufunc not in registry().constant:
+        name = f"numpy.{ufunc.__name__}"
+        reason = NotTraceable(name, recorder.sites.here(), "its derivative is not known")
+        if ufunc is np.modf or ufunc is np.divmod:
+            return _two_results(recorder, ufunc, inputs, result)
+        recorder.lose(result, reason)
+    elif out is not None:
+        recorder.constant_write(out)
+    return result
+
+
+def _two_results(recorder: Recorder, ufunc: Any, inputs: Any, result: Any) -> Any:
+    """Record ``modf`` and ``divmod``, whose whole-number part is constant."""
+    from gradcheck.tracing.hooks import hook_call
+
+    if ufunc is np.modf:
+        return hook_call(np.subtract, inputs[0], result[1]), result[1]
+    return result[0], hook_call(np.remainder, *inputs)
+
+
+# methods
+
+
+def _reduced(rule: Rule) -> Rule:
+    def reduce(context: Context, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
+               keepdims: Any = False, initial: Any = None, where: Any = True) -> Any:  # fmt: skip
+        return rule(context, array, axis=axis, keepdims=keepdims, initial=initial, where=where)
+
+    return reduce
+
+
+def _logsumexp_reduce(context: Context, array: Any, axis: Any = 0, dtype: Any = None,
+                      out: Any = None, keepdims: Any = False, **_: Any) -> Any:  # fmt: skip
+    tensor = context.tensor(array, context.dtype)
+    axes = tuple(range(tensor.ndim)) if axis is None else axis
+    return context.torch.logsumexp(tensor, axes, keepdim=bool(keepdims))
+
+
+def _accumulated(rule: Rule) -> Rule:
+    def accumulate(context: Context, array: Any, axis: int = 0, dtype: Any = None,
+                   out: Any = None) -> Any:  # fmt: skip
+        return rule(context, array, axis=axis)
+
+    return accumulate
+
+
+def _extreme_accumulate(context: Context, array: Any, axis: int = 0, dtype: Any = None,
+                        out: Any = None) -> Any:  # fmt: skip
+    tensor = context.tensor(array, context.dtype)
+    running = context.tensor(context.value)
+    counting = context.torch.arange(tensor.shape[axis]).reshape(
+        [-1 if a == axis % tensor.ndim else 1 for a in range(tensor.ndim)]
+    )
+    won = context.torch.where(tensor.detach() == running, counting, -1)
+    fresh = won.clone()
+    places = fresh.cummax(axis).values
+    return tensor.gather(axis, places.clamp(min=0).expand(tensor.shape))
+
+
+def _outer(rule: Rule) -> Rule:
+    def outer(context: Context, a: Any, b: Any) -> Any:
+        first, second = context.tensor(a), context.tensor(b)
+        return rule(context, first.reshape([*first.shape, *[1] * second.ndim]), second)
+
+    return outer
+
+
+def _at(sign: float) -> Any:
+    def at(context: Context, array: Any, places: Any, values: Any) -> Any:
+        tensor = context.tensor(array, context.dtype)
+        new = context.tensor(values, context.dtype).expand(places.shape).reshape(-1)
+        index = context.torch.from_numpy(np.array(places).reshape(-1))
+        return tensor.reshape(-1).index_add(0, index, sign * new).reshape(tensor.shape)
+
+    return at
+
+
+def _scaled_at(*, inverse: bool) -> Any:
+    def at(context: Context, array: Any, places: Any, values: Any) -> Any:
+        tensor = context.tensor(array, context.dtype)
+        if np.unique(places).size != np.size(places):
+            raise UnsupportedError("duplicate indices are not covered")
+        new = context.tensor(values, context.dtype).expand(np.shape(places)).reshape(-1)
+        index = context.torch.from_numpy(np.array(places).reshape(-1))
+        factor = context.torch.ones_like(tensor).reshape(-1)
+        factor = factor.index_copy(0, index, 1 / new if inverse else new)
+        return tensor * factor.reshape(tensor.shape)
+
+    return at
+
+
+_AT = {
+    np.add: _at(1.0),
+    np.subtract: _at(-1.0),
+    np.multiply: _scaled_at(inverse=False),
+    np.divide: _scaled_at(inverse=True),
+}
+_REDUCE: dict[Any, Rule] = {u: _reduced(rule) for u, rule in reductions.REDUCE.items()}
+_REDUCE[np.logaddexp] = _logsumexp_reduce
+_ACCUMULATE: dict[Any, Rule] = {u: _accumulated(r) for u, r in reductions.ACCUMULATE.items()}
+_ACCUMULATE[np.maximum] = _ACCUMULATE[np.minimum] = _extreme_accumulate
+
+
+def _reduceat(context: Context, array: Any, indices: Any, axis: int = 0, dtype: Any = None,
+              out: Any = None) -> Any:  # fmt: skip
+    tensor = context.tensor(array, context.dtype).movedim(axis, 0)
+    ends = [*list(indices[1:]), tensor.shape[0]]
+    pieces = []
+    for start, end in zip(indices, ends, strict=True):
+        pieces.append(tensor[start : max(end, start + 1)].sum(0))
+    return context.torch.stack(pieces).movedim(0, axis)
+
+
+def call_ufunc_method(
+    recorder: Recorder, method: Any, ufunc: Any, args: Arguments, kwargs: Keywords
+) -> Any:
+    """Run ``ufunc.reduce(...)``, ``accumulate``, ``outer``, ``at`` or ``reduceat``."""
+    name = method.__name__
+    if name == "at":
+        return _call_at(recorder, method, ufunc, args)
+    rules = registry()
+    rule: Rule | None = None
+    if name == "reduce":
+        rule = _REDUCE.get(ufunc)
+    elif name == "accumulate":
+        rule = _ACCUMULATE.get(ufunc)
+    elif name == "reduceat" and ufunc is np.add:
+        rule = _reduceat
+    elif name == "outer" and ufunc in rules.ufuncs:
+        rule = _outer(rules.ufuncs[ufunc])
+    out = kwargs.get("out")
+    if isinstance(out, tuple):
+        out = out[0]
+    full_name = f"{ufunc.__name__}.{name}"
+    if rule is None:
+        rule = _unknown
+    rest = {key: value for key, value in kwargs.items() if key != "out"}
+
+    def native(*_: Any, **__: Any) -> Any:
+        return method(*args, **kwargs)
+
+    return recorder.apply(
+        full_name, rule, native, args, rest, written=out,
+        parameter_names=rules.parameter_names(rule),
+    )  # fmt: skip
+
+
+def _unknown(context: Context, *_: Any, **__: Any) -> Any:
+    raise UnsupportedError("its derivative is not known")
+
+
+def _call_at(recorder: Recorder, method: Any, ufunc: Any, args: Arguments) -> None:
+    array, index = args[0], args[1]
+    values = args[2] if len(args) > 2 else None
+    places = np.arange(array.size).reshape(array.shape)[index]
+    operation = _AT.get(ufunc)
+
+    def rule(context: Context, tensor: Any, new: Any) -> Any:
+        if operation is None:
+            raise UnsupportedError("its derivative is not known")
+        return operation(context, tensor, places, new)
+
+    recorder.apply(
+        f"{ufunc.__name__}.at", rule, lambda *_: method(*args), (array, values), {},
+        all_operands=True, written=array,
+    )  # fmt: skip
