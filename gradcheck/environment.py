@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-
 
 def describe_environment() -> dict[str, str]:
     """Return the versions of Python and of the libraries a result may depend on."""
+    import importlib.metadata
+    import platform
+
     found = {
         "python": platform.python_version(),
         "system": platform.system(),

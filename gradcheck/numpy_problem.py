@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from gradcheck.returns import (
     MatchedGradients,
     loss_as_number,
     match_gradients,
+    require_gradient,
     split_result,
 )
 from gradcheck.tree import Leaf, leaves, map_leaves
@@ -126,6 +128,7 @@ def _build(
 ) -> Problem:
     notices: list[Notice] = []
     first = _first_call(target, bound, live, seed, states)
+    require_gradient(first.grads)
     if first.changed:
         notices.append(_mutation_notice(bound, live, first.changed))
     chosen = choose(bound, first.grads, wrt=wrt, live=live)
@@ -266,7 +269,8 @@ def _validate(chosen: Chosen, notices: list[Notice]) -> None:
         raise UsageError("the parameters hold no arrays; name others with wrt= (--wrt)")
     for leaf in chosen.leaves:
         value = leaf.value
-        if isinstance(value, np.ma.MaskedArray):
+        # numpy.ma is slow to import; where nobody did, no array is masked.
+        if "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray):
             raise UsageError(
                 f"{leaf.name} is a masked array; pass the plain array ({leaf.name}.data)"
             )
