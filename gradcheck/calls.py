@@ -155,28 +155,29 @@ class Call:
             random_state.seed_all(self.seed)
         for generator, state in self.generators:
             generator.bit_generator.state = state
-        args, kwargs = self.inputs.args, self.inputs.kwargs
-        if self.scalars:
-            args, kwargs = self._with_scalars()
+        args, kwargs, _ = self.arguments()
         if not self.undo:
             return self.target(*args, **kwargs)
         try:
             return self.target(*args, **kwargs)
         finally:
-            for array, before in self.undo:
-                np.copyto(array, before)
+            self.restore()
 
-    def _with_scalars(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-        position = iter(range(1_000_000_000))
+    def restore(self) -> None:
+        """Put back the inputs that the target was seen to change."""
+        for array, before in self.undo:
+            np.copyto(array, before)
 
-        def current(leaf: Any) -> Any:
-            cell = self.scalars.get(next(position))
-            return leaf if cell is None else _number(cell)
-
-        rebuilt: tuple[tuple[Any, ...], Mapping[str, Any]] = map_leaves(
-            current, (self.inputs.args, self.inputs.kwargs)
+    def arguments(self) -> tuple[tuple[Any, ...], Mapping[str, Any], Mapping[int, Any]]:
+        """Return the arguments as they stand, and the numbers under check by their position."""
+        if not self.scalars:
+            return self.inputs.args, self.inputs.kwargs, {}
+        numbers = {position: _number(cell) for position, cell in self.scalars.items()}
+        counter = iter(range(1_000_000_000))
+        args, kwargs = map_leaves(
+            lambda leaf: numbers.get(next(counter), leaf), (self.inputs.args, self.inputs.kwargs)
         )
-        return rebuilt
+        return args, kwargs, numbers
 
 
 def _number(cell: NDArray[Any]) -> Any:

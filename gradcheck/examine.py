@@ -68,16 +68,20 @@ def examine(
     *,
     learning_rate: float | None = None,
     pictures: bool = False,
+    thorough: bool = False,
 ) -> Findings:
-    """Run the oracles on a problem, compare, and explain what is wrong."""
+    """Run the oracles on a problem, compare, and explain what is wrong.
+
+    ``thorough`` refines every central difference as far as the noise of the loss allows.
+    """
     from gradcheck.explain import explain
 
     generator = np.random.default_rng(settings.seed)
     with quiet():
         noise = loss_noise(problem, generator)
         problem = _with_rounding(problem, noise, generator)
-        autograd = _autograd(problem, settings, generator)
-        found, refusals = _oracles(problem, settings, noise, autograd, generator)
+        autograd = _autograd(problem, settings, noise, generator)
+        found, refusals = _oracles(problem, settings, noise, autograd, generator, thorough=thorough)
         autograd, disagreement = _trusted(problem, autograd, found)
         parameters = {
             name: _compare(problem, settings, name, estimates, autograd)
@@ -117,7 +121,7 @@ def _with_rounding(problem: Problem, noise: Noise, generator: np.random.Generato
     low = any(parameter.value.dtype != np.float64 for parameter in problem.parameters)
     if low or low_inside or noise.dtype == np.float32:
         unit = float(np.finfo(np.float32).eps)
-    errors = rounding_error(problem.gradient_at, problem.parameters, generator, unit)
+    errors = rounding_error(problem.gradient_at, problem.parameters, generator, unit, noise.level)
     problem.evaluator.count += 3
     total = {
         name: rounding + errors.get(name, 0.0)
@@ -126,18 +130,20 @@ def _with_rounding(problem: Problem, noise: Noise, generator: np.random.Generato
     return replace(problem, analytic_rounding=total)
 
 
-def _autograd(problem: Problem, settings: Settings, generator: np.random.Generator) -> Autograd:
+def _autograd(
+    problem: Problem, settings: Settings, noise: Noise, generator: np.random.Generator
+) -> Autograd:
     wanted = settings.oracles is None or "autograd" in settings.oracles
     if not settings.autograd or not wanted or problem.kind == "torch":
         return NONE
     if problem.twin_gradient is not None:
-        found = autograd_of_twin(problem, generator)
-        traced = _trace(problem, generator)
+        found = autograd_of_twin(problem, noise, generator)
+        traced = _trace(problem, noise, generator)
         return replace(found, trace=traced.trace)
-    return _trace(problem, generator)
+    return _trace(problem, noise, generator)
 
 
-def _trace(problem: Problem, generator: np.random.Generator) -> Autograd:
+def _trace(problem: Problem, noise: Noise, generator: np.random.Generator) -> Autograd:
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:
@@ -147,7 +153,7 @@ def _trace(problem: Problem, generator: np.random.Generator) -> Autograd:
                 Notice("not_traceable", "torch is not installed: there is no autograd oracle"),
             ),
         )
-    return autograd_of_trace(problem, generator)
+    return autograd_of_trace(problem, noise, generator)
 
 
 def _select(problem: Problem, settings: Settings, generator: np.random.Generator) -> Selection:
@@ -175,6 +181,8 @@ def _oracles(
     noise: Noise,
     autograd: Autograd,
     generator: np.random.Generator,
+    *,
+    thorough: bool,
 ) -> tuple[dict[str, dict[str, Estimate]], tuple[Notice, ...]]:
     """Run central differences and what goes with them; estimates by parameter and oracle."""
     wanted = settings.oracles
@@ -188,7 +196,12 @@ def _oracles(
     if wanted is None or "central" in wanted:
         suspected = _suspects(problem, autograd)
         central = central_differences(
-            problem, noise, generator, selection=selection, suspected=suspected
+            problem,
+            noise,
+            generator,
+            selection=selection,
+            suspected=suspected,
+            thorough=thorough,
         )
         for name, estimate in central.items():
             found[name]["central"] = estimate

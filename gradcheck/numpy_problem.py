@@ -181,7 +181,7 @@ def _build(
         complex_loss=_complex_closure(call, target, chosen, positions, live),
         twin_gradient=_twin_closure(twin, call, chosen, positions, live),
         gradient_at=gradient_at,
-        trace_request=_trace_request(call, target, chosen, values),
+        trace_request=_trace_request(call, target, chosen, positions, values),
         surroundings=_surroundings(bound, chosen),
         cleanup=_cleanup(live, values, states),
     )
@@ -603,18 +603,24 @@ def _twin_closure(
 
 
 def _trace_request(
-    call: Call, target: _Target, chosen: Chosen, values: Sequence[NDArray[Any]]
+    call: Call,
+    target: _Target,
+    chosen: Chosen,
+    positions: Mapping[int, int],
+    values: Sequence[NDArray[Any]],
 ) -> TraceRequest:
-    arrays: dict[str, NDArray[Any]] = {}
-    scalars: dict[str, str] = {}
-    for leaf, value in zip(chosen.leaves, values, strict=True):
-        if any(value is cell for cell in call.scalars.values()):
-            scalars[leaf.name] = leaf.path
-        else:
-            arrays[leaf.name] = value
-    return TraceRequest(
-        call.target, call.inputs.args, call.inputs.kwargs, arrays, scalars, target.loss_of
-    )
+    def prepare() -> tuple[tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]]:
+        if call.seed is not None:
+            random_state.seed_all(call.seed)
+        args, kwargs, numbers = call.arguments()
+        parameters: dict[str, Any] = {
+            leaf.name: value for leaf, value in zip(chosen.leaves, values, strict=True)
+        }
+        for position, number in numbers.items():
+            parameters[chosen.leaves[positions[position]].name] = number
+        return args, kwargs, parameters
+
+    return TraceRequest(target.function, prepare, call.restore, target.loss_of)
 
 
 def _surroundings(bound: BoundInputs, chosen: Chosen) -> Surroundings:

@@ -48,6 +48,7 @@ def check(
     executor: Any = None,
     progress: Progress | None = None,
     pictures: bool = False,
+    thorough: bool = False,
     **options: Any,
 ) -> Check:
     """Check the gradient of ``target`` at ``inputs`` against independent ones.
@@ -72,6 +73,8 @@ def check(
         executor: a ``concurrent.futures.Executor`` for the loss evaluations.
         progress: called with ``(done, total, text)``.
         pictures: also compute what the report's pages draw (some hundred loss evaluations).
+        thorough: refine every central difference as far as the noise of the loss allows, for up
+            to some ten evaluations an entry instead of two.
 
     Returns:
         The check. A target that cannot be judged (a loss that is not finite, no gradient, integer
@@ -93,7 +96,9 @@ def check(
         problem = _problem(
             target, inputs, wrt, grad, vjp, params, torch, chosen, label, progress, executor
         )
-        findings = examine(problem, chosen, learning_rate=learning_rate, pictures=pictures)
+        findings = examine(
+            problem, chosen, learning_rate=learning_rate, pictures=pictures, thorough=thorough
+        )
         found = assemble(problem, findings, chosen, expect=expect)
     except TargetError as error:
         found = error_check(label, describe_target(target), error, chosen, expect=expect)
@@ -229,6 +234,7 @@ def run_case(case: Case, settings: Settings, *, pictures: bool = False) -> Check
             expect=expect,
             learning_rate=case.learning_rate,
             pictures=pictures,
+            thorough=True,
         )
     except GradcheckError as error:
         problem = TargetError("unusable", str(error))

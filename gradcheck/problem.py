@@ -70,17 +70,16 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class TraceRequest:
-    """What it takes to run the target's loss on tracing arrays.
+    """What it takes to trace the target's loss.
 
-    ``parameters`` maps names to the array objects in ``args`` and ``kwargs`` (or in live state);
-    ``scalars`` maps names of Python numbers under check to their pasteable path.
+    ``prepare`` returns the positional arguments, the keyword arguments and the parameters among
+    them by name (arrays, or the very float objects); ``restore`` puts back what the target was
+    seen to change.
     """
 
     target: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    parameters: Mapping[str, NDArray[Any]]
-    scalars: Mapping[str, str]
+    prepare: Callable[[], tuple[tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]]]
+    restore: Callable[[], None]
     pick_loss: Callable[[Any], Any]
 
 

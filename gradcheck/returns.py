@@ -122,6 +122,22 @@ def _by_name(grads: Mapping[Any, Any], names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def require_gradient(grads: Any) -> None:
+    """Refuse a gradient that is not there.
+
+    Raises:
+        TargetError: the gradient is None, or the target returned only a loss.
+    """
+    if grads is None or grads is NOT_GIVEN:
+        what = "the gradient is None" if grads is None else "the target returned only a loss"
+        raise TargetError(
+            "missing_gradient",
+            f"{what}: return it with the loss, as (loss, grads), or give the function that "
+            "computes it as grad= (--grad module:function); a backward pass that fills a "
+            "dictionary has to return it",
+        )
+
+
 def match_gradients(
     grads: Any,
     parameters: Sequence[tuple[str, tuple[int, ...]]],
@@ -137,14 +153,7 @@ def match_gradients(
     Raises:
         TargetError: there is no gradient at all.
     """
-    if grads is None or grads is NOT_GIVEN:
-        what = "the gradient is None" if grads is None else "the target returned only a loss"
-        raise TargetError(
-            "missing_gradient",
-            f"{what}: return it with the loss, as (loss, grads), or give the function that "
-            "computes it as grad= (--grad module:function); a backward pass that fills a "
-            "dictionary has to return it",
-        )
+    require_gradient(grads)
     names = [name for name, _ in parameters]
     if isinstance(grads, Mapping):
         found, unknown = _from_mapping(grads, names, groups, known_names)

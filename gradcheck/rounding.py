@@ -17,6 +17,7 @@ from gradcheck.oracles.steps import rms
 from gradcheck.problem import FloatArray, Parameter
 
 SAFETY = 8.0
+FLOOR = 32.0
 
 
 def rounding_error(
@@ -24,6 +25,7 @@ def rounding_error(
     parameters: Sequence[Parameter],
     generator: np.random.Generator,
     unit: float,
+    noise_level: float,
 ) -> dict[str, FloatArray]:
     """Estimate the rounding error of each entry of ``gradient()``, by parameter name.
 
@@ -33,6 +35,8 @@ def rounding_error(
 
     Args:
         unit: relative rounding unit of the arithmetic, such as 2.2e-16.
+        noise_level: of the loss; terms that cancel in the gradient are rounded as those of the
+            loss are, so that an entry is no better known than this over its scale.
     """
     base = gradient()
     signs = [generator.choice((-1.0, 1.0), parameter.value.shape) for parameter in parameters]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.noise import Noise
+from gradcheck.noise import POINTS, Noise, table_noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.ladder import KAPPA, RATIO, Reading, Rung, read_ladder
 from gradcheck.oracles.steps import first_steps, rms
@@ -26,10 +26,27 @@ BATCH = 12
 CONFIRMED = 8
 """Entries confirmed wrong after which the rest of a parameter is judged by the first pass."""
 ROUNDS = 16
-WANTED = 1e-5
-"""Relative uncertainty at which climbing stops, where noise allows it."""
 FINE_SAMPLE = 24
-"""Entries of one parameter that climb for a finer resolution alone."""
+"""Entries of one parameter that climb for a finer resolution alone, unless all are to."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How far to go.
+
+    ``wanted`` is the relative uncertainty at which climbing stops, where noise allows it, for
+    entries down to ``smallest`` of the typical one; entries coarser than ``coarse`` climb for a
+    finer value even where they agree with the claim, at most ``n_fine`` of a parameter.
+    """
+
+    wanted: float
+    coarse: float
+    smallest: float
+    n_fine: int | None
+
+
+ORDINARY = Effort(wanted=1e-5, coarse=1e-4, smallest=1e-3, n_fine=FINE_SAMPLE)
+THOROUGH = Effort(wanted=3e-7, coarse=1e-6, smallest=1e-8, n_fine=None)
 
 
 @dataclass(frozen=True)
@@ -64,12 +81,14 @@ def central_differences(
     *,
     selection: Mapping[str, NDArray[np.intp]],
     suspected: Mapping[str, NDArray[np.bool_]] | None = None,
+    thorough: bool = False,
 ) -> dict[str, Estimate]:
     """Estimate the gradient at the selected entries (flat, C order) of each parameter.
 
     Entries marked in ``suspected`` climb the ladder even where the first pass agrees with the
-    claim.
+    claim. With ``thorough``, every entry is refined as far as noise allows.
     """
+    effort = THOROUGH if thorough else ORDINARY
     passes = []
     for number, parameter in enumerate(problem.parameters):
         chosen = selection.get(parameter.name)
@@ -80,7 +99,7 @@ def central_differences(
     for first in passes:
         name = problem.parameters[first.number].name
         marked = None if suspected is None else suspected.get(name)
-        found[name] = _refine(problem, noise, generator, first, marked, cap)
+        found[name] = _refine(problem, noise, generator, first, marked, cap, effort)
     return found
 
 
@@ -147,6 +166,7 @@ def _refine(
     first: _Pass,
     marked: NDArray[np.bool_] | None,
     cap: int,
+    effort: Effort,
 ) -> Estimate:
     """Judge the first pass, let the entries in doubt climb, and put the estimate together."""
     slope, uncertainty = first.slope, first.uncertainty
@@ -160,12 +180,13 @@ def _refine(
         doubtful |= marked.reshape(-1)[first.indices]
     if problem.evaluator.exhausted:
         doubtful &= evaluated
-    readings = _climb_doubtful(problem, noise, generator, first, doubtful, cap)
-    coarse = ~doubtful & (uncertainty > 10 * WANTED * own) & (own > 1e-3 * first.typical)
+    readings = _climb_doubtful(problem, noise, generator, first, doubtful, cap, effort)
+    coarse = ~doubtful & (uncertainty > effort.coarse * own)
+    coarse &= own > effort.smallest * first.typical
     picked = np.flatnonzero(coarse)
     if picked.size:
-        picked = generator.permutation(picked)[:FINE_SAMPLE]
-        readings |= _climb(problem, noise, first, picked)
+        picked = generator.permutation(picked)[: effort.n_fine]
+        readings |= _climb(problem, noise, first, picked, effort)
     return _assemble(problem, first, doubtful, readings)
 
 
@@ -176,6 +197,7 @@ def _climb_doubtful(
     first: _Pass,
     doubtful: NDArray[np.bool_],
     cap: int,
+    effort: Effort,
 ) -> dict[int, Reading]:
     """Climb in batches, half of the worst and half drawn, until enough are confirmed wrong."""
     open_ = np.flatnonzero(doubtful)
@@ -199,7 +221,7 @@ def _climb_doubtful(
                 batch.append(position)
         if not batch:
             break
-        new = _climb(problem, noise, first, np.array(batch, dtype=np.intp))
+        new = _climb(problem, noise, first, np.array(batch, dtype=np.intp), effort)
         readings |= new
         confirmed += sum(_is_wrong(first, position, new[position]) for position in new)
     return readings
@@ -213,7 +235,11 @@ def _is_wrong(first: _Pass, position: int, reading: Reading) -> bool:
 
 
 def _climb(
-    problem: Problem, noise: Noise, first: _Pass, positions: NDArray[np.intp]
+    problem: Problem,
+    noise: Noise,
+    first: _Pass,
+    positions: NDArray[np.intp],
+    effort: Effort,
 ) -> dict[int, Reading]:
     """Let the entries at ``positions`` climb, each to the steps that it needs, in rounds."""
     scales = problem.parameters[first.number].scales.reshape(-1)[first.indices]
@@ -239,12 +265,51 @@ def _climb(
             reading = read_ladder(rungs[position], noise.loss, level_noise)
             readings[position] = reading
             more = _next_levels(
-                first, position, rungs[position], reading, level_noise, scales[position]
+                first,
+                position,
+                rungs[position],
+                reading,
+                level_noise,
+                scales[position],
+                effort,
             )
             if more:
                 following[position] = more
         wanted = following
+    for position, reading in readings.items():
+        if _is_wrong(first, position, reading) and _nears_the_claim(
+            first, position, rungs[position]
+        ):
+            coarse = _noise_across(problem, first, position, rungs[position])
+            if coarse > _noise_on(noise, rungs[position]):
+                readings[position] = read_ladder(rungs[position], noise.loss, coarse)
     return readings
+
+
+def _is_flat(rungs: Mapping[int, Rung]) -> bool:
+    return all(r.loss_up == r.loss_down for r in rungs.values())
+
+
+def _nears_the_claim(first: _Pass, position: int, rungs: Mapping[int, Rung]) -> bool:
+    """Whether the slopes come nearer to the claim as the step grows.
+
+    Truncation does the opposite. Steps that are small beside the grain of a loss that rounds
+    coarsely inside do this.
+    """
+    slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for _, r in sorted(rungs.items())]
+    finite = [abs(slope - first.claimed[position]) for slope in slopes if np.isfinite(slope)]
+    return len(finite) > 1 and finite[-1] < 0.7 * finite[0]
+
+
+def _noise_across(
+    problem: Problem, first: _Pass, position: int, rungs: Mapping[int, Rung]
+) -> float:
+    """Noise of the loss along one entry, on the scale of the largest step it was moved by."""
+    spacing = rungs[max(rungs)].up / POINTS
+    index = np.full(POINTS, first.indices[position])
+    points = first.start[position] + spacing * np.arange(1, POINTS + 1)
+    losses = problem.evaluator.entries(first.number, index, points.astype(first.start.dtype))
+    return table_noise(losses.tolist()) if np.isfinite(losses).all() else 0.0
 
 
 def _noise_on(noise: Noise, rungs: Mapping[int, Rung]) -> float:
@@ -282,6 +347,7 @@ def _next_levels(
     reading: Reading,
     noise: float,
     scale: float,
+    effort: Effort,
 ) -> list[int]:
     """Which further steps an entry needs; none when what it has decides."""
     lowest, highest = min(rungs), max(rungs)
@@ -293,13 +359,17 @@ def _next_levels(
     can_descend = next_down <= 1e-3 * size or (not reading.consistent and next_down <= 0.1 * size)
     can_descend = can_descend and bottom.up > 1e-15 * scale
     can_ascend = rungs[highest].up * RATIO <= 0.1 * scale
+    if _is_flat(rungs) and first.claimed[position] != 0.0:
+        # No change at all: the steps may be lost in a coarser rounding inside the loss.
+        return [highest + 2] if can_ascend else []
     if not np.isfinite(reading.uncertainty):
         return [lowest - 1] if can_descend or next_down <= size else []
     if reading.kink or not reading.consistent:
         return [lowest - 1] if can_descend else []
     allowed = reading.uncertainty + first.rounding[position]
     difference = abs(reading.value - first.claimed[position])
-    fine = reading.uncertainty <= WANTED * max(abs(reading.value), 1e-3 * size)
+    wanted = effort.wanted * max(abs(reading.value), effort.smallest * size)
+    fine = reading.uncertainty <= wanted
     if (difference <= allowed and fine) or (difference > 10 * allowed and fine):
         return []
     if difference > 100 * allowed and lowest < 0:

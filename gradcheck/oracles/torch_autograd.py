@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.noise import Noise
 from gradcheck.numpy_problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.problem import FloatArray, Problem
@@ -41,18 +42,18 @@ class Autograd:
 NONE = Autograd({})
 
 
-def autograd_of_twin(problem: Problem, generator: np.random.Generator) -> Autograd:
+def autograd_of_twin(problem: Problem, noise: Noise, generator: np.random.Generator) -> Autograd:
     """Differentiate the problem's torch twin."""
     twin = problem.twin_gradient
     if twin is None:
         return NONE
     with quiet():
         loss, gradients = twin()
-    estimates = _estimates(problem, gradients, lambda: twin()[1], generator)
+    estimates = _estimates(problem, gradients, lambda: twin()[1], noise, generator)
     return Autograd(estimates, "twin", loss)
 
 
-def autograd_of_trace(problem: Problem, generator: np.random.Generator) -> Autograd:
+def autograd_of_trace(problem: Problem, noise: Noise, generator: np.random.Generator) -> Autograd:
     """Trace the target's own NumPy code on torch tensors and differentiate that.
 
     What cannot be traced leaves a notice that names the operation and the line.
@@ -63,14 +64,11 @@ def autograd_of_trace(problem: Problem, generator: np.random.Generator) -> Autog
     from gradcheck.tracing import NotTraceable, trace
 
     def run() -> Any:
-        return trace(
-            request.target,
-            request.args,
-            request.kwargs,
-            request.parameters,
-            scalars=request.scalars,
-            loss_of=request.pick_loss,
-        )
+        args, kwargs, parameters = request.prepare()
+        try:
+            return trace(request.target, args, kwargs, parameters, loss_of=request.pick_loss)
+        finally:
+            request.restore()
 
     try:
         with quiet():
@@ -78,10 +76,14 @@ def autograd_of_trace(problem: Problem, generator: np.random.Generator) -> Autog
             gradients = traced.backward()
     except NotTraceable as error:
         return Autograd({}, notices=(Notice("not_traceable", str(error)),))
+    except Exception as error:
+        # The plain call went well: whatever this is, it concerns the tracing alone.
+        text = f"tracing the target raised {type(error).__name__}: {error}"
+        return Autograd({}, notices=(Notice("not_traceable", text),))
     found = Autograd({}, "trace", traced.loss, traced)
     if not found.agrees_on_loss(problem):
         return Autograd({}, notices=(_discarded_for_loss(problem, traced.loss),))
-    estimates = _estimates(problem, gradients, lambda: run().backward(), generator)
+    estimates = _estimates(problem, gradients, lambda: run().backward(), noise, generator)
     return Autograd(estimates, "trace", traced.loss, traced)
 
 
@@ -97,12 +99,13 @@ def _estimates(
     problem: Problem,
     gradients: Mapping[str, FloatArray],
     again: Callable[[], Mapping[str, FloatArray]],
+    noise: Noise,
     generator: np.random.Generator,
 ) -> dict[str, Estimate]:
     unit = float(np.finfo(np.float64).eps)
     if any(parameter.value.dtype != np.float64 for parameter in problem.parameters):
         unit = float(np.finfo(np.float32).eps)
-    errors = rounding_error(again, problem.parameters, generator, unit)
+    errors = rounding_error(again, problem.parameters, generator, unit, noise.level)
     return {
         name: smooth_estimate("autograd", np.asarray(value, dtype=np.float64), errors[name])
         for name, value in gradients.items()
