@@ -58,9 +58,7 @@ class Flat:
         """Return the parts of a flat vector in the parameters' shapes."""
         ends = np.cumsum([part.size for part in self.start])
         pieces = np.split(np.asarray(x), ends[:-1])
-        return [
-            piece.reshape(part.shape) for piece, part in zip(pieces, self.start, strict=True)
-        ]
+        return [piece.reshape(part.shape) for piece, part in zip(pieces, self.start, strict=True)]
 
     def loss(self, x: Any) -> float:
         """Return the loss at a flat vector."""
@@ -208,7 +206,7 @@ def _autograd(case: PowerCase) -> Outcome:
     try:
         check_grads(loss, modes=["rev"], order=1)(flat.vector)
     except AssertionError as error:
-        return Outcome("fail", flat.evaluations, str(error).splitlines()[0][:80])
+        return Outcome("fail", flat.evaluations, str(error)[:80])
     return Outcome("pass", flat.evaluations)
 
 
@@ -236,7 +234,7 @@ def _jax(case: PowerCase) -> Outcome:
     try:
         check_grads(loss, (jax.numpy.asarray(x),), order=1, modes=["rev"])
     except AssertionError as error:
-        return Outcome("fail", flat.evaluations, str(error).strip().splitlines()[0][:80])
+        return Outcome("fail", flat.evaluations, str(error)[:80])
     return Outcome("pass", flat.evaluations)
 
 

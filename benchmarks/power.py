@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,8 @@ class Row:
     detail: str
 
 
-@functools.lru_cache(maxsize=None)
-def _cases(peer: str) -> dict[str, PowerCase]:
+@functools.cache
+def _cases(_peer: str) -> dict[str, PowerCase]:
     """A collection for each checker: some targets keep state between calls."""
     return {case.name: case for case in collection()}
 
@@ -193,8 +194,7 @@ def main() -> int:
     cases = [
         case
         for case in collection()
-        if fnmatch.fnmatch(case.name, options.only)
-        and options.category in (None, case.category)
+        if fnmatch.fnmatch(case.name, options.only) and options.category in (None, case.category)
     ]
     if not cases:
         sys.stderr.write("no case matches\n")
@@ -207,8 +207,8 @@ def main() -> int:
     began = time.perf_counter()
     rows = list(run(peers, [case.name for case in cases], options.jobs))
     if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump([asdict(row) for row in rows], file, indent=1)
+        text = json.dumps([asdict(row) for row in rows], indent=1)
+        Path(options.json).write_text(text, encoding="utf-8")
     if options.failures:
         print("\n".join(failures(rows)), end="\n\n")
     print(table(rows, peers, categories=options.categories))

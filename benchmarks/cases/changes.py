@@ -35,6 +35,8 @@ def _one_entry(where: float, factor: float) -> Change:
     def change(gradient: np.ndarray, _parameter: np.ndarray) -> np.ndarray:
         ranked = _ranked(gradient)
         wrong = np.array(gradient, copy=True)
+        if not ranked.size:  # outside the domain of the loss, where a checker may look
+            return wrong
         index = np.unravel_index(ranked[int(where * (ranked.size - 1))], wrong.shape)
         wrong[index] *= factor
         return wrong
@@ -157,6 +159,32 @@ def changed(target: Target, parameter: str, change: Change) -> Target:
     return wrong
 
 
+MORE_DRAWS = {
+    "smooth": 3,
+    "corners": 4,
+    "large": 1,
+    "scale": 1,
+    "offset": 2,
+    "single precision": 2,
+    "single precision forced": 2,
+}
+"""Right cases at further points, by category."""
+
+
+def _moved(inputs: Inputs, wrt: Sequence[str], seed: int) -> Inputs:
+    """Return a factory of the same inputs with every parameter entry scaled by a random factor."""
+
+    def elsewhere() -> dict[str, Any]:
+        found = inputs()
+        rng = np.random.default_rng(1000 + seed)
+        for name in wrt:
+            factor = 1.0 + 0.35 * rng.standard_normal(np.shape(found[name]))
+            found[name] = (found[name] * factor).astype(np.asarray(found[name]).dtype)
+        return found
+
+    return elsewhere
+
+
 def family(
     name: str,
     category: str,
@@ -179,6 +207,9 @@ def family(
     exact = truth if truth is not None else by_autograd(twin, names)  # type: ignore[arg-type]
     common: dict[str, Any] = {"inputs": inputs, "wrt": names, "truth": exact, **rest}
     yield PowerCase(f"{name}/right", category, make(""), right=True, **common)
+    for seed in range(MORE_DRAWS.get(category, 0)):
+        moved = {**common, "inputs": _moved(inputs, names, seed)}
+        yield PowerCase(f"{name}/right_draw_{seed + 1}", category, make(""), right=True, **moved)
     for bug in bugs:
         yield PowerCase(f"{name}/{bug}", category, make(bug), right=False, **common)
     table = {**CHANGES, **COARSE}

@@ -43,7 +43,7 @@ def by_mpmath(function: Callable[..., Any]) -> Callable[[dict[str, Any]], Truth]
 def weighted(function: Callable[..., Any], slope: Callable[..., Any]) -> Callable[[str], Target]:
     """Return the maker of ``sum(c * f(x))``."""
 
-    def make(bug: str = "") -> Target:
+    def make(_bug: str = "") -> Target:
         def target(x: Any, c: Any) -> tuple[Any, dict[str, Any]]:
             return np.sum(c * function(x)), {"x": c * slope(x)}
 
@@ -84,31 +84,31 @@ FUNCTIONS: dict[str, tuple[Any, Any, Any, tuple[float, ...]]] = {
     "power_20": (
         lambda x: x**20,
         lambda x: 20 * x**19,
-        lambda m, t: t**20,
+        lambda _m, t: t**20,
         (1.3, 1.1, -1.2, 1.25),
     ),
     "pole_1e-2": (
         lambda x: 1 / (x - 1),
         lambda x: -1 / (x - 1) ** 2,
-        lambda m, t: 1 / (t - 1),
+        lambda _m, t: 1 / (t - 1),
         (1.01, 0.992, 1.013),
     ),
     "pole_1e-4": (
         lambda x: 1 / (x - 1),
         lambda x: -1 / (x - 1) ** 2,
-        lambda m, t: 1 / (t - 1),
+        lambda _m, t: 1 / (t - 1),
         (1.0001, 0.99992),
     ),
     "pole_1e-6": (
         lambda x: 1 / (x - 1),
         lambda x: -1 / (x - 1) ** 2,
-        lambda m, t: 1 / (t - 1),
+        lambda _m, t: 1 / (t - 1),
         (1.000001, 0.9999985),
     ),
     "runge": (
         lambda x: 1 / (1 + 25 * x * x),
         lambda x: -50 * x / (1 + 25 * x * x) ** 2,
-        lambda m, t: 1 / (1 + 25 * t * t),
+        lambda _m, t: 1 / (1 + 25 * t * t),
         (0.1, -0.2, 0.9, 0.15),
     ),
     "log_at_1e-8": (
@@ -216,7 +216,7 @@ FUNCTIONS: dict[str, tuple[Any, Any, Any, tuple[float, ...]]] = {
     "iterated_logistic_map": (
         lambda x: _logistic_map(x)[0],
         lambda x: _logistic_map(x)[1],
-        lambda m, t: _logistic_map_exact(t),
+        lambda _m, t: _logistic_map_exact(t),
         (0.2, 0.37, 0.61),
     ),
 }

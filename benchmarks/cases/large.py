@@ -1,4 +1,4 @@
-"""Arrays of 200 to 2000 entries, where the cost of a check is counted, and one wrong entry hides."""
+"""Arrays of 200 to 2000 entries: the cost of a check counts, and one wrong entry hides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Targets with bad manners, and arrays of every layout: the gradient is right or wrong all the same."""
+"""Targets with bad manners, and arrays of every layout."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def _tree() -> Iterator[PowerCase]:
 
 
 def _scalars() -> Iterator[PowerCase]:
-    """Parameters of no dimension, of one entry, empty ones, and gradients broadcast from one number."""
+    """Parameters of no dimension, gradients broadcast from one number, one array as two."""
 
     def model(bug: str = "") -> Target:
         def target(slope: Any, level: Any, X: Any) -> tuple[Any, dict[str, Any]]:

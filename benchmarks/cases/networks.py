@@ -78,19 +78,21 @@ def dense(activation: str) -> Callable[[str], Target]:
 def dense_twin(activation: str) -> Callable[..., Any]:
     """Return the torch loss of the two-layer network."""
     import torch
-    from torch.nn import functional as F
+    from torch.nn import functional
 
     act = {
         "tanh": torch.tanh,
         "relu": torch.relu,
-        "elu": F.elu,
-        "gelu": F.gelu,
-        "swish": F.silu,
+        "elu": functional.elu,
+        "gelu": functional.gelu,
+        "swish": functional.silu,
         "sigmoid": torch.sigmoid,
     }[activation]
 
     def twin(w1: Any, b1: Any, w2: Any, b2: Any, X: Any, Y: Any) -> Any:
-        return F.mse_loss(F.linear(act(F.linear(X, w1.T, b1)), w2.T, b2), Y)
+        return functional.mse_loss(
+            functional.linear(act(functional.linear(X, w1.T, b1)), w2.T, b2), Y
+        )
 
     return twin
 
@@ -174,14 +176,14 @@ def _norm(axis: int) -> Callable[[str], Target]:
 
 def _norm_twin(axis: int) -> Callable[..., Any]:
     import torch
-    from torch.nn import functional as F
+    from torch.nn import functional
 
     def twin(w: Any, gain: Any, shift: Any, X: Any, Y: Any) -> Any:
         z = X @ w
         if axis == 0:
-            y = F.batch_norm(z, None, None, gain, shift, training=True, eps=1e-5)
+            y = functional.batch_norm(z, None, None, gain, shift, training=True, eps=1e-5)
         else:
-            y = F.layer_norm(z, z.shape[1:], gain, shift, eps=1e-5)
+            y = functional.layer_norm(z, z.shape[1:], gain, shift, eps=1e-5)
         return 0.5 * torch.sum((torch.tanh(y) - Y) ** 2)
 
     return twin
@@ -211,7 +213,7 @@ def _softmax_classifier(bug: str = "") -> Target:
 def cases() -> Iterator[PowerCase]:
     """Yield the networks."""
     import torch
-    from torch.nn import functional as F
+    from torch.nn import functional
 
     shapes = {"w1": (4, 4), "b1": (4,), "w2": (4, 3), "b2": (3,), "X": (7, 4), "Y": (7, 3)}
     for k, name in enumerate(ACTIVATIONS):
@@ -231,7 +233,7 @@ def cases() -> Iterator[PowerCase]:
         )
 
     def conv_twin(kernel: Any, bias: Any, readout: Any, X: Any) -> Any:
-        pooled = F.max_pool2d(torch.relu(F.conv2d(X, kernel, bias)), 2)
+        pooled = functional.max_pool2d(torch.relu(functional.conv2d(X, kernel, bias)), 2)
         return 0.5 * (pooled.flatten(1) @ readout).square().sum() / len(X)
 
     yield from family(
@@ -262,7 +264,7 @@ def cases() -> Iterator[PowerCase]:
         return {**found, "labels": np.arange(9) % 4}
 
     def softmax_twin(w: Any, b: Any, X: Any, labels: Any) -> Any:
-        return F.cross_entropy(X @ w + b, labels) + 1e-4 * (w * w).sum()
+        return functional.cross_entropy(X @ w + b, labels) + 1e-4 * (w * w).sum()
 
     yield from family(
         "softmax",

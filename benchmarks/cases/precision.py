@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases.changes import family
-from benchmarks.cases.contract import PowerCase, Target, by_autograd, exactly
+from benchmarks.cases.contract import PowerCase, Target, exactly
 from benchmarks.cases.kinks import _smooth, _smooth_slope
 from benchmarks.cases.networks import dense, dense_twin, drawn
 
@@ -123,7 +123,7 @@ def _half_gradient() -> Iterator[PowerCase]:
     """A float64 loss whose gradient is handed over in float32, as many layers do."""
     inner = dense("tanh")("")
 
-    def make(bug: str = "") -> Target:
+    def make(_bug: str = "") -> Target:
         def target(w1: Any, b1: Any, w2: Any, b2: Any, X: Any, Y: Any) -> Any:
             loss, gradient = inner(w1, b1, w2, b2, X, Y)
             return loss, {key: slope.astype(np.float32) for key, slope in gradient.items()}

@@ -113,10 +113,10 @@ def _contrastive(bug: str = "") -> Target:
 
 def _contrastive_twin(a: Any, b: Any) -> Any:
     import torch
-    from torch.nn import functional as F
+    from torch.nn import functional
 
-    similarity = F.cosine_similarity(a[:, None], b[None], dim=-1) / 0.5
-    return F.cross_entropy(similarity, torch.arange(len(a)))
+    similarity = functional.cosine_similarity(a[:, None], b[None], dim=-1) / 0.5
+    return functional.cross_entropy(similarity, torch.arange(len(a)))
 
 
 def _triplet(bug: str = "") -> Target:
@@ -170,10 +170,10 @@ def _autoencoder(bug: str = "") -> Target:
 def _autoencoder_twin(enc: Any, spread: Any, dec: Any, X: Any, E: Any) -> Any:
     import torch
     from torch.distributions import Normal, kl_divergence
-    from torch.nn import functional as F
+    from torch.nn import functional
 
     mean, sigma = X @ enc, torch.exp(X @ spread / 2)
-    fit = F.binary_cross_entropy_with_logits(
+    fit = functional.binary_cross_entropy_with_logits(
         (mean + sigma * E) @ dec, (X > 0).double(), reduction="sum"
     )
     return (fit + kl_divergence(Normal(mean, sigma), Normal(0.0, 1.0)).sum()) / len(X)

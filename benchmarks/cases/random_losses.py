@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases.changes import changed, CHANGES, family
+from benchmarks.cases.changes import CHANGES, changed, family
 from benchmarks.cases.contract import PowerCase, Target, Truth, exactly
 from benchmarks.cases.networks import drawn
 

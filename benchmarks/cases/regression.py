@@ -65,7 +65,7 @@ def _twin(loss: Callable[..., Any]) -> Callable[..., Any]:
 def _pointwise() -> dict[str, tuple[str, Any, Any, Any]]:
     """Losses by name: ``(response, loss, its derivative in the score, torch twin)``."""
     import torch
-    from torch.nn import functional as F
+    from torch.nn import functional
 
     log2pi = np.log(2 * np.pi)
     return {
@@ -73,13 +73,13 @@ def _pointwise() -> dict[str, tuple[str, Any, Any, Any]]:
             "bit",
             lambda s, y: np.logaddexp(0, s) - y * s,
             lambda s, y: special.expit(s) - y,
-            lambda s, y: F.binary_cross_entropy_with_logits(s, y, reduction="none"),
+            lambda s, y: functional.binary_cross_entropy_with_logits(s, y, reduction="none"),
         ),
         "poisson": (
             "count",
             lambda s, y: np.exp(s) - y * s,
             lambda s, y: np.exp(s) - y,
-            lambda s, y: F.poisson_nll_loss(s, y, reduction="none"),
+            lambda s, y: functional.poisson_nll_loss(s, y, reduction="none"),
         ),
         "gamma": (
             "positive",
@@ -121,7 +121,7 @@ def _pointwise() -> dict[str, tuple[str, Any, Any, Any]]:
             "real",
             lambda s, y: 0.5 * (s - y) ** 2,
             lambda s, y: s - y,
-            lambda s, y: 0.5 * F.mse_loss(s, y, reduction="none"),
+            lambda s, y: 0.5 * functional.mse_loss(s, y, reduction="none"),
         ),
         "focal": (
             "bit",
@@ -129,25 +129,25 @@ def _pointwise() -> dict[str, tuple[str, Any, Any, Any]]:
                 (1 - special.expit((2 * y - 1) * s)) ** 2 * -np.log(special.expit((2 * y - 1) * s))
             ),
             _focal_slope,
-            lambda s, y: torch.sigmoid((1 - 2 * y) * s) ** 2 * F.softplus((1 - 2 * y) * s),
+            lambda s, y: torch.sigmoid((1 - 2 * y) * s) ** 2 * functional.softplus((1 - 2 * y) * s),
         ),
         "huber": (
             "real",
             lambda s, y: np.where(np.abs(s - y) <= 1.0, 0.5 * (s - y) ** 2, np.abs(s - y) - 0.5),
             lambda s, y: np.clip(s - y, -1.0, 1.0),
-            lambda s, y: F.huber_loss(s, y, reduction="none", delta=1.0),
+            lambda s, y: functional.huber_loss(s, y, reduction="none", delta=1.0),
         ),
         "squared_hinge": (
             "sign",
             lambda s, y: np.maximum(0.0, 1 - y * s) ** 2,
             lambda s, y: -2 * y * np.maximum(0.0, 1 - y * s),
-            lambda s, y: F.relu(1 - y * s) ** 2,
+            lambda s, y: functional.relu(1 - y * s) ** 2,
         ),
         "hinge": (
             "sign",
             lambda s, y: np.maximum(0.0, 1 - y * s),
             lambda s, y: -y * (y * s < 1),
-            lambda s, y: F.relu(1 - y * s),
+            lambda s, y: functional.relu(1 - y * s),
         ),
         "quantile": (
             "real",
@@ -159,7 +159,7 @@ def _pointwise() -> dict[str, tuple[str, Any, Any, Any]]:
             "real",
             lambda s, y: np.abs(s - y),
             lambda s, y: np.sign(s - y),
-            lambda s, y: F.l1_loss(s, y, reduction="none"),
+            lambda s, y: functional.l1_loss(s, y, reduction="none"),
         ),
     }
 
@@ -193,7 +193,7 @@ def cases() -> Iterator[PowerCase]:
 
 
 def _gaussian(bug: str = "") -> Target:
-    """Heteroscedastic Gaussian negative log-likelihood: one head for the mean, one for the log variance."""
+    """Gaussian negative log-likelihood with a head each for mean and log variance."""
 
     def target(mean: Any, spread: Any, x: Any, y: Any) -> tuple[Any, dict[str, Any]]:
         residual = y - x @ mean

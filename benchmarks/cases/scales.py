@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from benchmarks.cases.changes import family
-from benchmarks.cases.contract import PowerCase, Target, Truth, by_autograd, exactly
+from benchmarks.cases.contract import PowerCase, Target, Truth, exactly
 from benchmarks.cases.networks import dense, dense_twin, drawn
 
 NAMES = ("w1", "b1", "w2", "b2")
@@ -21,7 +21,7 @@ def _network(loss_scale: float, parameter_scale: float, offset: float) -> Callab
     """Return the maker of ``offset + loss_scale * network(parameters / parameter_scale)``."""
     make_inner = dense("tanh")
 
-    def make(bug: str = "") -> Target:
+    def make(_bug: str = "") -> Target:
         inner = make_inner("")
 
         def target(w1: Any, b1: Any, w2: Any, b2: Any, X: Any, Y: Any) -> Any:
@@ -148,7 +148,7 @@ def _zeros() -> Iterator[PowerCase]:
     def optimum_inputs() -> dict[str, Any]:
         return {"w": best.copy(), "X": x.copy(), "Y": y.copy()}
 
-    def optimum_truth(inputs: dict[str, Any]) -> Truth:
+    def optimum_truth(_inputs: dict[str, Any]) -> Truth:
         return Truth({"w": (np.zeros(4), np.zeros(4))})
 
     for bug in ("", "exact_zero", "decay_missing", "decay_1.01", "shifted"):
@@ -205,7 +205,7 @@ def _zeros() -> Iterator[PowerCase]:
 def _saturated() -> Iterator[PowerCase]:
     """Yield sigmoids and softmaxes so far out that the gradient shrinks towards underflow."""
 
-    def squash(bug: str = "") -> Target:
+    def squash(_bug: str = "") -> Target:
         def target(s: Any, Y: Any) -> tuple[Any, dict[str, Any]]:
             p = special.expit(s)
             slope = (p - Y) * p * special.expit(-s)
@@ -228,7 +228,7 @@ def _saturated() -> Iterator[PowerCase]:
             changes={"sign": "s", "largest_entry_1e-3": "s"},
         )
 
-    def confident(bug: str = "") -> Target:
+    def confident(_bug: str = "") -> Target:
         def target(s: Any) -> tuple[Any, dict[str, Any]]:
             return np.sum(np.log1p(np.exp(-s))), {"s": -special.expit(-s)}
 
@@ -296,7 +296,7 @@ def _noisy() -> Iterator[PowerCase]:
     """Yield losses that are noisier than the last place of their value."""
 
     def rounded(digits: int) -> Callable[[str], Target]:
-        def make(bug: str = "") -> Target:
+        def make(_bug: str = "") -> Target:
             def target(x: Any) -> tuple[Any, dict[str, Any]]:
                 return round(float(np.sum(np.sin(x) * x)), digits), {"x": np.sin(x) + x * np.cos(x)}
 
@@ -307,14 +307,14 @@ def _noisy() -> Iterator[PowerCase]:
     def sine_twin(x: Any) -> Any:
         return (x.sin() * x).sum()
 
-    def naive_variance(bug: str = "") -> Target:
+    def naive_variance(_bug: str = "") -> Target:
         def target(x: Any) -> tuple[Any, dict[str, Any]]:
             mean = np.mean(x)
             return np.mean(x * x) - mean * mean, {"x": 2 * (x - mean) / x.size}
 
         return target
 
-    def fixed_point(bug: str = "") -> Target:
+    def fixed_point(_bug: str = "") -> Target:
         def target(x: Any) -> tuple[Any, dict[str, Any]]:
             y = np.zeros_like(x)
             while True:
@@ -375,7 +375,7 @@ def _noisy() -> Iterator[PowerCase]:
 def _hopeless() -> Iterator[PowerCase]:
     """Yield losses too coarse to tell; ``inconclusive`` is the only honest answer."""
 
-    def coarse(bug: str = "") -> Target:
+    def coarse(_bug: str = "") -> Target:
         def target(x: Any) -> tuple[Any, dict[str, Any]]:
             return 1e12 + np.sum(x * x) * 1e-3, {"x": 2e-3 * x}
 

@@ -324,7 +324,7 @@ def cases() -> Iterator[PowerCase]:
         lambda: {
             "rates": np.array([1.1, 0.4, 0.1, 0.4]),
             "start": np.array([10.0, 5.0]),
-            "Y": np.random.default_rng(46).normal(size=(9, 2)) + [9.0, 5.5],
+            "Y": np.random.default_rng(46).normal(size=(9, 2)) + np.array([9.0, 5.5]),
         },
         wrt=("rates", "start"),
         twin=_integrator_twin,

@@ -18,11 +18,11 @@ def distorted(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     class Distorted(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
+        def forward(_ctx: Any, x: Any) -> Any:
             return x.clone()
 
         @staticmethod
-        def backward(ctx: Any, upstream: Any) -> Any:
+        def backward(_ctx: Any, upstream: Any) -> Any:
             return change(upstream.clone())
 
     return Distorted.apply
@@ -184,11 +184,11 @@ def _functions() -> Iterator[PowerCase]:
             """Cumulative sum along the last axis."""
 
             @staticmethod
-            def forward(ctx: Any, x: Any) -> Any:
+            def forward(_ctx: Any, x: Any) -> Any:
                 return torch.cumsum(x, -1)
 
             @staticmethod
-            def backward(ctx: Any, upstream: Any) -> Any:
+            def backward(_ctx: Any, upstream: Any) -> Any:
                 if bug:
                     return torch.cumsum(upstream, -1)
                 return torch.cumsum(upstream.flip(-1), -1).flip(-1)
