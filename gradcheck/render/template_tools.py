@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradcheck.render import text, words
 from gradcheck.render.excerpt import excerpt, place
 from gradcheck.render.trace_picture import trace_picture
 from gradcheck.report import Check, JsonValue, ParameterResult, Report, Verdict
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 _DECADES = 16
+_NARROW = 24
 _LONGEST = 20_000
 
 
@@ -59,6 +64,19 @@ def opens(check: Check, result: ParameterResult) -> bool:
     )
 
 
+def breakable(name: str) -> Markup:
+    """Return a name that may break after a dot, an underscore, a colon or a slash."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._:/]+)(?=[^._:/])", r"\1<wbr>", str(escape(name))))
+
+
+def is_wide(grids: Mapping[str, JsonValue]) -> bool:
+    """Return whether a heat map needs the width of the page."""
+    slices = grids["slices"]
+    return len(slices) > 1 or len(slices[0]["state"][0]) > _NARROW
+
+
 def _evidence_text(value: JsonValue) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -72,6 +90,7 @@ def _evidence_text(value: JsonValue) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
+    "breakable": breakable,
     "name": text.name_of,
     "clip": text.clip,
     "error": text.error_text,
@@ -95,6 +114,7 @@ FUNCTIONS: dict[str, Any] = {
     "glyphs": words.GLYPHS,
     "headline": words.headline,
     "is_link": is_link,
+    "is_wide": is_wide,
     "opens": opens,
     "oracle_keys": words.oracle_keys,
     "oracle_words": words.COMPARISON_WORDS,

@@ -99,11 +99,18 @@ def check_sentence(check: Check) -> str:
 
 
 def _passing_sentence(check: Check) -> str:
-    resolutions = [r.resolution for r in check.parameter_results if math.isfinite(r.resolution)]
+    results = check.parameter_results
+    resolutions = [result.resolution for result in results if math.isfinite(result.resolution)]
+    checked = sum(result.checked for result in results)
+    entries = sum(result.entries for result in results)
+    right, where = "The gradient is right", "everywhere"
+    if checked < entries:
+        right += f" where it was checked, in {checked_text(checked, entries)} entries"
+        where = "there"
     if not resolutions:
-        return "The gradient is right."
+        return f"{right}."
     seen = error_text(max(resolutions))
-    return f"The gradient is right; a relative error above {seen} would have been seen everywhere."
+    return f"{right}; a relative error above {seen} would have been seen {where}."
 
 
 def _listing(names: Sequence[str], limit: int = 6) -> str:

@@ -88,8 +88,12 @@
       letter === " " || letter === "-" || letter === "n" ? null : Math.min(0, logOf(slice.relative_error[r][c])) || 0)));
     const text = slice.state.map((letters, r) => Array.from(letters, (_, c) => cellText(slice, shape, r, c, oracle)));
     const width = element.clientWidth || 600;
-    const cell = Math.max(2, Math.min(26, (width - 120) / columns, 420 / rows));
-    const height = Math.max(90, Math.round(cell * rows) + 48);
+    // cells may be up to four times as wide as high, or as high as wide, so that long arrays fill a picture
+    const room = [(width - 120) / columns, 420 / rows].map((size) => Math.max(2, Math.min(30, size)));
+    const cellWidth = Math.min(room[0], 4 * room[1]);
+    const cellHeight = Math.min(room[1], 4 * room[0]);
+    const cell = Math.min(cellWidth, cellHeight);
+    const height = Math.max(90, Math.round(cellHeight * rows) + 54);
     const traces = [{
       type: "heatmap", z, text, hoverinfo: "text", zmin: -16, zmax: 0, hoverongaps: true,
       xgap: cell > 6 ? 1 : 0, ygap: cell > 6 ? 1 : 0, showscale: withBar,
@@ -104,23 +108,25 @@
       }));
       if (!x.length) return;
       const size = letter === "n" ? 2 : Math.max(3, Math.min(9, cell * 0.45));
+      // a sign on a cell of the far end of the scale takes the page's colour, to be seen
+      const tones = x.map((c, i) => (z[y[i]][c] !== null && z[y[i]][c] > -6 ? color("page") : color(tone)));
       traces.push({
         type: "scatter", mode: "markers", x, y, hoverinfo: "skip",
-        marker: { symbol, size, color: color(tone), line: { color: color(tone), width: letter === "n" ? 0 : 1.75 } },
+        marker: { symbol, size, color: tones, line: { color: tones, width: letter === "n" ? 0 : 1.75 } },
       });
     });
-    const plotWidth = Math.min(width, Math.round(cell * columns) + 70 + (withBar ? 70 : 10));
-    const ticks = (count, block) => {
-      const every = Math.max(1, Math.ceil(count / 8));
+    const plotWidth = Math.min(width, Math.round(cellWidth * columns) + 70 + (withBar ? 70 : 10));
+    const ticks = (count, block, size) => {
+      const every = size >= 20 && count <= 12 ? 1 : Math.ceil(count / Math.max(1, Math.min(8, (count * size) / 45)));
       const at = starts(count, 1).filter((i) => i % every === 0);
       return { tickvals: at, ticktext: at.map((i) => String(i * block)) };
     };
     const folded = slice.kind === "vector" && rows > 1;
     const layout = baseLayout({
-      width: plotWidth, height, margin: { l: 44, r: withBar ? 60 : 8, t: 6, b: 30 },
-      xaxis: Object.assign({ showgrid: false, constrain: "domain", range: [-0.5, columns - 0.5] }, ticks(columns, slice.column_block)),
+      width: plotWidth, height, margin: { l: 44, r: withBar ? 60 : 8, t: 12, b: 30 },
+      xaxis: Object.assign({ showgrid: false, constrain: "domain", range: [-0.5, columns - 0.5] }, ticks(columns, slice.column_block, cellWidth)),
       yaxis: Object.assign({ showgrid: false, range: [rows - 0.5, -0.5] },
-        slice.kind === "vector" ? (folded ? ticks(rows, columns * slice.column_block) : { tickvals: [] }) : ticks(rows, slice.row_block)),
+        slice.kind === "vector" ? (folded ? ticks(rows, columns * slice.column_block, cellHeight) : { tickvals: [] }) : ticks(rows, slice.row_block, cellHeight)),
     });
     return Plotly.react(element, traces, layout, config());
   }
@@ -200,7 +206,7 @@
     const ticks = [];
     for (let at = Math.ceil(ends[0]); at <= ends[1]; at += step) ticks.push(at);
     return Plotly.react(element, [{ type: "bar", x: middles, y: data.counts, width: widths, text, textposition: "none", hoverinfo: "text", marker: { color: color("accent"), line: { color: color("page"), width: 1 } } }],
-      baseLayout({ height: 300, shapes, xaxis: { label: "relative error", range: ends, tickvals: ticks, ticktext: ticks.map((t) => `1e${t}`), showgrid: false }, yaxis: { label: "entries" } }), config());
+      baseLayout({ height: 300, shapes, xaxis: { label: "relative error", range: ends, tickvals: ticks, ticktext: ticks.map((t) => (t === 0 ? "1" : `1e${t}`)), showgrid: false }, yaxis: { label: "entries" } }), config());
   }
 
   function drawSteps(element, parameter) {
@@ -208,7 +214,7 @@
     const points = curve.step.map((h, i) => [h, number(curve.error[i])]).filter(([, e]) => Number.isFinite(e) && e > 0);
     const errors = points.map(([, e]) => e);
     const low = Math.log10(Math.min(...errors)) - 0.5;
-    const high = Math.log10(Math.max(...errors)) + 0.5;
+    const high = Math.log10(Math.max(...errors)) + 0.4;
     const traces = [];
     const slope = (coefficient, power, name, dash) => {
       const y = curve.step.map((h) => coefficient * h ** power);
@@ -230,7 +236,7 @@
     const bottom = uncertainty > 0 ? Math.min(low, Math.log10(uncertainty) - 0.7) : low;
     return Plotly.react(element, traces, baseLayout({
       height: 320, shapes, annotations, showlegend: true,
-      xaxis: { type: "log", label: "step", nticks: 7 }, yaxis: { type: "log", label: "error", range: [bottom, Math.max(high, bottom + 1)], nticks: 7 },
+      xaxis: { type: "log", label: "step", nticks: 7 }, yaxis: { type: "log", label: "error", range: [bottom, Math.max(high + 0.8, bottom + 1)], nticks: 7 },
     }), config());
   }
 
