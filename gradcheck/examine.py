@@ -205,7 +205,7 @@ def _oracles(
         )
         for name, estimate in central.items():
             found[name]["central"] = estimate
-    notices = _complex(problem, settings, selection, central, autograd, found)
+    notices = _complex(problem, settings, noise, selection, central, autograd, found)
     notices += _forward(problem, settings, generator, found)
     return found, notices
 
@@ -235,6 +235,7 @@ def _add_suspects(problem: Problem, selection: Selection, autograd: Autograd) ->
 def _complex(
     problem: Problem,
     settings: Settings,
+    noise: Noise,
     selection: Selection,
     central: Mapping[str, Estimate],
     autograd: Autograd,
@@ -247,7 +248,7 @@ def _complex(
     chosen = selection if asked else _undecided(problem, settings, central, autograd)
     if not any(indices.size for indices in chosen.values()):
         return ()
-    outcome = complex_step(problem, selection=chosen, central=central)
+    outcome = complex_step(problem, selection=chosen, central=central, noise_level=noise.level)
     if outcome.refusal is not None:
         if not asked:
             return ()

@@ -57,7 +57,18 @@ def rounding_error(
     finally:
         for parameter, start in zip(parameters, saved, strict=True):
             np.copyto(parameter.value, start)
-    return {name: _bound(values, changes[name], unit) for name, values in base.items()}
+    floors = {one.name: cancellation_floor(one, noise_level) for one in parameters}
+    return {
+        name: _bound(values, changes[name], unit) + floors[name] for name, values in base.items()
+    }
+
+
+def cancellation_floor(parameter: Parameter, noise_level: float) -> FloatArray:
+    """Return what cancelling terms may leave of rounding in each entry of a gradient.
+
+    A loss of this noise has terms that large, and so has its gradient, over the entry's scale.
+    """
+    return np.asarray(FLOOR * noise_level / parameter.scales)
 
 
 def _bound(values: FloatArray, changes: Sequence[FloatArray], unit: float) -> FloatArray:

@@ -152,10 +152,11 @@ def _pairs(
     above = np.where(above == start, np.nextafter(start, np.inf, dtype=start.dtype), above)
     below = np.where(below == start, np.nextafter(start, -np.inf, dtype=start.dtype), below)
     wide = start.astype(np.float64)
+    # Up and down side by side: a budget that ends in between leaves whole pairs.
     both = problem.evaluator.entries(
-        number, np.concatenate([indices, indices]), np.concatenate([above, below])
+        number, np.repeat(indices, 2), np.stack([above, below], axis=1).reshape(-1)
     )
-    loss_up, loss_down = both[: len(indices)], both[len(indices) :]
+    loss_up, loss_down = both[0::2], both[1::2]
     return above.astype(np.float64) - wide, wide - below.astype(np.float64), loss_up, loss_down
 
 

@@ -18,6 +18,7 @@ from gradcheck.numpy_problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.oracles.steps import rms
 from gradcheck.problem import FloatArray, Problem
+from gradcheck.rounding import cancellation_floor
 
 STEP = 1e-30
 """Imaginary step, in units of the entry's scale: so small that no truncation is left."""
@@ -36,6 +37,7 @@ def complex_step(
     *,
     selection: Mapping[str, NDArray[np.intp]],
     central: Mapping[str, Estimate],
+    noise_level: float,
 ) -> ComplexStep:
     """Estimate the gradient at the selected entries (flat, C order) of each parameter.
 
@@ -56,7 +58,7 @@ def complex_step(
                 if chosen is None or chosen.size == 0:
                     continue
                 slopes = _slopes(problem, values, number, chosen)
-                estimates[parameter.name] = _estimate(problem, number, chosen, slopes)
+                estimates[parameter.name] = _estimate(problem, number, chosen, slopes, noise_level)
     except Exception as error:
         text = str(error).strip().splitlines()
         return ComplexStep({}, f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": "))
@@ -83,16 +85,22 @@ def _slopes(
 
 
 def _estimate(
-    problem: Problem, number: int, chosen: NDArray[np.intp], slopes: FloatArray
+    problem: Problem,
+    number: int,
+    chosen: NDArray[np.intp],
+    slopes: FloatArray,
+    noise_level: float,
 ) -> Estimate:
     parameter = problem.parameters[number]
     whole = np.full(parameter.value.size, np.nan)
     whole[chosen] = slopes
     # The loss is evaluated to its relative rounding error; so is the imaginary part.
     relative = 64 * np.finfo(np.float64).eps
-    uncertainty = relative * (np.abs(whole) + rms(slopes))
     shape = parameter.value.shape
-    return smooth_estimate("complex", whole.reshape(shape), uncertainty.reshape(shape))
+    value = whole.reshape(shape)
+    uncertainty = relative * (np.abs(value) + rms(slopes))
+    floor = cancellation_floor(parameter, noise_level)
+    return smooth_estimate("complex", value, uncertainty + floor)
 
 
 def _disagreement(estimates: Mapping[str, Estimate], central: Mapping[str, Estimate]) -> str | None:
