@@ -14,6 +14,7 @@ MODULES = (
     "elementwise",
     "kinks",
     "scales",
+    "limits",
     "precision",
     "manners",
     "random_losses",
