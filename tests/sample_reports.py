@@ -168,7 +168,7 @@ def failing_check(name: str = "two_layer_net.half_loss_double_grad") -> Check:
         line=74,
         source='grads["W2"] = A.T @ dS + 2 * reg * W2',
         function="loss",
-        column=27,
+        column=25,
         end_column=37,
         context=(
             (72, "    dS = softmax_gradient(S, y)"),
@@ -392,9 +392,71 @@ def full_report() -> Report:
             TrainingTrace(
                 "quadratic_regression",
                 "Raw features: the step is too long",
-                tuple((step, 25.45 * 10.0 ** (step / 2)) for step in range(21)),
+                tuple((step, 25.45 * 10.0 ** (0.98 * step)) for step in range(21)),
                 ((0, 25.45), (10, 2.10415e11), (20, 1.78208e21)),
                 log_scale=True,
             ),
         ),
+    )
+
+
+def gold_report() -> Report:
+    """A report in which every number is written down: what the gold files show."""
+    exact = Comparison(2.1e-16, 1.1e-16, 8.0e-17, 4.0e-15, 2, 0, 0, 0)
+    near = Comparison(3.25e-10, 1.5e-10, 2.0e-10, 1.1e-8, 2, 1, 0, 0)
+    right = ParameterResult(
+        "b", (2,), "float64", 2, 2, Verdict.PASS, 1,
+        {"analytic~central": near, "analytic~autograd": exact, "autograd~central": near},
+        "analytic~autograd", path='params["b"]',
+    )  # fmt: skip
+    off = Comparison(
+        1.0, 0.5, 1 / 3, 2.5e-15, 6, 0, 2, 0,
+        (
+            Entry((0, 2), 0.5, 0.25, 0.5, 6.25e-16, Verdict.FAIL),
+            Entry((1, 0), -1.5, 0.0, 1.0, 1e-15, Verdict.FAIL),
+        ),
+    )  # fmt: skip
+    numeric = replace(off, resolution=1e-8, worst=off.worst[:1])
+    wrong = ParameterResult(
+        "W", (2, 3), "float64", 6, 6, Verdict.FAIL, 0,
+        {"analytic~central": numeric, "analytic~autograd": off, "autograd~central": near},
+        "analytic~autograd",
+        histogram={"edges": [-1.0, 0.0, 1.0], "counts": [1, 1], "zero": 4, "non_finite": 0,
+                   "in_noise": 0, "resolution": 2.5e-15},
+    )  # fmt: skip
+    sampled = replace(right, name="theta", shape=(50, 20), entries=1000, checked=500, kinks=0)
+    location = Location(
+        "models/net.py", 12, "dW = X.T @ (p - y)", "loss", 5, 10,
+        ((10, "    p = sigmoid(X @ W)"), (11, ""), (12, "    dW = X.T @ (p - y)"),
+         (13, "    return value, dW")),
+    )  # fmt: skip
+    diagnosis = Diagnosis(
+        "batch_not_divided", "W", "The data term is 5 times too large, and N = 5.", "exact",
+        location, {"factor": 5.0, "sizes": ["N"]}, "Divide by len(X).",
+        (replace(location, line=10),),
+    )  # fmt: skip
+    loss = {"loss": 0.75, "seed": 3, "evaluations": 120, "oracles": ("central", "autograd")}
+    checks = (
+        Check("net.right", "models.net:right", Verdict.PASS, parameter_results=(right,),
+              expected=Expectation(Verdict.PASS), family="net", seconds=0.5, **loss),
+        Check("net.wrong", "models.net:wrong", Verdict.FAIL, parameter_results=(wrong, right),
+              diagnoses=(diagnosis,), warnings=(Notice("mutates_input", "X was changed."),),
+              expected=Expectation(Verdict.FAIL, "batch_not_divided", ("W",)),
+              reproduce="python -m gradcheck models.net:wrong --seed 3", family="net",
+              source="https://example.org/net?a=1&b=2", note="Summed, not averaged.", **loss),
+        Check("net.surprise", "models.net:surprise", Verdict.FAIL, parameter_results=(wrong,),
+              expected=Expectation(Verdict.PASS),
+              reproduce="python -m gradcheck models.net:surprise", **loss),
+        Check("sampled", "models.net:sampled", Verdict.PASS, parameter_results=(sampled,), **loss),
+        Check("undecided", "models.net:undecided", Verdict.INCONCLUSIVE,
+              parameter_results=(replace(right, verdict=Verdict.INCONCLUSIVE),), **loss),
+        Check("broken", "models.net:broken", Verdict.ERROR, parameter_results=(),
+              diagnoses=(Diagnosis("non_finite_loss", "", "The loss is nan.", "exact"),),
+              **(loss | {"loss": float("nan")})),
+    )  # fmt: skip
+    made = report(*checks)
+    return replace(
+        made,
+        stories=(Story("Summed, not averaged", "The step was 5 times as long.", "net.wrong"),),
+        traces=(TrainingTrace("net", "The net's training", ((0, 2.0), (5, 1.0)), ((0, 2.0),)),),
     )

@@ -38,7 +38,7 @@ def render(report: Report, *, width: int = 80, color: bool = False, verbose: boo
 
     Args:
         report: what to show.
-        width: columns there are.
+        width: columns there are; fewer than 30 count as 30.
         color: whether to use ANSI colours; pass False when piped or ``NO_COLOR`` is set.
         verbose: show everything about checks that are wrong as declared, too.
     """
@@ -47,7 +47,7 @@ def render(report: Report, *, width: int = 80, color: bool = False, verbose: boo
     output = io.StringIO()
     console = Console(
         file=output,
-        width=max(20, width),
+        width=max(30, width),
         force_terminal=color,
         no_color=not color,
         color_system="standard" if color else None,

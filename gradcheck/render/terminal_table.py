@@ -29,7 +29,7 @@ def add_tables(console: Console, report: Report) -> None:
     oracles = oracle_keys(report.checks)
     results = [result for check in report.checks for result in check.parameter_results]
     widths = _widths(results, oracles, console.width)
-    if widths is not None:
+    if widths is not None and results:
         _print_row(console, _header(oracles), widths, style="dim")
     for check in report.checks:
         if len(report.checks) > 1 or not check.parameter_results:
