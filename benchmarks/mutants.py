@@ -104,7 +104,10 @@ def evidence_for(subject: Subject, traced: Any, true: Gradients, claimed: Gradie
     sizes = []
     for name, value in inputs.items():
         if isinstance(value, np.ndarray) and value.ndim and name not in names:
-            sizes.append((value.shape[0], f"the rows of {name}"))
+            words = ("the rows", "the columns") if value.ndim == 2 else ("the rows",)
+            for axis, size in enumerate(value.shape):
+                word = words[axis] if axis < len(words) else f"axis {axis}"
+                sizes.append((size, f"{word} of {name}"))
     floats = {k: v for k, v in inputs.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"}
     return Evidence(
         names=names,

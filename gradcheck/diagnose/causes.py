@@ -11,6 +11,7 @@ from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.factors import Factor
 from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.matching import SLACK
 from gradcheck.diagnose.operations import (
     CURVED,
     MASKING,
@@ -90,14 +91,32 @@ def findings_from(
 ) -> tuple[Finding, ...]:
     """Turn explanations into findings: one for each cause, set of parameters and factor."""
     groups: dict[tuple[object, ...], list[Explanation]] = {}
-    for explanation in explanations:
+    for explanation in _without_cuts_in_disguise(list(explanations), space):
         cause = cause_of(explanation, evidence, space, graph)
         factor = None if explanation.factor is None else f"{explanation.factor.value:.9g}"
-        key = (cause, explanation.parameters, explanation.alone, factor, explanation.confidence)
+        # A factor that is an array size is about the average, wherever else it could sit.
+        sized = explanation.factor is not None and explanation.factor.size is not None
+        alone = None if sized else explanation.alone
+        key = (cause, explanation.parameters, alone, factor, explanation.confidence)
         groups.setdefault(key, []).append(explanation)
     return tuple(
         _finding(str(key[0]), group, evidence, space, graph) for key, group in groups.items()
     )
+
+
+def _without_cuts_in_disguise(explanations: list[Explanation], space: Space) -> list[Explanation]:
+    """Leave out identities that come to the same as a cut: what they hand on cancels later."""
+    cuts = [e for e in explanations if e.factor is not None and e.factor.value == 0.0]
+    return [
+        e
+        for e in explanations
+        if e.factor is not None
+        or not any(
+            e.parameters <= cut.parameters
+            and (np.abs(e.change - cut.change) <= SLACK * space.tolerance).all()
+            for cut in cuts
+        )
+    ]
 
 
 def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: Graph) -> str:
@@ -137,6 +156,8 @@ def _cut_cause(explanation: Explanation, evidence: Evidence, space: Space, graph
     trial = explanation.trial
     if all(not evidence.facts[name].analytic.any() for name in explanation.parameters):
         return "zero_gradient"
+    if _only_regulariser_left(explanation, evidence):
+        return "path_detached"
     if trial.runs == "last":
         return "last_step_missing"
     if trial.runs in ("first", "all but the first", "all but the last", "one"):
@@ -150,6 +171,19 @@ def _cut_cause(explanation: Explanation, evidence: Evidence, space: Space, graph
         if names & (SELECTIONS | PRODUCTS | {"add", "subtract", "negative"})
         else ("path_detached")
     )
+
+
+def _only_regulariser_left(explanation: Explanation, evidence: Evidence) -> bool:
+    """Say whether the analytic gradient is a multiple of the parameter: no data term is left."""
+    for name in explanation.parameters:
+        facts = evidence.facts[name]
+        theta, claimed = facts.value[facts.known], facts.analytic[facts.known]
+        if theta.size < 2 or not theta.any():
+            return False
+        strength = float(claimed @ theta) / float(theta @ theta)
+        if np.abs(claimed - strength * theta).max() > 1e-9 * np.abs(claimed).max():
+            return False
+    return True
 
 
 def _is_cut_whole(index: int, trial: Trial, graph: Graph) -> bool:

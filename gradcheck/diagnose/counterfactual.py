@@ -8,18 +8,20 @@ for every other factor, and which factor the user's gradient has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from gradcheck.diagnose.causes import Explanation, findings_from
+from gradcheck.diagnose.cotangents import cotangent_findings
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.factors import Factor, name_factor, unnamed
 from gradcheck.diagnose.finding import Finding
-from gradcheck.diagnose.graph import Graph, graph_of
+from gradcheck.diagnose.graph import Cut, Graph, cut_alteration, graph_of
 from gradcheck.diagnose.pairs import Column, pair_findings
-from gradcheck.diagnose.plan import Trial, trials
+from gradcheck.diagnose.plan import Trial, shifts, trials
+from gradcheck.diagnose.probes import probe_findings
 from gradcheck.diagnose.sites import location
 from gradcheck.diagnose.space import Space, make_space
 from gradcheck.tracing.contract import Alteration, Trace
@@ -36,6 +38,19 @@ class Passes:
     def __init__(self, trace: Trace, space: Space, limit: int) -> None:
         self.trace, self.space, self.left = trace, space, limit
         self.base = space.vector(trace.backward())
+        self.background: dict[int, Alteration] = {}
+
+    def detach_shifts(self, cuts: Iterable[Cut]) -> None:
+        """Cut the shifts that have no part in the gradient, in every further pass.
+
+        ``exp(s - max(s))`` over its sum does not depend on the maximum, and hand-written gradients
+        leave it out. A term that is left out as well shows only where the shift is out, too.
+        """
+        for cut in cuts:
+            index, alteration = cut_alteration(cut)
+            change = self.change({index: alteration})
+            if change is not None and not self.space.changed(change):
+                self.background[index] = alteration
 
     def change(self, alterations: Mapping[int, Alteration]) -> Array | None:
         """Return by how much the alterations change the gradient.
@@ -47,7 +62,7 @@ class Passes:
             return None
         self.left -= 1
         try:
-            altered = self.trace.backward(alterations)
+            altered = self.trace.backward({**self.background, **alterations})
         except ValueError:
             return None
         change = self.space.vector(altered) - self.base
@@ -63,6 +78,7 @@ def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> tuple[Findi
     if not space.failing or not graph.operations:
         return ()
     passes = Passes(evidence.trace, space, max_passes)
+    passes.detach_shifts(shifts(graph))
     explanations: list[Explanation] = []
     columns: list[Column] = []
     for trial in trials(graph):
@@ -75,9 +91,14 @@ def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> tuple[Findi
         if (len(columns) + 1) * change.size <= MOST_STORED:
             columns.append(Column(trial, change))
     findings = list(findings_from(explanations, evidence, space, graph))
-    covered = {name for finding in findings for name in finding.parameters}
-    if not space.wrong <= covered:
-        findings += pair_findings(columns, evidence, space, graph, passes)
+    for search in (
+        lambda _: cotangent_findings(evidence, space, graph, max_passes=passes.left),
+        lambda left: probe_findings(evidence, graph, left),
+        lambda _: pair_findings(columns, evidence, space, graph, passes),
+    ):
+        covered = {n for f in findings if f.confidence == "exact" for n in f.parameters}
+        if not space.wrong <= covered:
+            findings += search(space.wrong - covered)
     return tuple(findings)
 
 
@@ -86,7 +107,11 @@ def explain(
 ) -> Iterator[Explanation]:
     """Yield what a trial explains: of a cut, with each factor that some parameter shows."""
     if trial.kind != "cut":
-        found = _judged(trial, None, change, space)
+        factor = None
+        if trial.kind == "factor":
+            value = next(iter(trial.alterations.values())).factor
+            factor = next(name_factor(value, evidence), unnamed(value))
+        found = _judged(trial, factor, change, space)
         if found is not None:
             yield found
         return

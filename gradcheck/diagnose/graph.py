@@ -73,10 +73,25 @@ class Graph:
         """The operations that one expression of the source ran several times, in order."""
         runs: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for operation in self.operations:
-            site = operation.site
-            key = (site.file, site.line, site.column, site.end_column, operation.name)
-            runs[key].append(operation.index)
+            runs[self.expression(operation.index)].append(operation.index)
         return tuple(tuple(found) for found in runs.values() if len(found) > 1)
+
+    def expression(self, index: int) -> tuple[object, ...]:
+        """Return what tells the source expression of an operation from all others."""
+        operation = self.by_index[index]
+        site = operation.site
+        return site.file, site.line, site.column, site.end_line, site.end_column, operation.name
+
+    def reached_from(self, index: int) -> frozenset[int]:
+        """Return the operations that depend on the result of one."""
+        reached: set[int] = set()
+        waiting = [index]
+        while waiting:
+            for user, _ in self.consumers.get(waiting.pop(), ()):
+                if user not in reached:
+                    reached.add(user)
+                    waiting.append(user)
+        return frozenset(reached)
 
     @cached_property
     def in_loop(self) -> frozenset[int]:

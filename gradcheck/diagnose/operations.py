@@ -16,6 +16,10 @@ MASKING = {
     "absolute": "the sign of its input",
     "abs": "the sign of its input",
     "fabs": "the sign of its input",
+    "setitem": "0 where a constant was written over the value, 1 elsewhere",
+    "putmask": "0 where a constant was written over the value, 1 elsewhere",
+    "place": "0 where a constant was written over the value, 1 elsewhere",
+    "copyto": "0 where a constant was written over the value, 1 elsewhere",
 }
 """Elementwise operations whose derivative is a mask, with the mask in words."""
 
@@ -54,6 +58,9 @@ CURVED = {
 
 PRODUCTS = frozenset({"multiply", "divide", "true_divide"})
 MATRIX_PRODUCTS = frozenset({"matmul", "dot", "inner", "outer", "einsum", "tensordot", "vdot"})
+LINEAR = frozenset({"add", "subtract", "negative", "positive", "multiply", "divide", "true_divide"})
+"""What may stand between the parts of an activation such as 1 / (1 + exp(-z))."""
+
 MEANS = frozenset({"mean", "average", "nanmean"})
 SELECTIONS = frozenset({"getitem", "take", "take_along_axis", "setitem", "choose", "compress"})
 STATISTICS = frozenset(

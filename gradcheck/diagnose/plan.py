@@ -6,8 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gradcheck.diagnose.graph import Cut, Graph, cut_alteration
-from gradcheck.diagnose.operations import CURVED, MASKING, MATRIX_PRODUCTS, is_elementwise
+from gradcheck.diagnose.operations import (
+    CURVED,
+    LINEAR,
+    MASKING,
+    MATRIX_PRODUCTS,
+    PRODUCTS,
+    is_elementwise,
+)
 from gradcheck.tracing.contract import Alteration, Operation
+
+MOST_LAYERS = 4
+"""An expression that ran at most this often is also altered in each run by itself."""
 
 LONGEST_CHAIN = 6
 """Elementwise operations that may make up one activation, such as 1 / (1 + exp(-z))."""
@@ -19,7 +29,7 @@ class Trial:
 
     Attributes:
         kind: ``"cut"`` (the derivative is linear in the strength of a cut, so that one pass stands
-            for every factor), ``"identity"``, ``"twice"`` or ``"transpose"``.
+            for every factor), ``"factor"``, ``"identity"``, ``"twice"`` or ``"transpose"``.
         alterations: what ``Trace.backward`` is given.
         sites: indices of the operations meant, those first that the alteration is made at; the
             others have the same effect.
@@ -40,10 +50,24 @@ def trials(graph: Graph) -> Iterator[Trial]:
     """Yield every trial, those first that say most for one backward pass."""
     yield from _single_local(graph)
     yield from _single_cuts(graph, inside_loops=False)
-    yield from _whole_loops(graph)
+    loops = _loop_cuts(graph)
+    yield from _whole_loops(graph, loops)
     yield from _chains(graph)
-    yield from _partial_loops(graph)
+    yield from _loop_factors(graph, loops)
+    yield from _partial_loops(loops)
     yield from _single_cuts(graph, inside_loops=True)
+
+
+def shifts(graph: Graph) -> Iterator[Cut]:
+    """Yield the maxima that code subtracts to keep ``exp`` from overflowing.
+
+    Hand-written gradients leave them out, rightly so where the result does not depend on them.
+    """
+    for operation in graph.operations:
+        uses = graph.consumers.get(operation.index, ())
+        names = {graph.by_index[user].name for user, _ in uses}
+        if operation.name in ("max", "min", "maximum_reduce", "reduce") and "subtract" in names:
+            yield operation.index, None
 
 
 def _single_local(graph: Graph) -> Iterator[Trial]:
@@ -52,72 +76,162 @@ def _single_local(graph: Graph) -> Iterator[Trial]:
             for kind, alteration in _local(operation, graph):
                 sites = (operation.index,)
                 yield Trial(kind, {operation.index: alteration}, sites, alteration.operand)
+    for run in graph.loops:
+        # A helper that is called for each of a few layers is one line that runs several times.
+        if len(run) <= MOST_LAYERS:
+            for index in run:
+                for kind, alteration in _local(graph.by_index[index], graph):
+                    which = {run[0]: "first", run[-1]: "last"}.get(index, "one")
+                    sites = (index,)
+                    yield Trial(
+                        kind, {index: alteration}, sites, alteration.operand, which, len(run)
+                    )
 
 
 def _local(operation: Operation, graph: Graph) -> Iterator[tuple[str, Alteration]]:
+    paths = graph.paths_in(operation.index)
     if is_elementwise(operation):
-        paths = graph.paths_in(operation.index)
-        if len(paths) == 1 or operation.name in MASKING or operation.name in CURVED:
+        # Only the operand of the result's shape can be handed its cotangent unchanged.
+        same = [k for k in paths if operation.input_shapes[k] == operation.output_shape]
+        if len(paths) == 1:
             yield "identity", Alteration("identity")
+        elif operation.name == "setitem":
+            yield "identity", Alteration("identity", operand=paths[0])
         else:
-            for position in paths:
+            for position in same:
                 yield "identity", Alteration("identity", operand=position)
-        yield "twice", Alteration("twice")
+        if operation.name in CURVED or operation.name in PRODUCTS:
+            for position in same or paths:
+                yield "twice", Alteration("twice", operand=position)
     if operation.name in MATRIX_PRODUCTS:
-        for position in graph.paths_in(operation.index):
+        for position in paths:
             yield "transpose", Alteration("transpose_operand", operand=position)
 
 
 def _single_cuts(graph: Graph, *, inside_loops: bool) -> Iterator[Trial]:
     for members in graph.cut_classes:
-        looped = any(index in graph.in_loop for index, _ in members)
-        if looped == inside_loops:
-            index, alteration = cut_alteration(members[0])
-            sites = tuple(dict.fromkeys(i for i, _ in members))
+        looped = all(index in graph.in_loop for index, _ in members)
+        if looped == inside_loops and not _half_of_a_square(graph, members[0]):
+            # The representative must be one whose operation is not in a loop, if there is one.
+            outside = [cut for cut in members if cut[0] not in graph.in_loop] or list(members)
+            index, alteration = cut_alteration(outside[0])
+            sites = tuple(dict.fromkeys(i for i, _ in (*outside, *members)))
             runs = "one" if inside_loops else ""
-            yield Trial("cut", {index: alteration}, sites, members[0][1], runs)
+            yield Trial("cut", {index: alteration}, sites, outside[0][1], runs)
 
 
-def _whole_loops(graph: Graph) -> Iterator[Trial]:
-    for run in graph.loops:
-        first = graph.by_index[run[0]]
-        for kind, alteration in _local(first, graph):
-            changes = dict.fromkeys(run, alteration)
-            yield Trial(kind, changes, run[:1], alteration.operand, "every", len(run))
-        for cut in _cuts_of_run(graph, run):
-            yield _loop_cut(run, run, cut, "every")
-
-
-def _partial_loops(graph: Graph) -> Iterator[Trial]:
-    for run in graph.loops:
-        for cut in _cuts_of_run(graph, run):
-            yield _loop_cut(run[-1:], run, cut, "last")
-            yield _loop_cut(run[:1], run, cut, "first")
-            if len(run) > 2:
-                yield _loop_cut(run[1:], run, cut, "all but the first")
-                yield _loop_cut(run[:-1], run, cut, "all but the last")
-
-
-def _cuts_of_run(graph: Graph, run: tuple[int, ...]) -> Iterator[int | None]:
-    common = set(graph.paths_in(run[0]))
-    for index in run[1:]:
-        common &= set(graph.paths_in(index))
-    yield None
-    if len(common) > 1 or any(len(graph.paths_in(index)) > 1 for index in run):
-        yield from sorted(common)
-
-
-def _loop_cut(
-    chosen: tuple[int, ...], run: tuple[int, ...], operand: int | None, which: str
-) -> Trial:
-    cuts: list[Cut] = [(index, operand) for index in chosen]
-    return Trial(
-        "cut", dict(cut_alteration(cut) for cut in cuts), chosen[:1], operand, which, len(run)
+def _half_of_a_square(graph: Graph, cut: Cut) -> bool:
+    """Say whether a cut takes one of two equal factors of ``x * x``: that is half, not a term."""
+    index, operand = cut
+    operation = graph.by_index[index]
+    return (
+        operand is not None
+        and operation.name == "multiply"
+        and len(operation.inputs) == 2
+        and operation.inputs[0] == operation.inputs[1]
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _LoopCut:
+    """The same cut in every run of an expression, with the expressions where it has the effect."""
+
+    run: tuple[int, ...]
+    operand: int | None
+    sites: tuple[int, ...]
+
+
+def _loop_cuts(graph: Graph) -> tuple[_LoopCut, ...]:
+    """Return the cuts of whole loops, one for those that must have the same effect."""
+    classes = {cut: k for k, members in enumerate(graph.cut_classes) for cut in members}
+    found: dict[frozenset[int], list[tuple[tuple[int, ...], int | None]]] = {}
+    for run in graph.loops:
+        for operand in _operands_of_run(graph, run):
+            cuts: list[Cut] = [(index, operand) for index in run]
+            if not any(_half_of_a_square(graph, cut) for cut in cuts):
+                key = frozenset(classes[cut] for cut in cuts)
+                found.setdefault(key, []).append((run, operand))
+    loops = []
+    for same in found.values():
+        run, operand = same[0]
+        loops.append(_LoopCut(run, operand, tuple(other[0] for other, _ in same)))
+    return tuple(loops)
+
+
+def _operands_of_run(graph: Graph, run: tuple[int, ...]) -> Iterator[int | None]:
+    """Yield None for the whole operation, and the operands that carry a gradient in some run."""
+    common = set(graph.paths_in(run[-1]))
+    yield None
+    if len(common) > 1:
+        yield from (k for k in sorted(common) if all(k in graph.paths_in(i) for i in run))
+        late = [k for k in sorted(common) if k not in graph.paths_in(run[0])]
+        # The state before the first step may be a constant; the cut then starts at the second.
+        yield from (k for k in late if all(k in graph.paths_in(i) for i in run[1:]))
+
+
+def _whole_loops(graph: Graph, loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
+    for run in graph.loops:
+        for kind, alteration in _local(graph.by_index[run[-1]], graph):
+            changes = {i: alteration for i in run if _has(graph, i, alteration.operand)}
+            yield Trial(kind, changes, run[:1], alteration.operand, "every", len(run))
+    for loop in loops:
+        yield _loop_cut(loop, graph, loop.run, "every")
+
+
+def _partial_loops(loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
+    for loop in loops:
+        parts = [("last", loop.run[-1:]), ("first", loop.run[:1])]
+        if len(loop.run) > 2:
+            parts += [("all but the first", loop.run[1:]), ("all but the last", loop.run[:-1])]
+        for which, chosen in parts:
+            yield _loop_cut(loop, None, chosen, which)
+
+
+def _loop_factors(graph: Graph, loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
+    """Yield factors on loops whose runs follow one another, where no cut tells the factor."""
+    for loop in loops:
+        if loop.run[-1] in graph.reached_from(loop.run[0]):
+            for factor in (-1.0, 2.0, 0.5):
+                kind = "scale" if loop.operand is None else "scale_operand"
+                alteration = Alteration(kind, operand=loop.operand, factor=factor)
+                changes = {i: alteration for i in loop.run if _has(graph, i, loop.operand)}
+                yield Trial("factor", changes, loop.sites, loop.operand, "every", len(loop.run))
+
+
+def _loop_cut(loop: _LoopCut, graph: Graph | None, chosen: tuple[int, ...], which: str) -> Trial:
+    cuts: list[Cut] = [
+        (index, loop.operand)
+        for index in chosen
+        if graph is None or _has(graph, index, loop.operand)
+    ]
+    alterations = dict(cut_alteration(cut) for cut in cuts)
+    return Trial("cut", alterations, loop.sites, loop.operand, which, len(loop.run))
+
+
+def _has(graph: Graph, index: int, operand: int | None) -> bool:
+    return operand is None or operand in graph.paths_in(index)
+
+
 def _chains(graph: Graph) -> Iterator[Trial]:
-    """Yield runs of elementwise operations of one variable, taken as one activation."""
+    """Yield runs of elementwise operations of one variable, taken as one activation.
+
+    Those that the same expressions of a loop made are altered together.
+    """
+    together: dict[tuple[object, ...], list[list[int]]] = {}
+    for chain in _unary_chains(graph):
+        key = tuple(graph.expression(index) for index in chain)
+        together.setdefault(key, []).append(chain)
+    for chains in together.values():
+        sites = tuple(reversed(chains[0]))
+        members = [index for chain in chains for index in chain]
+        runs = "every" if len(chains) > 1 else ""
+        for kind in ("identity", "twice"):
+            yield Trial(
+                kind, dict.fromkeys(members, Alteration(kind)), sites, None, runs, len(chains)
+            )
+
+
+def _unary_chains(graph: Graph) -> Iterator[list[int]]:
     follows: dict[int, int] = {}
     for operation in graph.operations:
         uses = graph.consumers.get(operation.index, ())
@@ -129,9 +243,7 @@ def _chains(graph: Graph) -> Iterator[Trial]:
             chain.append(follows[chain[-1]])
             names = [graph.by_index[index].name for index in chain]
             if any(name in CURVED or name in MASKING for name in names):
-                sites = (chain[-1], *chain[:-1])
-                for kind in ("identity", "twice"):
-                    yield Trial(kind, dict.fromkeys(chain, Alteration(kind)), sites)
+                yield list(chain)
 
 
 def _unary(graph: Graph, index: int) -> bool:
@@ -141,7 +253,5 @@ def _unary(graph: Graph, index: int) -> bool:
     position = graph.paths_in(index)[0]
     known = operation.name in CURVED or operation.name in MASKING
     return operation.input_shapes[position] == operation.output_shape and (
-        known
-        or operation.name
-        in {"add", "subtract", "negative", "multiply", "divide", "true_divide", "positive"}
+        known or operation.name in LINEAR
     )

@@ -100,6 +100,14 @@ class DetailedTrace(Trace, Protocol):
     def operand_values(self, index: int) -> tuple[NDArray[np.float64], ...]:
         """Return the forward values of the operands of operation ``index``."""
 
+    def local(
+        self, index: int, cotangent: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64] | None, ...]:
+        """Return what operation ``index`` makes of a cotangent of its result, for each operand.
+
+        None for operands that carry no gradient.
+        """
+
     def cotangents(self) -> dict[int, NDArray[np.float64]]:
         """Return the derivative of the loss by the output of each operation."""
 

@@ -1,0 +1,246 @@
+"""Mistakes in what is multiplied or summed where a parameter is used: stale values, wrong axes.
+
+These look at the values and cotangents that a trace hands out (``DetailedTrace``), and compare the
+parameter's own contribution with what it would be with another value, cotangent or axis.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Array, Evidence, Facts
+from gradcheck.diagnose.finding import Finding
+from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.matching import quality
+from gradcheck.diagnose.sites import in_words, location
+from gradcheck.report import Location
+from gradcheck.tracing.contract import DetailedTrace, Operation
+
+_ADDITIONS = {"add": 1.0, "subtract": -1.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """One operation that reads a parameter, with the cotangent of its result."""
+
+    operation: Operation
+    operand: int
+    cotangent: Array
+    contribution: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """The values and cotangents of a trace, looked up once."""
+
+    trace: DetailedTrace
+    graph: Graph
+    cotangents: dict[int, Array]
+
+    def uses(self, name: str) -> list[Use]:
+        """Return the operations that read a parameter and how each adds to its gradient."""
+        found = []
+        for operation in self.graph.operations:
+            for operand, source in enumerate(operation.inputs):
+                if source == ("parameter", name) and operation.index in self.cotangents:
+                    c = self.cotangents[operation.index]
+                    part = self.trace.local(operation.index, c)[operand]
+                    if part is not None:
+                        found.append(Use(operation, operand, c, part))
+        return found
+
+    def of_shape(self, shape: tuple[int, ...]) -> Iterator[Operation]:
+        """Yield the operations whose result has a shape."""
+        return (op for op in self.graph.operations if op.output_shape == shape)
+
+
+def probe_findings(evidence: Evidence, graph: Graph, names: frozenset[str]) -> list[Finding]:
+    """Return what explains single parameters of ``names`` by a wrong value, cotangent or axis."""
+    trace = evidence.trace
+    if not hasattr(trace, "cotangents"):
+        return []
+    probe = Probe(trace, graph, trace.cotangents())
+    findings = []
+    for name in names:
+        for look in (wrong_sums, lost_duplicates, stale_factors, stale_cotangents):
+            found = look(evidence.facts[name], evidence, probe)
+            if found is not None:
+                findings.append(found)
+                break
+    return findings
+
+
+def wrong_sums(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
+    """Find a broadcast parameter whose gradient is summed over other axes, or not at all."""
+    uses = [use for use in probe.uses(facts.name) if use.operation.name in _ADDITIONS]
+    if not uses or uses[0].cotangent.shape == facts.value.shape:
+        return None
+    operation = uses[0].operation
+    signs = [_ADDITIONS[u.operation.name] if u.operand == 1 else 1.0 for u in uses]
+    known = sum((use.contribution for use in uses), np.zeros(facts.value.shape))
+    for axes, reduce, words in _reductions(uses[0].cotangent.shape, facts.value.shape):
+        parts = [
+            sign * reduce(use.cotangent, axes).reshape(facts.value.shape)
+            for sign, use in zip(signs, uses, strict=True)
+        ]
+        change = np.sum(parts, axis=0) - known
+        grade = _explains(facts, change)
+        if grade is not None:
+            message = (
+                f"The gradient of {facts.name} is exactly what you get when the gradient that "
+                f"arrives at {in_words(operation)} is {words} instead of summed over the axes "
+                f"along which {facts.name} was broadcast."
+            )
+            remedy = f"Sum over the axes along which line {operation.site.line} broadcasts \
+{facts.name}."
+            return _finding("wrong_axis", facts, message, remedy, grade, operation)
+    return None
+
+
+def _reductions(
+    shape: tuple[int, ...], wanted: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...], Callable[[Array, tuple[int, ...]], Array], str]]:
+    size = int(np.prod(wanted))
+    for count in range(1, len(shape)):
+        for axes in itertools.combinations(range(len(shape)), count):
+            if int(np.prod([n for k, n in enumerate(shape) if k not in axes])) == size:
+                over = " and ".join(str(axis) for axis in axes)
+                yield axes, lambda c, a: c.sum(a), f"summed over axis {over}"
+                yield axes, lambda c, a: c.mean(a), f"averaged over axis {over}"
+                yield axes, _last_of, f"taken from the last index of axis {over} alone"
+                yield axes, _first_of, f"taken from the first index of axis {over} alone"
+
+
+def _last_of(array: Array, axes: tuple[int, ...]) -> Array:
+    return array[tuple(-1 if k in axes else slice(None) for k in range(array.ndim))]
+
+
+def _first_of(array: Array, axes: tuple[int, ...]) -> Array:
+    return array[tuple(0 if k in axes else slice(None) for k in range(array.ndim))]
+
+
+def lost_duplicates(facts: Facts, evidence: Evidence, probe: Probe) -> Finding | None:
+    """Find a look-up whose gradient was added by ``x[idx] += g``: once per distinct index."""
+    for use in probe.uses(facts.name):
+        if use.operation.name not in ("getitem", "take"):
+            continue
+        for name, indices in evidence.integer_arrays.items():
+            try:
+                added = np.zeros(facts.value.shape)
+                added[indices] += use.cotangent
+            except (IndexError, ValueError):
+                continue
+            grade = _explains(facts, added - use.contribution)
+            if grade is not None:
+                message = (
+                    f"The gradient of {facts.name} is exactly what `x[{name}] += g` gives for "
+                    f"{in_words(use.operation)}: rows that {name} names more than once got only "
+                    "one of their contributions."
+                )
+                remedy = f"Add with np.add.at(d{facts.name}, {name}, g)."
+                cause = "duplicate_indices"
+                return _finding(cause, facts, message, remedy, grade, use.operation)
+    return None
+
+
+def stale_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
+    """Find a product whose gradient was computed with another value than its other factor."""
+    for use in probe.uses(facts.name):
+        factor = _other_factor(use, probe)
+        if factor is None:
+            continue
+        for operation in probe.of_shape(factor.shape):
+            value = probe.trace.value(operation.index)
+            product = _product(value, use)
+            if product is None or product.shape != facts.value.shape:
+                continue
+            grade = _explains(facts, product - use.contribution)
+            if grade is not None:
+                message = (
+                    f"The gradient of {facts.name} at {in_words(use.operation)} is exactly what "
+                    f"you get with the result of {in_words(operation)} in place of the factor "
+                    f"that {facts.name} is multiplied by."
+                )
+                remedy = f"Use the factor of line {use.operation.site.line} itself."
+                places = (location(operation.site),)
+                return _finding("stale_value", facts, message, remedy, grade, use.operation, places)
+    return None
+
+
+def stale_cotangents(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
+    """Find a parameter's gradient that was computed from another intermediate's gradient."""
+    for use in probe.uses(facts.name):
+        for operation in probe.of_shape(use.cotangent.shape):
+            if operation.index == use.operation.index or operation.index not in probe.cotangents:
+                continue
+            other = probe.cotangents[operation.index]
+            part = probe.trace.local(use.operation.index, other)[use.operand]
+            grade = None if part is None else _explains(facts, part - use.contribution)
+            if grade is not None:
+                message = (
+                    f"The gradient of {facts.name} at {in_words(use.operation)} is exactly what "
+                    f"you get from the gradient by the result of {in_words(operation)}, in place "
+                    "of that by its own result."
+                )
+                remedy = (
+                    f"Start from the gradient by the result of line {use.operation.site.line}."
+                )
+                places = (location(operation.site),)
+                return _finding("stale_value", facts, message, remedy, grade, use.operation, places)
+    return None
+
+
+def _other_factor(use: Use, probe: Probe) -> Array | None:
+    if use.operation.name not in ("matmul", "dot", "multiply") or len(use.operation.inputs) != 2:
+        return None
+    values = probe.trace.operand_values(use.operation.index)
+    return values[1 - use.operand] if len(values) == 2 else None
+
+
+def _product(value: Array, use: Use) -> Array | None:
+    """Return the contribution of a product with ``value`` in place of the other factor."""
+    c = use.cotangent
+    if use.operation.name == "multiply":
+        product = np.asarray(c * value)
+        extra = product.ndim - len(use.contribution.shape)
+        product = product.sum(axis=tuple(range(extra))) if extra > 0 else product
+        kept = tuple(k for k, n in enumerate(use.contribution.shape) if n != product.shape[k])
+        return product.sum(axis=kept, keepdims=True) if kept else product
+    if value.ndim != 2 or c.ndim not in (1, 2):
+        return None
+    if use.operand == 1:
+        return np.asarray(value.T @ c)
+    return np.asarray(c @ value.T) if c.ndim == 2 else None
+
+
+def _explains(facts: Facts, change: Array) -> str | None:
+    if np.abs(change).max(initial=0.0) <= 4.0 * facts.tolerance.max(initial=0.0):
+        return None
+    grade = quality(facts, facts.reference + change)
+    return grade if grade in ("exact", "likely") else None
+
+
+def _finding(
+    cause: str,
+    facts: Facts,
+    message: str,
+    remedy: str,
+    grade: str,
+    operation: Operation,
+    also: tuple[Location, ...] = (),
+) -> Finding:
+    return Finding(
+        cause=cause,
+        parameters=(facts.name,),
+        message=message,
+        remedy=remedy,
+        confidence=grade,
+        specificity=62,
+        evidence={"operation": operation.name, "index": operation.index},
+        location=location(operation.site),
+        also=also,
+    )
