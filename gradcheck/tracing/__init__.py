@@ -15,6 +15,6 @@ from __future__ import annotations
 
 from gradcheck.tracing.contract import Alteration, Operation, Site, Trace
 from gradcheck.tracing.errors import NotTraceable
-from gradcheck.tracing.trace import trace
+from gradcheck.tracing.tracer import trace
 
 __all__ = ["Alteration", "NotTraceable", "Operation", "Site", "Trace", "trace"]

@@ -15,7 +15,7 @@ import numpy as np
 from gradcheck.tracing import array_methods, ufunc_calls
 from gradcheck.tracing.errors import NotTraceable
 from gradcheck.tracing.memory import Shadow
-from gradcheck.tracing.operators import elements
+from gradcheck.tracing.operators import elements, getitem
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
 
@@ -28,6 +28,12 @@ _ITERATING = frozenset(
 """Builtins that hand on the items of what they are given, unchanged."""
 
 _WITH_CALLBACK = frozenset({map, filter, functools.reduce, sorted, max, min})
+
+_TAKING_APART = frozenset({"extend", "update", "__iadd__", "__ior__"})
+"""Methods of containers that take the items of their argument; others take it as it is."""
+
+_ORIGINAL = "_gradcheck_original"
+"""Attribute of a wrapped callback that holds the function itself."""
 
 _CONTAINERS = (list, dict, tuple, set, frozenset, str, bytes, types.GeneratorType)
 
@@ -48,7 +54,8 @@ def call(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -
         if isinstance(receiver, np.ufunc):
             return ufunc_calls.call_ufunc_method(recorder, function, receiver, args, kwargs)
         if isinstance(receiver, _CONTAINERS):
-            items = [elements(recorder, argument) for argument in args]
+            taken_apart = function.__name__ in _TAKING_APART
+            items = [elements(recorder, argument) if taken_apart else argument for argument in args]
             return function(*items, **_with_callbacks(recorder, kwargs))
     return _call_known(recorder, function, args, kwargs)
 
@@ -72,6 +79,8 @@ def _call_known(recorder: Recorder, function: Any, args: Arguments, kwargs: Keyw
     special = _SPECIAL.get(function)
     if special is not None:
         return special(recorder, function, args, kwargs)
+    if getattr(function, "__module__", None) == "_operator":
+        return _operator(function)(*args, **kwargs)
     if iterating or getattr(function, "__module__", None) == "itertools":
         if function in _WITH_CALLBACK or function is itertools.accumulate:
             args = [_callback(recorder, argument) for argument in args]
@@ -107,6 +116,9 @@ def call_user(
 ) -> Any:
     """Run a function written in Python: rewritten where that is allowed, as it is where not."""
     kwargs = kwargs or {}
+    original = function.__dict__.get(_ORIGINAL)
+    if original is not None:
+        return call(recorder, original, args, kwargs)
     rules = registry()
     rule = rules.functions.get(function)
     if rule is not None:
@@ -126,6 +138,8 @@ def _call_object(recorder: Recorder, function: Any, args: Arguments, kwargs: Key
     if isinstance(function, functools.partial):
         merged = {**function.keywords, **kwargs}
         return call(recorder, function.func, (*function.args, *args), merged)
+    if isinstance(function, np.vectorize):
+        return _vectorized(recorder, function, args, kwargs)
     if isinstance(function, type):
         return _instantiate(recorder, function, args, kwargs)
     for name in ("__wrapped__", "py_func", "_implementation"):
@@ -160,12 +174,14 @@ def call_opaque(
 ) -> Any:  # fmt: skip
     """Run code that cannot be followed; floats that it makes of traced values are lost."""
     before = [a for a in (*args, *kwargs.values()) if _is_traced(recorder, a)]
-    callbacks = [_callback(recorder, argument) for argument in args]
-    result = function(*callbacks, **_with_callbacks(recorder, kwargs))
+    if isinstance(function, type):  # an object might keep what it is given beyond the trace
+        result = function(*args, **kwargs)
+    else:
+        callbacks = [_callback(recorder, argument) for argument in args]
+        result = function(*callbacks, **_with_callbacks(recorder, kwargs))
     if before:
         reason = NotTraceable(_full_name(function), recorder.sites.here(), why)
-        if not any(result is argument for argument in before):
-            recorder.lose(result, reason)
+        recorder.lose(result, reason)
         for argument in before:
             _check_unchanged(recorder, argument, reason)
     return result
@@ -199,33 +215,16 @@ def _is_traced(recorder: Recorder, value: Any, depth: int = 0) -> bool:
 
 def _callback(recorder: Recorder, argument: Any) -> Any:
     """Return a function argument so that a library that calls it runs it under the trace."""
-    kinds = (types.FunctionType, types.MethodType, functools.partial, np.ufunc)
-    if not isinstance(argument, kinds) and argument not in _numpy_functions():
+    if not isinstance(argument, _FUNCTION_KINDS):
+        return argument
+    if isinstance(argument, types.FunctionType) and _ORIGINAL in argument.__dict__:
         return argument
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         return call(recorder, argument, args, kwargs)
 
+    wrapper.__dict__[_ORIGINAL] = argument
     return wrapper
-
-
-def _numpy_functions() -> Any:
-    return _NUMPY_FUNCTIONS
-
-
-class _Functions:
-    """Membership of any object, hashable or not, among the functions that have a rule."""
-
-    def __contains__(self, item: Any) -> bool:
-        if not callable(item) or isinstance(item, type):
-            return False
-        try:
-            return item in registry().functions
-        except TypeError:
-            return False
-
-
-_NUMPY_FUNCTIONS = _Functions()
 
 
 def _with_callbacks(recorder: Recorder, kwargs: Keywords) -> dict[str, Any]:
@@ -289,6 +288,13 @@ def _copy_shadows(recorder: Recorder, old: Any, new: Any) -> None:
         _copy_shadows(recorder, vars(old), vars(new))
 
 
+def _operator(function: Any) -> Any:
+    """Return the hook for a function of the module ``operator``."""
+    from gradcheck.tracing import hooks
+
+    return hooks.OPERATOR_FUNCTIONS.get(function, function)
+
+
 def _getattr(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
     if len(args) == 2:
         return read_attribute(recorder, args[0], args[1])
@@ -316,12 +322,41 @@ def _apply_along_axis(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywo
     return follow(*args, **kwargs)
 
 
+def _vectorized(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    """Run a function made by ``np.vectorize`` on one element after the other."""
+    if kwargs or function.signature is not None or function.excluded:
+        return call_opaque(recorder, function, args, kwargs, "signature= is not covered")
+    wide = call(recorder, np.broadcast_arrays, args, {})
+    shape = wide[0].shape
+    results = [
+        call(recorder, function.pyfunc, [getitem(recorder, array, place) for array in wide], {})
+        for place in np.ndindex(shape)
+    ]
+    return call(recorder, np.reshape, (call(recorder, np.array, (results,), {}), shape), {})
+
+
+def _from_iterable(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> Any:
+    items = list(elements(recorder, args[0]))
+    dtype = kwargs.get("dtype", args[1] if len(args) > 1 else float)
+    return call(recorder, np.array, (items,), {"dtype": dtype})
+
+
+_FUNCTION_KINDS = (
+    types.FunctionType,
+    types.MethodType,
+    types.BuiltinFunctionType,
+    functools.partial,
+    np.ufunc,
+    type(np.sum),
+)
+
 _SPECIAL: dict[Any, Callable[[Recorder, Any, Arguments, Keywords], Any]] = {
     builtins.sum: _sum,
     builtins.getattr: _getattr,
     copy.deepcopy: _deepcopy,
     copy.copy: _deepcopy,
     np.apply_along_axis: _apply_along_axis,
+    np.fromiter: _from_iterable,
     np.copyto: array_methods.copyto,
     np.put: array_methods.put,
     np.place: array_methods.place,

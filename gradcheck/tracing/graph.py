@@ -76,6 +76,66 @@ class NumpyTrace:
                 choices[index] = other
                 yield self.backward(subgradients=choices)
 
+    # what flows through the graph
+
+    def value(self, index: int) -> NDArray[np.float64]:
+        """Return the forward value of operation ``index``."""
+        return _array(self._recorded[index].outputs[0])
+
+    def operand_values(self, index: int) -> tuple[NDArray[np.float64], ...]:
+        """Return the forward values of the operands of operation ``index``."""
+        return tuple(_array(operand) for operand in self._recorded[index].operands)
+
+    def cotangents(self) -> dict[int, NDArray[np.float64]]:
+        """Return the derivative of the loss by the (first) output of each operation."""
+        if not self._recorded:
+            return {}
+        outputs = [operation.outputs[0] for operation in self._recorded]
+        found = self._torch.autograd.grad(
+            self._loss_tensor, outputs, retain_graph=True, allow_unused=True
+        )
+        return {
+            index: np.zeros(tuple(output.shape)) if cotangent is None else _array(cotangent)
+            for index, (output, cotangent) in enumerate(zip(outputs, found, strict=True))
+        }
+
+    def pull(self, cotangents: Mapping[int, NDArray[np.float64]]) -> Gradient:
+        """Return the gradient that these cotangents of operations' (first) outputs cause."""
+        torch = self._torch
+        outputs = [self._recorded[index].outputs[0] for index in cotangents]
+        given = [
+            torch.from_numpy(np.array(cotangent)).to(output.dtype).reshape(output.shape)
+            for output, cotangent in zip(outputs, cotangents.values(), strict=True)
+        ]
+        leaves = list(self._parameters.values())
+        found: tuple[Any, ...] = (None,) * len(leaves)
+        if outputs:
+            found = torch.autograd.grad(
+                outputs, leaves, given, retain_graph=True, allow_unused=True
+            )
+        return self._named(found)
+
+    def local(
+        self, index: int, cotangent: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64] | None, ...]:
+        """Return what operation ``index`` makes of a cotangent of its result, for each operand."""
+        torch = self._torch
+        operation = self._recorded[index]
+        output = operation.outputs[0]
+        edges = [edge for edge in operation.edges if edge is not None]
+        given = torch.from_numpy(np.array(cotangent)).to(output.dtype).reshape(output.shape)
+        found = iter(
+            torch.autograd.grad(output, edges, given, retain_graph=True, allow_unused=True)
+        )
+        handed = [None if edge is None else next(found) for edge in operation.edges]
+        return tuple(None if part is None else _array(part) for part in handed)
+
+    def _named(self, found: tuple[Any, ...]) -> Gradient:
+        return {
+            name: np.zeros(tuple(leaf.shape)) if value is None else _array(value)
+            for (name, leaf), value in zip(self._parameters.items(), found, strict=True)
+        }
+
     def _gradient(self) -> Gradient:
         torch = self._torch
         leaves = list(self._parameters.values())
@@ -84,13 +144,7 @@ class NumpyTrace:
             found = torch.autograd.grad(
                 self._loss_tensor, leaves, retain_graph=True, allow_unused=True
             )
-        gradient: Gradient = {}
-        for name, leaf, value in zip(self._parameters, leaves, found, strict=True):
-            if value is None:
-                gradient[name] = np.zeros(tuple(leaf.shape))
-            else:
-                gradient[name] = np.array(value.numpy(), dtype=np.float64)
-        return gradient
+        return self._named(found)
 
     @contextmanager
     def _chosen(self, choices: Mapping[int, str]) -> Iterator[None]:
@@ -128,6 +182,12 @@ class NumpyTrace:
         for place in places:
             hook = _hook(self._torch, operation, alteration, place, cotangent)
             handles.append(operation.edges[place].register_hook(hook))
+
+
+def _array(value: Any) -> NDArray[np.float64]:
+    """Return a copy of a tensor's or an array's values in float64."""
+    content = value.detach().numpy() if hasattr(value, "detach") else value
+    return np.array(content, dtype=np.float64)
 
 
 def _operands(operation: Recorded, alteration: Alteration) -> list[int]:

@@ -224,3 +224,21 @@ def _unpacked(recorder: Recorder, value: Any, pattern: Any) -> Any:
     if len(items) != len(pattern):
         return items
     return [_unpacked(recorder, i, p) for i, p in zip(items, pattern, strict=True)]
+
+
+OPERATOR_FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    operator.add: hook_add,
+    operator.sub: hook_subtract,
+    operator.mul: hook_multiply,
+    operator.truediv: hook_divide,
+    operator.matmul: hook_matmul,
+    operator.pow: hook_power,
+    operator.mod: hook_remainder,
+    operator.floordiv: hook_floor_divide,
+    operator.neg: hook_negative,
+    operator.pos: hook_positive,
+    operator.getitem: hook_getitem,
+    operator.setitem: lambda value, index, new: hook_setitem(new, value, index),
+}
+"""The functions of the module ``operator``, for ``reduce(operator.mul, ...)`` and its like."""
+OPERATOR_FUNCTIONS |= {native: _INPLACE_HOOKS[name] for name, (native, _) in _INPLACE.items()}

@@ -9,7 +9,8 @@ reads, so that filling an array element by element costs no copy of the array pe
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,16 @@ class Shadow:
         self.tensor = tensor
         self.origin = origin
         self.lost = lost
+
+
+class Assembler(Protocol):
+    """What a memory needs to put writes together."""
+
+    torch: Any
+    positions: Positions
+
+    def assemble(self, pieces: list[Shadow], build: Callable[[list[Any]], Any]) -> Shadow:
+        """Return the shadow of ``build(tensors of the pieces)``, recorded as an operation."""
 
 
 class Positions:
@@ -80,7 +91,7 @@ def to_tensor(torch: Any, array: Any) -> Any:
 class Memory:
     """The tensor for one block of memory, with the writes and views since it was made."""
 
-    __slots__ = ("address", "flat", "itemsize", "lost", "origin", "pending", "span", "views")
+    __slots__ = ("address", "base", "flat", "itemsize", "lost", "pending", "span", "views")
 
     def __init__(self, owner: Array) -> None:
         reach = [(n - 1) * s for n, s in zip(owner.shape, owner.strides, strict=True)]
@@ -88,9 +99,9 @@ class Memory:
         self.itemsize = owner.itemsize
         self.span = sum(abs(r) for r in reach) // owner.itemsize + 1
         self.flat: Any = None
-        self.pending: list[tuple[NDArray[np.int64], Any]] = []
+        self.base: Origin = ("constant", "")
+        self.pending: list[tuple[NDArray[np.int64], Shadow]] = []
         self.views: dict[Key, tuple[Shadow, int, int]] = {}
-        self.origin: Origin = ("constant", "")
         self.lost: NotTraceable | None = None
 
     def key(self, view: Array) -> Key | None:
@@ -142,8 +153,7 @@ class Memory:
                 self.lost = shadow.lost
             else:
                 places = positions.of(key, self.span).reshape(-1)
-                self.pending.append((places, shadow.tensor.reshape(-1)))
-        self.origin = shadow.origin
+                self.pending.append((places, shadow))
         self.remember(key, shadow)
 
     def scatter(self, places: NDArray[np.int64], shadow: Shadow) -> None:
@@ -151,11 +161,10 @@ class Memory:
         if places.size == 0:
             return
         self._forget(int(places.min()), int(places.max()))
-        self.origin = shadow.origin
         if shadow.lost is not None:
             self.lost = shadow.lost
         else:
-            self.pending.append((places.reshape(-1), shadow.tensor.reshape(-1)))
+            self.pending.append((places.reshape(-1), shadow))
 
     def _forget(self, low: int, high: int) -> None:
         """Drop the views that overlap a range, keeping one that everything can be cut from."""
@@ -164,6 +173,7 @@ class Memory:
             shadow = self.views[key][0]
             if self.flat is None and shadow.lost is None and self._covers(key):
                 self.flat = self._in_memory_order(key, shadow.tensor)
+                self.base = shadow.origin
             del self.views[key]
 
     @staticmethod
@@ -175,7 +185,7 @@ class Memory:
             tensor = tensor.flip(flipped)
         return tensor.permute(order).reshape(-1)
 
-    def read(self, owner: Array, view: Array, torch: Any, positions: Positions) -> Shadow:
+    def read(self, owner: Array, view: Array, assembler: Assembler) -> Shadow:
         """Return the shadow of ``view``, a view of ``owner``."""
         key = self.key(view)
         if key is not None:
@@ -183,36 +193,52 @@ class Memory:
             if found is not None:
                 return found[0]
         if self.lost is not None:
-            return Shadow(None, self.origin, self.lost)
+            return Shadow(None, self.base, self.lost)
         if key is None:
             lost = NotTraceable("view", None, "the memory is looked at as another dtype")
-            return Shadow(None, self.origin, lost)
-        flat = self._current(owner, torch, positions)
-        shadow = Shadow(_cut(key, flat, torch, positions), self.origin)
+            return Shadow(None, self.base, lost)
+        flat = self._current(owner, assembler)
+        shadow = Shadow(_cut(key, flat, assembler.torch, assembler.positions), self.base)
         self.remember(key, shadow)
         return shadow
 
-    def _current(self, owner: Array, torch: Any, positions: Positions) -> Any:
+    def _current(self, owner: Array, assembler: Assembler) -> Any:
         """Return the block's tensor with all writes in it, one-dimensional, in memory order."""
         if self.flat is None:
             for key, (shadow, _, _) in self.views.items():
                 if not self.pending and shadow.lost is None and self._covers(key):
                     self.flat = self._in_memory_order(key, shadow.tensor)
+                    self.base = shadow.origin
                     break
             else:
-                self.flat = self._copy(owner, torch, positions)
+                self.flat = self._copy(owner, assembler.torch, assembler.positions)
+                self.base = ("constant", "")
         if self.pending:
-            places = np.concatenate([written for written, _ in self.pending])
-            values = torch.cat([tensor for _, tensor in self.pending])
-            last = np.full(self.span, -1)
-            last[places] = positions.counting(places.size)
-            kept = last[places] == positions.counting(places.size)
-            if not kept.all():
-                values = values[torch.from_numpy(np.flatnonzero(kept))]
-                places = places[kept]
-            self.flat = self.flat.index_copy(0, torch.from_numpy(np.array(places)), values)
-            self.pending.clear()
+            self._put_together(assembler)
         return self.flat
+
+    def _put_together(self, assembler: Assembler) -> None:
+        """Put the writes since the last reader into the block's tensor; of several, the last."""
+        torch = assembler.torch
+        places = np.concatenate([written for written, _ in self.pending])
+        order = assembler.positions.counting(places.size)
+        last = np.full(self.span, -1)
+        last[places] = order
+        kept = np.flatnonzero(last[places] == order)
+        some = kept.size < places.size
+        index = torch.from_numpy(places[kept])
+
+        def build(tensors: list[Any]) -> Any:
+            base, *pieces = tensors
+            values = torch.cat([piece.reshape(-1) for piece in pieces])
+            if some:
+                values = values.index_select(0, torch.from_numpy(kept))
+            return base.index_copy(0, index, values)
+
+        base = Shadow(self.flat, self.base)
+        whole = assembler.assemble([base, *(piece for _, piece in self.pending)], build)
+        self.flat, self.base = whole.tensor, whole.origin
+        self.pending.clear()
 
     def _copy(self, owner: Array, torch: Any, positions: Positions) -> Any:
         key = self.key(owner)

@@ -115,7 +115,7 @@ def getitem(recorder: Recorder, array: Any, index: Any) -> Any:
     result = array[index]
     if getattr(result, "size", 1) == 0 or not recorder.is_tracked(array):
         return result
-    if not isinstance(result, np.ndarray | np.floating):
+    if not isinstance(result, np.ndarray | np.inexact):
         return result
     memory, _ = recorder.memory(array)
     if memory is not None and _is_basic(index):

@@ -22,6 +22,9 @@ from gradcheck.tracing.source import Rebuilder
 
 Rule = Callable[..., Any]
 
+_NUMBERS = float | complex | np.inexact
+"""Scalars that may depend on a parameter."""
+
 _FAILURES = (UnsupportedError, TypeError, ValueError, RuntimeError, IndexError, KeyError)
 """What a rule or torch raises for arguments that they do not cover."""
 
@@ -35,6 +38,7 @@ class Recorded:
     inputs: list[Origin] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     edges: list[Any] = field(default_factory=list)
+    operands: list[Any] = field(default_factory=list)
     keywords: dict[str, Any] = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
     factors: tuple[Any, Any] | None = None
@@ -130,19 +134,19 @@ class Recorder:
 
     def shadow(self, value: Any) -> Shadow | None:
         """Return the shadow of an array or a number, or ``None`` if it depends on no parameter."""
-        if isinstance(value, float | np.floating):
+        if isinstance(value, _NUMBERS):
             found = self._scalars.get(id(value))
             return found[1] if found is not None else None
         if isinstance(value, np.ndarray):
             owner = owner_of(value)
             known = self._memories.get(id(owner))
             if known is not None and value.size:
-                return known[0].read(owner, value, self.torch, self.positions)
+                return known[0].read(owner, value, self)
         return None
 
     def is_tracked(self, value: Any) -> bool:
         """Whether a value depends on a parameter, without making its tensor."""
-        if isinstance(value, float | np.floating):
+        if isinstance(value, _NUMBERS):
             return id(value) in self._scalars
         if isinstance(value, np.ndarray):
             return id(owner_of(value)) in self._memories and value.size > 0
@@ -182,7 +186,7 @@ class Recorder:
                 memory.remember(key, shadow)
             else:
                 memory.write(key, shadow, self.positions)
-        elif isinstance(value, float | np.floating):
+        elif isinstance(value, _NUMBERS):
             self._scalars[id(value)] = (value, shadow)
 
     def constant_write(self, array: Any) -> None:
@@ -190,19 +194,45 @@ class Recorder:
         if self.is_tracked(array):
             self.track(array, Shadow(to_tensor(self.torch, array), ("constant", "")))
 
-    def lose(self, value: Any, reason: NotTraceable, *, depth: int = 0) -> None:
-        """Mark the floats in ``value`` as depending on parameters in an unknown way."""
-        if isinstance(value, np.ndarray):
-            if value.dtype.kind in "fcO":
-                self.track(value, Shadow(None, ("constant", ""), reason))
-        elif isinstance(value, float | np.floating):
-            if not self.is_tracked(value):
+    def lose(
+        self, value: Any, reason: NotTraceable, *, wrote: bool = False, depth: int = 0
+    ) -> None:
+        """Mark the floats in ``value`` as depending on parameters in an unknown way.
+
+        What is known already stays so, unless it was overwritten.
+        """
+        if isinstance(value, np.ndarray | _NUMBERS):
+            if _has_floats(value) and (wrote or not self.is_tracked(value)):
                 self.track(value, Shadow(None, ("constant", ""), reason))
         elif isinstance(value, list | tuple | dict) and depth < 4:
             for item in value.values() if isinstance(value, dict) else value:
-                self.lose(item, reason, depth=depth + 1)
+                self.lose(item, reason, wrote=wrote, depth=depth + 1)
 
     # operations
+
+    def assemble(self, pieces: list[Shadow], build: Callable[[list[Any]], Any]) -> Shadow:
+        """Record the reading of an array that was written to in pieces."""
+        operation = Recorded("assemble", self.sites.here())
+        tensors = [self.edge(operation, piece) for piece in pieces]
+        with self.torch.enable_grad():
+            tensor = build(tensors)
+        if not tensor.requires_grad:
+            return Shadow(tensor, ("constant", ""))
+        operation.outputs.append(tensor)
+        self.operations.append(operation)
+        return Shadow(tensor, ("operation", len(self.operations) - 1))
+
+    @staticmethod
+    def edge(operation: Recorded, shadow: Shadow) -> Any:
+        """Return a node of autograd's graph for what one operand hands to one operation."""
+        tensor = shadow.tensor
+        varies = tensor.requires_grad
+        edge = tensor.view_as(tensor) if varies else tensor
+        operation.inputs.append(shadow.origin if varies else ("constant", "array"))
+        operation.shapes.append(tuple(tensor.shape))
+        operation.edges.append(edge if varies else None)
+        operation.operands.append(tensor)
+        return edge
 
     def apply(
         self,
@@ -240,7 +270,7 @@ class Recorder:
         operation.site = self.sites.here()
         operation.keywords = _plain_keywords(args, kwargs, parameter_names)
         if substitute.lost is not None:
-            self.lose(target, substitute.lost)
+            self.lose(target, substitute.lost, wrote=written is not None)
             return value
         context = Context(self, operation, target)
         try:
@@ -249,7 +279,7 @@ class Recorder:
                 self._finish(context, target, tensors, wrote=written is not None)
         except _FAILURES as error:
             lost = NotTraceable(name, operation.site, str(error).split("\n")[0])
-            self.lose(target, lost)
+            self.lose(target, lost, wrote=written is not None)
         return value
 
     def _finish(self, context: Context, target: Any, tensors: Any, *, wrote: bool) -> None:
@@ -285,7 +315,7 @@ class Recorder:
         if tuple(tensor.shape) != shape:
             raise UnsupportedError(f"shape {tuple(tensor.shape)} in torch, {shape} in NumPy")
         exact = to_tensor(torch, value)
-        data = tensor.detach()
+        data = tensor.data  # detach() would share the version counter that autograd checks
         if torch.equal(data, exact):
             return tensor
         if checked and not _close(torch, data, exact):
@@ -368,7 +398,7 @@ class _Substitution:
                 return items if kind is list else tuple(items)
             return argument
         is_array = isinstance(argument, np.ndarray)
-        if not is_array and not isinstance(argument, float | np.floating):
+        if not is_array and not isinstance(argument, _NUMBERS):
             if self._all_operands and kind in (int, bool) and depth == 0:
                 self._constant(argument)
             return argument
@@ -381,13 +411,7 @@ class _Substitution:
         if shadow.lost is not None:
             self.lost = self.lost or shadow.lost
             return argument
-        tensor = shadow.tensor
-        operation = self._operation
-        edge = tensor.view_as(tensor) if tensor.requires_grad else tensor
-        operation.inputs.append(shadow.origin)
-        operation.shapes.append(tuple(tensor.shape))
-        operation.edges.append(edge if tensor.requires_grad else None)
-        return edge
+        return self._recorder.edge(self._operation, shadow)
 
     def _constant(self, argument: Any) -> None:
         shape = np.shape(argument)
@@ -395,3 +419,4 @@ class _Substitution:
         self._operation.inputs.append(("constant", description))
         self._operation.shapes.append(shape)
         self._operation.edges.append(None)
+        self._operation.operands.append(np.array(argument))

@@ -70,12 +70,13 @@ def average(
     *, keepdims: Any = False,
 ) -> Any:  # fmt: skip
     """Weighted mean over an axis or over all."""
-    if returned:
-        raise UnsupportedError("returned=True is not covered")
+    dtype = context.dtype_of(context.value[0] if returned else context.value)
+    tensor = context.tensor(a, dtype)
     if weights is None:
-        return mean(context, a, axis, keepdims=keepdims)
-    tensor = context.tensor(a, context.dtype)
-    factor = context.tensor(weights, context.dtype)
+        axes = _axes(tensor, axis)
+        result = tensor.mean(axes, keepdim=_flag(keepdims))
+        return (result, None) if returned else result
+    factor = context.tensor(weights, dtype)
     if factor.ndim != tensor.ndim:
         shape = [1] * tensor.ndim
         shape[axis] = -1
@@ -83,7 +84,9 @@ def average(
     factor = factor.expand(tensor.shape)
     axes = _axes(tensor, axis)
     keep = _flag(keepdims)
-    return (tensor * factor).sum(axes, keepdim=keep) / factor.sum(axes, keepdim=keep)
+    weight = factor.sum(axes, keepdim=keep)
+    result = (tensor * factor).sum(axes, keepdim=keep) / weight
+    return (result, weight) if returned else result
 
 
 def variance(

@@ -13,6 +13,7 @@ from gradcheck.tracing.contract import Operation
 from gradcheck.tracing.errors import NotTraceable
 from gradcheck.tracing.graph import NumpyTrace
 from gradcheck.tracing.memory import Shadow, to_tensor
+from gradcheck.tracing.numbers import with_own_numbers
 from gradcheck.tracing.recorder import Recorded, Recorder
 
 
@@ -24,8 +25,9 @@ def trace(
     target: Callable[..., Any],
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    parameters: Mapping[str, NDArray[Any] | float],
+    parameters: Mapping[str, NDArray[Any]],
     *,
+    scalars: Mapping[str, str] | None = None,
     loss_of: Callable[[Any], Any] | None = None,
 ) -> NumpyTrace:
     """Run ``target(*args, **kwargs)`` once and return the trace of its loss.
@@ -36,9 +38,9 @@ def trace(
         kwargs: keyword arguments.
         parameters: the differentiated arrays by name. An array is recognised by its memory,
             wherever the target gets hold of it: in the arguments, in ``self``, in a closure,
-            in a global. A Python float is recognised by identity: pass the very object that
-            occurs in the arguments, and make it with ``float(np.float64(x))`` so that no constant
-            in the code is the same object.
+            in a global.
+        scalars: the differentiated Python numbers: by name, the path of each in the arguments, as
+            Python would write it from the argument's name on (``"c"``, ``"params['c']"``).
         loss_of: picks the loss out of what the target returns; runs under the trace, too.
 
     Returns:
@@ -54,7 +56,11 @@ def trace(
     from gradcheck.tracing.hooks import hook_call, recording
 
     recorder = Recorder(torch)
-    leaves = {name: _leaf(recorder, name, value) for name, value in parameters.items()}
+    numbers: dict[str, float] = {}
+    if scalars:
+        args, kwargs, numbers = with_own_numbers(target, args, kwargs, scalars)
+    differentiated = {**parameters, **numbers}
+    leaves = {name: _leaf(recorder, name, value) for name, value in differentiated.items()}
     saved = [(v, v.copy()) for v in parameters.values() if isinstance(v, np.ndarray)]
     try:
         with recording(recorder):
