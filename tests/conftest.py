@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -102,9 +101,11 @@ def shell():
 
 
 @pytest.fixture
-def plugin_options() -> list[str]:
-    """What loads the plugin in an inner pytest: nothing where it is installed."""
-    installed = any(
-        point.value == "gradcheck.pytest_plugin" for point in entry_points(group="pytest11")
-    )
-    return [] if installed else ["-p", "gradcheck.pytest_plugin"]
+def installed_plugin(tmp_path_factory) -> Path:
+    """A folder that announces the plugin to pytest as an installed package does."""
+    folder = tmp_path_factory.mktemp("installed")
+    metadata = folder / "announced-0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: announced\nVersion: 0\n")
+    (metadata / "entry_points.txt").write_text("[pytest11]\ngradcheck = gradcheck.pytest_plugin\n")
+    return folder
