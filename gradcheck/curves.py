@@ -50,18 +50,25 @@ def error_curve(
         chosen_step: the step at which the oracle took its value.
         uncertainty: of the oracle's value, drawn as a band.
     """
+    evaluations = 0
+
+    def counted(offset: float) -> float:
+        nonlocal evaluations
+        evaluations += 1
+        return float(loss_at(offset))
+
     steps = scale * 10.0 ** (np.arange(-13 * _STEPS_PER_DECADE, 0) / _STEPS_PER_DECADE)
-    center = float(loss_at(0.0))
-    slopes = np.array([_central(loss_at, float(step)) for step in steps])
+    center = counted(0.0)
+    slopes = np.array([_central(counted, float(step)) for step in steps])
     width = max(0.1 * scale, 20 * chosen_step)
     offsets = np.linspace(-width, width, _LINE_POINTS)
-    line = np.array([loss_at(float(offset)) for offset in offsets]) - center
-    kink = _kink(loss_at, center, noise, chosen_step)
+    line = np.array([counted(float(offset)) for offset in offsets]) - center
+    kink = _kink(counted, center, noise, chosen_step)
     return {
         "analytic": four_digits(analytic),
         "chosen_step": four_digits(chosen_step),
         "uncertainty": four_digits(uncertainty),
-        "evaluations": 1 + 2 * len(steps) + len(offsets) + 2 * len(_KINK_DIVISORS),
+        "evaluations": evaluations,
         "step": [four_digits(step) for step in steps],
         "error": [four_digits(error) for error in np.abs(slopes - analytic)],
         "roundoff": {"coefficient": four_digits(noise)},

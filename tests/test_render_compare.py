@@ -60,7 +60,7 @@ def test_a_declared_failure_that_passes_is_worse():
 def test_other_times_are_no_change():
     text, worse = change(PASSING, replace(PASSING, seconds=50.0))
     assert not worse
-    assert text == "0 worse, 0 better, 1 checks in the new report.\n"
+    assert text == "0 worse, 0 better, of 1 check in the new report.\n"
 
 
 def test_a_coarser_resolution_is_told_but_is_not_worse():

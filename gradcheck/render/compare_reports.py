@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradcheck.render.text import error_text, name_of
+from gradcheck.render.text import count_text, error_text, name_of
 from gradcheck.render.words import GLYPHS
 from gradcheck.report import Check, ParameterResult, Report
 from gradcheck.report_json import timing_keys
@@ -37,7 +37,8 @@ def compare(old: Report, new: Report) -> tuple[str, bool]:
         elif was != now or changes:
             other.append(line)
     other += [f"{name_of(name, 100)}: gone" for name in before if name not in after]
-    lines = [f"{len(worse)} worse, {len(better)} better, {len(after)} checks in the new report."]
+    total = count_text(len(after), "check")
+    lines = [f"{len(worse)} worse, {len(better)} better, of {total} in the new report."]
     for title, items in (("Worse", worse), ("Better", better), ("Also changed", other)):
         lines += ["", f"{title}:", *(f"  {item}" for item in items)] if items else []
     return "\n".join(lines) + "\n", bool(worse)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcheck.render import text, words
 from gradcheck.render.excerpt import excerpt, place
+from gradcheck.render.figures import figures
 from gradcheck.render.trace_picture import trace_picture
 from gradcheck.report import Check, JsonValue, ParameterResult, Report, Verdict
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _DECADES = 16
-_NARROW = 24
 _LONGEST = 20_000
 
 
@@ -54,7 +54,7 @@ def is_link(source: str) -> bool:
 
 def evidence_items(evidence: Mapping[str, JsonValue]) -> list[tuple[str, str]]:
     """Return the evidence of a diagnosis as words."""
-    return [(key.replace("_", " "), _evidence_text(value)) for key, value in evidence.items()]
+    return [(key.replace("_", " "), evidence_text(value)) for key, value in evidence.items()]
 
 
 def opens(check: Check, result: ParameterResult) -> bool:
@@ -71,21 +71,16 @@ def breakable(name: str) -> Markup:
     return Markup(re.sub(r"([._:/]+)(?=[^._:/])", r"\1<wbr>", str(escape(name))))
 
 
-def is_wide(grids: Mapping[str, JsonValue]) -> bool:
-    """Return whether a heat map needs the width of the page."""
-    slices = grids["slices"]
-    return len(slices) > 1 or len(slices[0]["state"][0]) > _NARROW
-
-
-def _evidence_text(value: JsonValue) -> str:
+def evidence_text(value: JsonValue) -> str:
+    """Return one value of some evidence as words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return text.value_text(value, 6)
     if isinstance(value, list | tuple):
-        return ", ".join(_evidence_text(item) for item in value)
+        return ", ".join(evidence_text(item) for item in value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_evidence_text(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {evidence_text(item)}" for key, item in value.items())
     return str(value)
 
 
@@ -108,13 +103,14 @@ FUNCTIONS: dict[str, Any] = {
     "comparison_title": words.comparison_title,
     "count_text": text.count_text,
     "evidence_items": evidence_items,
+    "evidence_text": evidence_text,
     "excerpt": excerpt,
     "expectation_sentence": words.expectation_sentence,
     "expectation_word": words.expectation_word,
+    "figures": figures,
     "glyphs": words.GLYPHS,
     "headline": words.headline,
     "is_link": is_link,
-    "is_wide": is_wide,
     "opens": opens,
     "oracle_keys": words.oracle_keys,
     "oracle_words": words.COMPARISON_WORDS,

@@ -108,7 +108,7 @@ def _add_worst_entries(console: Console, check: Check) -> None:
         console.print()
         counted = _counted(best)
         console.print(_indented(f"{name_of(result.name)}: {counted} of {result.checked:,} checked"))
-        console.print(_worst_table(result, best))
+        _add_worst_table(console, result, best)
     if len(shown) > _PARAMETERS_SHOWN:
         left = count_text(len(shown) - _PARAMETERS_SHOWN, "further parameter")
         console.print(_indented(f"({left} not shown)"))
@@ -122,24 +122,26 @@ def _counted(best: Comparison) -> str:
     return f"{wrong}, {undecided}" if best.failing_entries else undecided
 
 
-def _worst_table(result: ParameterResult, best: Comparison) -> Padding:
-    from rich.padding import Padding
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+def _add_worst_table(console: Console, result: ParameterResult, best: Comparison) -> None:
+    """Print a row per entry; where the terminal is too narrow, a sentence per entry."""
     references = references_by_oracle(result)
-    table.add_column("index", no_wrap=True)
-    for column in ("analytic", *references, "rel. error"):
-        table.add_column(name_of(column, 12), justify="right", no_wrap=True)
+    heads = ["index", "analytic", *(name_of(oracle, 12) for oracle in references), "rel. error"]
+    rows = [heads]
     for entry in best.worst[:_WORST_SHOWN]:
         found = [values.get(entry.index) for values in references.values()]
-        table.add_row(
-            index_text(entry.index),
-            value_text(entry.analytic),
-            *("-" if value is None else value_text(value) for value in found),
-            error_text(entry.relative_error),
-        )
-    return Padding(table, (0, 0, 0, 4))
+        cells = ["-" if value is None else value_text(value) for value in found]
+        error = error_text(entry.relative_error)
+        rows.append([index_text(entry.index), value_text(entry.analytic), *cells, error])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    if 4 + sum(widths) + 2 * len(widths) > console.width:
+        for row in rows[1:]:
+            facts = ", ".join(f"{h} {cell}" for h, cell in zip(heads[1:], row[1:], strict=True))
+            console.print(_indented(f"{row[0]}: {facts}"))
+        return
+    for number, row in enumerate(rows):
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        console.print(f"    {'  '.join(cells)}", style="dim" if number == 0 else "")
 
 
 def _add_diagnosis(console: Console, diagnosis: Diagnosis, *, in_full: bool) -> None:

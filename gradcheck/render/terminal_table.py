@@ -105,17 +105,18 @@ def _print_row(
 
 
 def _print_check_line(console: Console, check: Check) -> None:
+    from rich.cells import cell_len
     from rich.text import Text
 
     word = expectation_word(check)
-    right = f"{word}" if check.parameter_results else f"{verdict_word(check.verdict)}  {word}"
-    right = right.strip()
-    room = max(8, console.width - len(right) - 4)
-    name = name_of(check.name, room)
+    right = word if check.parameter_results else f"{verdict_word(check.verdict)}  {word}".strip()
+    stacked = console.width < len(right) + 20
+    name = name_of(check.name, console.width - 4 - (0 if stacked else len(right)))
     line = Text(f"{GLYPHS[check.verdict]} ", style=STYLES[check.verdict])
     line.append(name, style="bold")
     if right:
-        line.append(" " * max(2, console.width - 2 - len(name) - len(right)))
+        gap = console.width - 2 - cell_len(name) - len(right)
+        line.append("\n  " if stacked else " " * max(2, gap))
         line.append(right, style="" if check.as_expected else "bold red")
     console.print(line, soft_wrap=True)
 
