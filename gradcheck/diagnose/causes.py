@@ -145,11 +145,13 @@ def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: 
 
 def _identity_cause(trial: Trial, operation: Operation, graph: Graph) -> str:
     names = {graph.by_index[index].name for index in trial.alterations}
-    if len(trial.alterations) == 1 or trial.runs:
-        if operation.name in MASKING:
-            return "activation_mask_missing"
-        return "factor_missing" if operation.name in PRODUCTS else "activation_derivative_missing"
-    return "activation_derivative_missing" if names & set(CURVED) else "activation_mask_missing"
+    if names & set(CURVED):
+        return "activation_derivative_missing"
+    if names & set(MASKING):
+        return "activation_mask_missing"
+    # 1 / x is a curve, x / c a factor.
+    reciprocal = operation.name != "multiply" and 0 not in graph.paths_in(operation.index)
+    return "activation_derivative_missing" if reciprocal else "factor_missing"
 
 
 def _cut_cause(explanation: Explanation, evidence: Evidence, space: Space, graph: Graph) -> str:

@@ -16,6 +16,7 @@ MASKING = {
     "absolute": "the sign of its input",
     "abs": "the sign of its input",
     "fabs": "the sign of its input",
+    "assemble": "0 where a constant was written over the value, 1 elsewhere",
     "setitem": "0 where a constant was written over the value, 1 elsewhere",
     "putmask": "0 where a constant was written over the value, 1 elsewhere",
     "place": "0 where a constant was written over the value, 1 elsewhere",
@@ -62,6 +63,9 @@ LINEAR = frozenset({"add", "subtract", "negative", "positive", "multiply", "divi
 """What may stand between the parts of an activation such as 1 / (1 + exp(-z))."""
 
 MEANS = frozenset({"mean", "average", "nanmean"})
+WRITES = frozenset({"assemble", "setitem", "putmask", "place", "copyto"})
+"""Operations that write into an array; the first operand is what the array held before."""
+
 SELECTIONS = frozenset({"getitem", "take", "take_along_axis", "setitem", "choose", "compress"})
 STATISTICS = frozenset(
     {"mean", "var", "std", "max", "amax", "min", "amin", "sum", "norm", "logsumexp", "sqrt"}

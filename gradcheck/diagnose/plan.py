@@ -12,6 +12,7 @@ from gradcheck.diagnose.operations import (
     MASKING,
     MATRIX_PRODUCTS,
     PRODUCTS,
+    WRITES,
     is_elementwise,
 )
 from gradcheck.tracing.contract import Alteration, Operation
@@ -93,10 +94,11 @@ def _local(operation: Operation, graph: Graph) -> Iterator[tuple[str, Alteration
     if is_elementwise(operation):
         # Only the operand of the result's shape can be handed its cotangent unchanged.
         same = [k for k in paths if operation.input_shapes[k] == operation.output_shape]
-        if len(paths) == 1:
+        if operation.name in WRITES:
+            if 0 in same:
+                yield "identity", Alteration("identity", operand=0)
+        elif len(paths) == 1:
             yield "identity", Alteration("identity")
-        elif operation.name == "setitem":
-            yield "identity", Alteration("identity", operand=paths[0])
         else:
             for position in same:
                 yield "identity", Alteration("identity", operand=position)
@@ -147,7 +149,7 @@ def _loop_cuts(graph: Graph) -> tuple[_LoopCut, ...]:
     found: dict[frozenset[int], list[tuple[tuple[int, ...], int | None]]] = {}
     for run in graph.loops:
         for operand in _operands_of_run(graph, run):
-            cuts: list[Cut] = [(index, operand) for index in run]
+            cuts: list[Cut] = [(i, operand) for i in run if _has(graph, i, operand)]
             if not any(_half_of_a_square(graph, cut) for cut in cuts):
                 key = frozenset(classes[cut] for cut in cuts)
                 found.setdefault(key, []).append((run, operand))

@@ -186,9 +186,7 @@ def stale_cotangents(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
                     f"you get from the gradient by the result of {in_words(operation)}, in place "
                     "of that by its own result."
                 )
-                remedy = (
-                    f"Start from the gradient by the result of line {use.operation.site.line}."
-                )
+                remedy = f"Start from the gradient by the result of line {use.operation.site.line}."
                 places = (location(operation.site),)
                 return _finding("stale_value", facts, message, remedy, grade, use.operation, places)
     return None

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.tracing.contract import Site
 from gradcheck.tracing.errors import NotTraceable
 
 Array = NDArray[Any]
@@ -29,12 +30,19 @@ class Shadow:
     cannot be differentiated.
     """
 
-    __slots__ = ("lost", "origin", "tensor")
+    __slots__ = ("lost", "origin", "site", "tensor")
 
-    def __init__(self, tensor: Any, origin: Origin, lost: NotTraceable | None = None) -> None:
+    def __init__(
+        self,
+        tensor: Any,
+        origin: Origin,
+        lost: NotTraceable | None = None,
+        site: Site | None = None,
+    ) -> None:
         self.tensor = tensor
         self.origin = origin
         self.lost = lost
+        self.site = site  # of what was written into an array: where it was written
 
 
 class Assembler(Protocol):
@@ -88,16 +96,24 @@ def to_tensor(torch: Any, array: Any) -> Any:
     return torch.from_numpy(np.array(array, order="C", copy=True))
 
 
+def _extent(array: Array) -> tuple[int, int]:
+    """Return the lowest address of an array's elements, and how many elements it spans."""
+    reach = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
+    low = address_of(array) + sum(r for r in reach if r < 0)
+    return low, sum(abs(r) for r in reach) // array.itemsize + 1
+
+
 class Memory:
     """The tensor for one block of memory, with the writes and views since it was made."""
 
     __slots__ = ("address", "base", "flat", "itemsize", "lost", "pending", "span", "views")
 
     def __init__(self, owner: Array) -> None:
-        reach = [(n - 1) * s for n, s in zip(owner.shape, owner.strides, strict=True)]
-        self.address = address_of(owner) + sum(r for r in reach if r < 0)
+        if owner.flags.c_contiguous:
+            self.address, self.span = address_of(owner), owner.size
+        else:
+            self.address, self.span = _extent(owner)
         self.itemsize = owner.itemsize
-        self.span = sum(abs(r) for r in reach) // owner.itemsize + 1
         self.flat: Any = None
         self.base: Origin = ("constant", "")
         self.pending: list[tuple[NDArray[np.int64], Shadow]] = []

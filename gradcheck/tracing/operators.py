@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.tracing.memory import Shadow, owner_of, to_tensor
+from gradcheck.tracing.memory import Shadow, owner_of
 from gradcheck.tracing.recorder import Context, Recorder
 from gradcheck.tracing.registry import registry
 
@@ -209,10 +209,10 @@ def _scatter(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
     picked = recorder.apply("setitem", rule, store, (value,), {})
     if picked is None or not isinstance(picked, np.ndarray) or places.size == 0:
         return
-    shadow = recorder.shadow(picked) or Shadow(to_tensor(recorder.torch, picked), ("constant", ""))
+    shadow = recorder.shadow(picked) or recorder.constant(picked)
     if shadow.lost is None:
         kept = shadow.tensor.reshape(-1)[recorder.torch.from_numpy(last)]
-        shadow = Shadow(kept, shadow.origin)
+        shadow = Shadow(kept, shadow.origin, site=shadow.site)
     memory.scatter(distinct, shadow)
     if places.ndim == 0 and shadow.lost is None:
         memory.remember((int(places), (), ()), Shadow(shadow.tensor.reshape(()), shadow.origin))

@@ -192,7 +192,12 @@ class Recorder:
     def constant_write(self, array: Any) -> None:
         """Note that ``array`` was overwritten by values that depend on no parameter."""
         if self.is_tracked(array):
-            self.track(array, Shadow(to_tensor(self.torch, array), ("constant", "")))
+            self.track(array, self.constant(array))
+
+    def constant(self, array: Any) -> Shadow:
+        """Return the shadow of values that depend on no parameter and were written just here."""
+        tensor = to_tensor(self.torch, array)
+        return Shadow(tensor, ("constant", ""), site=self.sites.here())
 
     def lose(
         self, value: Any, reason: NotTraceable, *, wrote: bool = False, depth: int = 0
@@ -212,7 +217,7 @@ class Recorder:
 
     def assemble(self, pieces: list[Shadow], build: Callable[[list[Any]], Any]) -> Shadow:
         """Record the reading of an array that was written to in pieces."""
-        operation = Recorded("assemble", self.sites.here())
+        operation = Recorded("assemble", self._last_written(pieces[1:]) or self.sites.here())
         tensors = [self.edge(operation, piece) for piece in pieces]
         with self.torch.enable_grad():
             tensor = build(tensors)
@@ -221,6 +226,16 @@ class Recorder:
         operation.outputs.append(tensor)
         self.operations.append(operation)
         return Shadow(tensor, ("operation", len(self.operations) - 1))
+
+    def _last_written(self, pieces: list[Shadow]) -> Site | None:
+        """Return where the last of several pieces was written into an array."""
+        for piece in reversed(pieces):
+            if piece.site is not None:
+                return piece.site
+            kind, number = piece.origin
+            if kind == "operation":
+                return self.operations[int(number)].site
+        return None
 
     @staticmethod
     def edge(operation: Recorded, shadow: Shadow) -> Any:
