@@ -84,7 +84,7 @@ class Checker:
             options.setdefault("autograd", False)
         options.setdefault("name", self._collector.name_for(searching=searching))
         check: Check = pipeline.check(target, inputs, wrt, **options)
-        self._collector.record(check, searching=searching)
+        check = self._collector.record(check, searching=searching)
         if searching:
             _climb(check)
         if check.ok or (allow_inconclusive and check.verdict is Verdict.INCONCLUSIVE):
@@ -138,8 +138,8 @@ class Collector:
             return self.node
         return f"{self.node} ({len(self.current) + 1})"
 
-    def record(self, check: Check, *, searching: bool) -> None:
-        """Keep a check; of those of one Hypothesis test only the worst."""
+    def record(self, check: Check, *, searching: bool) -> Check:
+        """Keep a check, of those of one Hypothesis test only the worst; say how to repeat it."""
         from dataclasses import replace
 
         check = replace(check, reproduce=f"python -m pytest {_quoted(self.node)}")
@@ -150,6 +150,7 @@ class Collector:
             self.current.append(check)
         elif _badness(check) > _badness(self.current[place]):
             self.current[place] = check
+        return check
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:

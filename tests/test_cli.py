@@ -209,9 +209,9 @@ class TestOnly:
         assert "The check came out as declared" in out
 
     def test_a_pattern(self, models, command):
-        _, out, _ = command("models", "--no-autograd", "--no-report", "--only", "*.right")
-        assert "family.right" in out
-        assert "other.half" not in out
+        _, out, _ = command("models", "--no-autograd", "--no-report", "--only", "*r.ha?f")
+        assert "The check came out as declared" in out
+        assert "other.half" in out
 
     def test_nothing_matches(self, models, command):
         status, _, err = command("models", "--only", "family.rigth")
@@ -364,7 +364,7 @@ class TestProcess:
         out, err = process.communicate(timeout=60)
         assert process.returncode == status
         assert "interrupted after 1 of 4 checks" in err
-        assert "family.right" in out
+        assert "✓ pass" in out
         report = json.loads((models / "reports" / "report.json").read_text())
         assert [check["name"] for check in report["checks"]] == ["family.right"]
 
