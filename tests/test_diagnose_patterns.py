@@ -273,7 +273,7 @@ def test_a_loss_that_ignores_its_parameter_but_for_the_regulariser():
         )
     )
     assert found.cause == "loss_ignores_parameter"
-    assert "lam/20 times the parameter, in columns 1 and 2 only" in found.message
+    assert "lam/20 times the parameter (in all columns but column 0)" in found.message
 
 
 def test_a_loss_that_is_flat():

@@ -130,7 +130,7 @@ def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: 
     if trial.kind == "identity":
         return _identity_cause(trial, operation, graph)
     assert factor is not None
-    if _is_regulariser(explanation, evidence, space):
+    if is_regulariser(explanation.change, explanation.parameters, evidence, space):
         return "reg_missing" if factor.value == 0.0 else "reg_scale"
     if factor.kind == "sign":
         return "sign"
@@ -164,6 +164,8 @@ def _cut_cause(explanation: Explanation, evidence: Evidence, space: Space, graph
         return "last_step_missing"
     if trial.runs in ("first", "all but the first", "all but the last", "one"):
         return "term_missing"
+    if trial.runs == "every" and graph.reached_from(trial.sites[0]) & set(trial.alterations):
+        return "path_detached"
     whole = [i for i in trial.sites if _is_cut_whole(i, trial, graph)]
     if any(graph.by_index[index].name in STATISTICS for index in whole):
         return "path_detached"
@@ -196,14 +198,11 @@ def _is_cut_whole(index: int, trial: Trial, graph: Graph) -> bool:
     return False
 
 
-def _is_regulariser(explanation: Explanation, evidence: Evidence, space: Space) -> bool:
-    """Say whether the altered path's gradient is a constant times each parameter itself."""
-    factor = explanation.factor
-    if factor is None or factor.value == 1.0:
-        return False
-    for name in explanation.parameters:
+def is_regulariser(change: Array, names: Iterable[str], evidence: Evidence, space: Space) -> bool:
+    """Say whether a change of the gradient is a constant times each parameter, where not zero."""
+    for name in names:
         theta = evidence.facts[name].value.ravel()
-        along = space.part(explanation.change * space.scale, name)
+        along = space.part(change * space.scale, name)
         here = along != 0.0
         if theta.size < 2 or not theta[here].any():
             return False

@@ -9,11 +9,11 @@ for every other factor, and which factor the user's gradient has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradcheck.diagnose.causes import Explanation, findings_from
+from gradcheck.diagnose.causes import Explanation, findings_from, is_regulariser
 from gradcheck.diagnose.cotangents import cotangent_findings
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.factors import Factor, name_factor, unnamed
@@ -24,7 +24,7 @@ from gradcheck.diagnose.plan import Trial, shifts, trials
 from gradcheck.diagnose.probes import probe_findings
 from gradcheck.diagnose.sites import location
 from gradcheck.diagnose.space import Space, make_space
-from gradcheck.tracing.contract import Alteration, Trace
+from gradcheck.tracing.contract import Alteration, Operation, Trace
 
 MOST_STORED = 50_000_000
 """Numbers kept for the search over pairs of sites: beyond it, pairs are not tried."""
@@ -69,24 +69,40 @@ class Passes:
         return change if np.isfinite(change).all() else None
 
 
-def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> tuple[Finding, ...]:
-    """Return what altered backward passes over the trace explain, each with its source lines."""
+@dataclass(frozen=True)
+class Counterfactuals:
+    """What altered backward passes explain, and where the loss has its regularisers.
+
+    ``regularisers`` holds pairs of a parameter and an operation through which the loss depends on
+    it in proportion to its square.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    regularisers: tuple[tuple[str, Operation], ...] = ()
+
+
+def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> Counterfactuals:
+    """Alter the trace's backward pass in every way that the budget allows."""
     if evidence.trace is None:
-        return ()
+        return Counterfactuals()
     space = make_space(evidence, evidence.trace.backward())
     graph = graph_of(evidence.trace)
     if not space.failing or not graph.operations:
-        return ()
+        return Counterfactuals()
     passes = Passes(evidence.trace, space, max_passes)
     passes.detach_shifts(shifts(graph))
     explanations: list[Explanation] = []
     columns: list[Column] = []
+    regularisers: list[tuple[str, Operation]] = []
     for trial in trials(graph):
         change = passes.change(trial.alterations)
         if passes.left <= 0 and change is None:
             break
         if change is None or not space.changed(change):
             continue
+        if trial.kind == "cut":
+            name = regularised(change, evidence, space)
+            regularisers += [(name, graph.by_index[i]) for i in trial.sites] if name else []
         explanations += explain(trial, change, evidence, space, passes)
         if (len(columns) + 1) * change.size <= MOST_STORED:
             columns.append(Column(trial, change))
@@ -99,7 +115,7 @@ def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> tuple[Findi
         covered = {n for f in findings if f.confidence == "exact" for n in f.parameters}
         if not space.wrong <= covered:
             findings += search(space.wrong - covered)
-    return tuple(findings)
+    return Counterfactuals(tuple(findings), tuple(regularisers))
 
 
 def explain(
@@ -170,10 +186,30 @@ def _judged(trial: Trial, factor: Factor | None, change: Array, space: Space) ->
     return None
 
 
-def locate(finding: Finding, evidence: Evidence) -> Finding:
-    """Give a finding without a place the operation that reads its parameter in the forward code."""
+def regularised(change: Array, evidence: Evidence, space: Space) -> str | None:
+    """Return the parameter that a cut changes in proportion to the parameter itself, if any."""
+    changed = space.changed(change)
+    if len(changed) != 1:
+        return None
+    (name,) = changed
+    return name if is_regulariser(change, (name,), evidence, space) else None
+
+
+def locate(finding: Finding, evidence: Evidence, found: Counterfactuals) -> Finding:
+    """Give a finding without a place the operation that it is about in the forward code.
+
+    That is the regulariser, for a mistake about it, else where the parameter is first read.
+    """
     if finding.location is not None or evidence.trace is None:
         return finding
+    if finding.cause.startswith("reg_") and found.regularisers:
+        own = [op for name, op in found.regularisers if name in finding.parameters]
+        usual = own or [op for _, op in found.regularisers]
+        squares = [op for op in usual if op.name in ("square", "power", "multiply")] or usual
+        lines = dict.fromkeys(location(operation.site) for operation in squares)
+        first, *rest = lines
+        others = tuple(place for place in rest if place.line != first.line)
+        return replace(finding, location=first, also=others)
     if finding.cause in ("unexplained", "isolated_entries", "low_precision_accumulation"):
         return finding
     graph: Graph = graph_of(evidence.trace)

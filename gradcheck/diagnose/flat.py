@@ -72,7 +72,7 @@ def _what_remains(facts: Facts, evidence: Evidence) -> tuple[str, str] | None:
     left = np.abs(reference - named[0] * theta)[facts.known]
     if (left > 4.0 * noise).any() or _is_multiple(facts, theta):
         return None
-    inside = "" if where.kind == "all" else f", in {where.words} only"
+    inside = "" if where.kind == "all" else f" (in {where.words})"
     return f"{named[1]} times the parameter{inside}", "exact"
 
 

@@ -24,6 +24,15 @@ LONGEST_CHAIN = 6
 """Elementwise operations that may make up one activation, such as 1 / (1 + exp(-z))."""
 
 
+_PARTS = {
+    "last": slice(-1, None),
+    "all but the first": slice(1, None),
+    "all but the last": slice(None, -1),
+    "first": slice(None, 1),
+}
+"""Runs of a loop that a backward loop may leave out, or overwrite."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One alteration to try.
@@ -54,8 +63,9 @@ def trials(graph: Graph) -> Iterator[Trial]:
     loops = _loop_cuts(graph)
     yield from _whole_loops(graph, loops)
     yield from _chains(graph)
-    yield from _loop_factors(graph, loops)
     yield from _partial_loops(loops)
+    yield from _single_runs(graph)
+    yield from _loop_factors(graph, loops)
     yield from _single_cuts(graph, inside_loops=True)
 
 
@@ -77,6 +87,9 @@ def _single_local(graph: Graph) -> Iterator[Trial]:
             for kind, alteration in _local(operation, graph):
                 sites = (operation.index,)
                 yield Trial(kind, {operation.index: alteration}, sites, alteration.operand)
+
+
+def _single_runs(graph: Graph) -> Iterator[Trial]:
     for run in graph.loops:
         # A helper that is called for each of a few layers is one line that runs several times.
         if len(run) <= MOST_LAYERS:
@@ -181,12 +194,10 @@ def _whole_loops(graph: Graph, loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
 
 
 def _partial_loops(loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
-    for loop in loops:
-        parts = [("last", loop.run[-1:]), ("first", loop.run[:1])]
-        if len(loop.run) > 2:
-            parts += [("all but the first", loop.run[1:]), ("all but the last", loop.run[:-1])]
-        for which, chosen in parts:
-            yield _loop_cut(loop, None, chosen, which)
+    for which, part in _PARTS.items():
+        for loop in loops:
+            if len(loop.run) > 2 or not which.startswith("all"):
+                yield _loop_cut(loop, None, loop.run[part], which)
 
 
 def _loop_factors(graph: Graph, loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
@@ -239,12 +250,14 @@ def _unary_chains(graph: Graph) -> Iterator[list[int]]:
         uses = graph.consumers.get(operation.index, ())
         if len(uses) == 1 and _unary(graph, operation.index) and _unary(graph, uses[0][0]):
             follows[operation.index] = uses[0][0]
+    inner = set(follows.values())
     for start in follows:
         chain = [start]
         while chain[-1] in follows and len(chain) < LONGEST_CHAIN:
             chain.append(follows[chain[-1]])
+            whole = start not in inner or chain[-1] not in follows
             names = [graph.by_index[index].name for index in chain]
-            if any(name in CURVED or name in MASKING for name in names):
+            if whole and any(name in CURVED or name in MASKING for name in names):
                 yield list(chain)
 
 

@@ -37,8 +37,9 @@ def diagnose(evidence: Evidence, *, max_passes: int = DEFAULT_PASSES) -> tuple[D
     if usable.trace is not None:
         from gradcheck.diagnose.counterfactual import locate, match_counterfactuals
 
-        findings += match_counterfactuals(usable, max_passes=max_passes)
-        findings = [locate(finding, usable) for finding in findings]
+        found = match_counterfactuals(usable, max_passes=max_passes)
+        findings += found.findings
+        findings = [locate(finding, usable, found) for finding in findings]
     names = tuple(facts.name for facts in evidence.failing_facts)
     chosen = cover(findings, names)
     explained = {name for finding in chosen for name in finding.parameters}

@@ -42,7 +42,7 @@ def place(mask: Mask, consider: Mask | None = None) -> Place:
         region = np.zeros(mask.shape, bool)
         np.moveaxis(region, axis, 0)[hit] = True
         if not hit.all() and (mask == (region & shows)).all():
-            return Place("slices", _slices(mask.ndim, axis, np.flatnonzero(hit)), region)
+            return Place("slices", _slices(mask.ndim, axis, hit), region)
     if wrong <= LISTED:
         listed = [_index(index) for index in np.argwhere(mask)]
         return Place("few", ("entry " if wrong == 1 else "entries ") + _and(listed), mask)
@@ -54,14 +54,17 @@ def place(mask: Mask, consider: Mask | None = None) -> Place:
     return Place("scattered", f"{wrong} of {mask.size} entries", mask)
 
 
-def _slices(ndim: int, axis: int, indices: np.ndarray) -> str:
+def _slices(ndim: int, axis: int, hit: Mask) -> str:
     noun = ("row", "column")[axis] if ndim == 2 else f"index of axis {axis}"
-    if len(indices) == 1:
-        return f"{noun} {indices[0]}"
     plural = f"{noun}s" if ndim == 2 else f"indices of axis {axis}"
-    if len(indices) <= LISTED:
-        return f"{plural} {_and([str(i) for i in indices])}"
-    return f"{len(indices)} {plural}"
+
+    def listed(indices: np.ndarray) -> str:
+        return f"{noun if len(indices) == 1 else plural} {_and([str(i) for i in indices])}"
+
+    inside, outside = np.flatnonzero(hit), np.flatnonzero(~hit)
+    if len(outside) < len(inside) and len(outside) <= 2:
+        return f"all {plural} but {listed(outside)}"
+    return listed(inside) if len(inside) <= LISTED else f"{len(inside)} {plural}"
 
 
 def _block(mask: Mask) -> Mask:
