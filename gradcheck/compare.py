@@ -18,6 +18,9 @@ PASS, INCONCLUSIVE, FAIL, UNCHECKED = 0, 1, 2, -1
 
 N_WORST = 10
 
+SMALL = 1e-3
+"""Share of the typical gradient below which an entry is judged by this share of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -70,6 +73,19 @@ class Judged:
         return float(values.max()) if values.size else math.nan
 
 
+def typical_gradient(reference: FloatArray, allowed: FloatArray, ordinary: float) -> float:
+    """Return the size that a parameter's gradient typically has.
+
+    Its root mean square, unless that is lost in the uncertainty, as at an optimum: then a
+    thousandth of the slope that the loss ordinarily has over the parameter's scale.
+    """
+    size = rms(reference)
+    finite = allowed[np.isfinite(allowed)]
+    if finite.size and size > 10 * float(np.median(finite)):
+        return size
+    return max(size, SMALL * ordinary)
+
+
 def relative_errors(one: FloatArray, two: FloatArray) -> FloatArray:
     """Return ``|a - r| / max(|a|, |r|)``, and 0 where both are 0."""
     size = np.maximum(np.abs(one), np.abs(two))
@@ -85,13 +101,25 @@ def judge(
     estimate: Estimate,
     thresholds: Thresholds,
     *,
+    typical: float = 0.0,
     kink_is_known: bool = False,
 ) -> Judged:
     """Judge every entry of one parameter against one oracle.
 
     A value between the one-sided derivatives of a kink is a valid subgradient. One outside is
     wrong when ``kink_is_known`` (each operation's own choice has been considered), else it
-    stays inconclusive.
+    stays inconclusive. A gradient that is not finite is wrong, whether it was checked or not.
+
+    The scale of an entry is its own size, but no less than ``SMALL`` of the parameter's
+    ``typical`` gradient; where even that is lost in the uncertainty, it is the typical one itself.
+
+    Args:
+        analytic: the claimed gradient.
+        rounding: how far rounding may have moved it.
+        estimate: what the oracle says.
+        thresholds: what counts as the same.
+        typical: the parameter's typical gradient (see ``typical_gradient``).
+        kink_is_known: whether the valid values at kinks are all known.
     """
     reference = np.where(
         estimate.kinks, np.clip(analytic, estimate.lower, estimate.upper), estimate.value
@@ -99,12 +127,13 @@ def judge(
     allowed = estimate.uncertainty + rounding
     difference = np.abs(analytic - reference)
     own = np.fmax(np.abs(analytic), np.abs(reference))
-    typical = rms(np.where(np.isfinite(estimate.value), estimate.value, np.nan))
+    own = np.where(np.isfinite(own), np.maximum(own, SMALL * typical), own)
     lost = ~(allowed <= thresholds.coarsest * own)
     scale = np.where(lost, np.maximum(own, typical), own)
     with np.errstate(all="ignore"):
         resolution = np.where(scale > 0, allowed / scale, np.where(allowed > 0, np.inf, 0.0))
-    # Nothing here is larger than its uncertainty: zero to within the noise of the loss.
+    # No change whatever at any step, and none claimed: exact, whatever the noise might hide.
+    resolution = np.where(estimate.flat & (analytic == 0.0), 0.0, resolution)
     relative = relative_errors(analytic, reference)
     if thresholds.rtol is not None:
         codes = np.where(relative <= thresholds.rtol, PASS, FAIL)
@@ -115,8 +144,8 @@ def judge(
         codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))
         outside = estimate.kinks & (codes == FAIL)
         codes = np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)
-    codes = np.where(np.isfinite(analytic), codes, FAIL)
-    codes = np.where(estimate.checked, codes, UNCHECKED).astype(np.int8)
+    codes = np.where(estimate.checked, codes, UNCHECKED)
+    codes = np.where(np.isfinite(analytic), codes, FAIL).astype(np.int8)
     return Judged(
         estimate.oracle,
         codes,

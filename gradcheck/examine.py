@@ -9,12 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.compare import FAIL, INCONCLUSIVE, PASS, Judged, judge, thresholds_for
+from gradcheck.compare import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    Judged,
+    judge,
+    thresholds_for,
+    typical_gradient,
+)
 from gradcheck.noise import Noise, loss_noise
 from gradcheck.numpy_problem import quiet
 from gradcheck.oracles.central import central_differences
 from gradcheck.oracles.complex_step import complex_step
 from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.steps import rms
 from gradcheck.oracles.torch_autograd import (
     NONE,
     Autograd,
@@ -25,6 +34,7 @@ from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice
 from gradcheck.rounding import rounding_error
 from gradcheck.settings import Settings
+from gradcheck.variation import variation
 from gradcheck.verdicts import Combined, combine, share_kinks
 
 FULL_SWEEP = 5000
@@ -32,6 +42,8 @@ FULL_SWEEP = 5000
 SAMPLE = 500
 """Entries of each parameter that are drawn above that."""
 N_DIRECTIONS = 20
+LOW_INSIDE = 1e-9
+"""Relative noise of the loss from which it must have been computed in low precision inside."""
 FINE = 1e-5
 """Relative uncertainty above which an entry is referred to the complex step."""
 
@@ -79,12 +91,13 @@ def examine(
     generator = np.random.default_rng(settings.seed)
     with quiet():
         noise = loss_noise(problem, generator)
+        noise = replace(noise, variation=variation(problem, generator))
         problem = _with_rounding(problem, noise, generator)
         autograd = _autograd(problem, settings, noise, generator)
         found, refusals = _oracles(problem, settings, noise, autograd, generator, thorough=thorough)
         autograd, disagreement = _trusted(problem, autograd, found)
         parameters = {
-            name: _compare(problem, settings, name, estimates, autograd)
+            name: _compare(problem, settings, name, estimates, noise)
             for name, estimates in found.items()
         }
         directions, sampled = _directions(problem, settings, noise, generator, found)
@@ -117,12 +130,12 @@ def _with_rounding(problem: Problem, noise: Noise, generator: np.random.Generato
         return problem
     unit = float(np.finfo(np.float64).eps)
     relative = noise.level / abs(noise.loss) if noise.loss != 0.0 else 0.0
-    low_inside = 1e-9 < relative < 1e-5
+    low_inside = LOW_INSIDE < relative < 1e-5
     low = any(parameter.value.dtype != np.float64 for parameter in problem.parameters)
     if low or low_inside or noise.dtype == np.float32:
         unit = float(np.finfo(np.float32).eps)
-    errors = rounding_error(problem.gradient_at, problem.parameters, generator, unit, noise.level)
-    problem.evaluator.count += 3
+    errors = rounding_error(problem.gradient_at, problem.parameters, generator, unit, noise)
+    problem.evaluator.count += 5
     total = {
         name: rounding + errors.get(name, 0.0)
         for name, rounding in problem.analytic_rounding.items()
@@ -245,10 +258,10 @@ def _complex(
     if problem.kind == "torch" or (settings.oracles and "complex" not in settings.oracles):
         return ()
     asked = settings.oracles is not None
-    chosen = selection if asked else _undecided(problem, settings, central, autograd)
+    chosen = selection if asked else _undecided(problem, settings, noise, central, autograd)
     if not any(indices.size for indices in chosen.values()):
         return ()
-    outcome = complex_step(problem, selection=chosen, central=central, noise_level=noise.level)
+    outcome = complex_step(problem, selection=chosen, central=central, noise=noise)
     if outcome.refusal is not None:
         if not asked:
             return ()
@@ -259,13 +272,17 @@ def _complex(
 
 
 def _undecided(
-    problem: Problem, settings: Settings, central: Mapping[str, Estimate], autograd: Autograd
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    central: Mapping[str, Estimate],
+    autograd: Autograd,
 ) -> Selection:
     chosen: Selection = {}
     for name, estimate in central.items():
         if name in autograd.estimates:
             continue
-        judged = _judged(problem, settings, name, estimate)
+        judged = _judged(problem, settings, name, estimate, noise)
         own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
         typical = float(np.max(own, initial=0.0))
         coarse = (judged.allowed > FINE * own) & (own > 1e-4 * typical)
@@ -295,14 +312,29 @@ def _forward(
     return ()
 
 
-def _judged(problem: Problem, settings: Settings, name: str, estimate: Estimate) -> Judged:
+def _judged(
+    problem: Problem, settings: Settings, name: str, estimate: Estimate, noise: Noise
+) -> Judged:
+    rounding = problem.analytic_rounding[name]
     parameter = next(one for one in problem.parameters if one.name == name)
+    ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
+    typical = typical_gradient(estimate.value, estimate.uncertainty + rounding, float(ordinary))
     return judge(
         problem.analytic[name],
-        problem.analytic_rounding[name],
+        rounding,
         estimate,
-        thresholds_for(parameter.dtype, settings.rtol),
+        thresholds_for(_precision(problem, name, noise), settings.rtol),
+        typical=typical,
     )
+
+
+def _precision(problem: Problem, name: str, noise: Noise) -> np.dtype[Any]:
+    """The lowest precision that the parameter, its gradient or the loss was computed in."""
+    parameter = next(one for one in problem.parameters if one.name == name)
+    found = [parameter.dtype, noise.dtype, problem.gradient_dtypes.get(name, parameter.dtype)]
+    if noise.loss != 0.0 and noise.level > LOW_INSIDE * abs(noise.loss):
+        found.append(np.dtype(np.float32))
+    return min(found, key=lambda dtype: dtype.itemsize)
 
 
 def _trusted(
@@ -337,20 +369,25 @@ def _compare(
     settings: Settings,
     name: str,
     estimates: Mapping[str, Estimate],
-    autograd: Autograd,
+    noise: Noise,
 ) -> ParameterFindings:
     central = estimates.get("central")
     shared = {
         oracle: estimate if oracle == "central" else share_kinks(estimate, central)
         for oracle, estimate in estimates.items()
     }
-    judged = {oracle: _judged(problem, settings, name, one) for oracle, one in shared.items()}
+    judged = {
+        oracle: _judged(problem, settings, name, one, noise) for oracle, one in shared.items()
+    }
     comparisons = {f"analytic~{oracle}": one for oracle, one in judged.items()}
     if central is not None and "autograd" in estimates:
         own = estimates["autograd"]
-        parameter = next(one for one in problem.parameters if one.name == name)
         comparisons["autograd~central"] = judge(
-            own.value, own.uncertainty, central, thresholds_for(parameter.dtype)
+            own.value,
+            own.uncertainty,
+            central,
+            thresholds_for(_precision(problem, name, noise)),
+            typical=rms(own.value),
         )
     combined = combine(list(judged.values()), estimates) if judged else _nothing(problem, name)
     return ParameterFindings(estimates, comparisons, combined)

@@ -18,18 +18,24 @@ from numpy.typing import NDArray
 from gradcheck.problem import FloatArray, Problem
 
 POINTS = 8
-SPACINGS = 10
+TABLES = 12
+WIDEST = 0.05
+"""Largest spacing of a table, in units of the parameters' scales."""
 ORDINARY = 64.0
 """Half units in the last place up to which a noise level is taken for plain roundoff."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Standard deviation of the loss's roundoff, absolute, and the loss value it was found at."""
+    """Standard deviation of the loss's roundoff, absolute, and the loss value it was found at.
+
+    ``variation`` is how much the loss changes when all parameters move by their scales.
+    """
 
     level: float
     loss: float
     dtype: np.dtype[Any]
+    variation: float = 0.0
 
     def at(self, losses: NDArray[np.float64]) -> FloatArray:
         """Return the noise level at other values of the loss, which scales with their size."""
@@ -62,7 +68,12 @@ def table_levels(losses: Sequence[float]) -> FloatArray:
 
 def table_noise(losses: Sequence[float]) -> float:
     """Return the noise estimate of one table: the smallest among its higher orders."""
-    return float(table_levels(losses)[3:].max())
+    return float(table_levels(losses)[4:].max())
+
+
+def is_flat(losses: FloatArray) -> bool:
+    """Return whether most neighbours in a table are equal: its spacing is below the grain."""
+    return int((np.diff(losses) == 0).sum()) > (len(losses) - 1) // 2
 
 
 def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
@@ -70,32 +81,39 @@ def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
 
     The spacing of the table begins wide, where a loss that computes in lower precision inside
     shows its steps, and narrows tenfold until the estimate is that of plain roundoff or stays the
-    same three times: kinks and curvature shrink with the spacing, noise does not.
+    same three times: kinks and curvature shrink with the spacing, noise does not. A table whose
+    values hardly change lies within one step of a staircase, and is widened instead.
     """
     facts = problem.facts
     floor = float(half_ulp(np.array([facts.value]), facts.dtype)[0])
-    floor = max(floor, facts.spread)
     if facts.spread > 0:
-        return Noise(floor, facts.value, facts.dtype)
+        return Noise(max(floor, facts.spread), facts.value, facts.dtype)
     direction = [
         parameter.scales
         * generator.uniform(0.5, 1.0, parameter.value.shape)
         * generator.choice((-1.0, 1.0), parameter.value.shape)
         for parameter in problem.parameters
     ]
-    spacing = 1e-4 / math.sqrt(problem.size)
+    spacing = 1e-3 / math.sqrt(problem.size)
     found: list[float] = []
-    for _ in range(SPACINGS):
-        distances = [spacing * j for j in range(1, POINTS + 1)]
-        losses = problem.evaluator.along(direction, distances)
-        spacing /= 10
+    widened = False
+    for _ in range(TABLES):
+        losses = problem.evaluator.along(direction, [spacing * j for j in range(1, POINTS + 1)])
         if not np.isfinite(losses).all():
+            spacing /= 10
             continue
-        largest = float(half_ulp(np.abs(losses).max(keepdims=True), facts.dtype)[0])
+        if is_flat(losses):
+            spacing *= 30
+            widened = True
+            if found or spacing > WIDEST:
+                break
+            continue
         found.append(table_noise(losses.tolist()))
-        if found[-1] <= ORDINARY * max(floor, largest):
+        largest = float(half_ulp(np.abs(losses).max(keepdims=True), facts.dtype)[0])
+        if widened or found[-1] <= ORDINARY * max(floor, largest):
             break
         if len(found) >= 3 and found[-1] > found[-2] / 3 and found[-2] > found[-3] / 3:
             return Noise(max(floor, *found[-3:]), facts.value, facts.dtype)
+        spacing /= 10
     level = max(floor, found[-1]) if found else floor
     return Noise(level, facts.value, facts.dtype)

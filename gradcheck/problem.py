@@ -33,6 +33,11 @@ class Parameter:
     dtype: np.dtype[Any]
 
     @property
+    def magnitudes(self) -> FloatArray:
+        """Absolute value of each entry."""
+        return np.abs(self.value.astype(np.float64))
+
+    @property
     def scales(self) -> FloatArray:
         """Length that counts as one unit of change, an entry: the larger of its magnitude and the
         root mean square of the array's non-zero entries; 1 where all are zero.
@@ -73,13 +78,11 @@ class TraceRequest:
     """What it takes to trace the target's loss.
 
     ``prepare`` returns the positional arguments, the keyword arguments and the parameters among
-    them by name (arrays, or the very float objects); ``restore`` puts back what the target was
-    seen to change.
+    them by name: the very objects, arrays or floats, that the target gets hold of.
     """
 
     target: Callable[..., Any]
     prepare: Callable[[], tuple[tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]]]
-    restore: Callable[[], None]
     pick_loss: Callable[[Any], Any]
 
 
@@ -97,6 +100,7 @@ class Problem:
             target cannot be called so.
         twin_gradient: loss and gradient by parameter name from the PyTorch twin, or None.
         gradient_at: the target's own gradient at the parameters' present values.
+        gradient_dtypes: dtype of the gradient as the target returned it, by parameter name.
     """
 
     name: str
@@ -114,6 +118,7 @@ class Problem:
     gradient_at: Callable[[], Mapping[str, FloatArray]] | None = None
     trace_request: TraceRequest | None = None
     surroundings: Surroundings = field(default_factory=Surroundings)
+    gradient_dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
     kind: str = "numpy"
     cleanup: Callable[[], None] | None = None
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from gradcheck.noise import Noise
 from gradcheck.numpy_problem import quiet
-from gradcheck.oracles.steps import rms
+from gradcheck.oracles.steps import entry_scales, rms
 from gradcheck.problem import FloatArray, Parameter
 
 SAFETY = 8.0
-FLOOR = 32.0
+FLOOR = 4.0
 
 
 def rounding_error(
@@ -25,18 +26,18 @@ def rounding_error(
     parameters: Sequence[Parameter],
     generator: np.random.Generator,
     unit: float,
-    noise_level: float,
+    noise: Noise,
 ) -> dict[str, FloatArray]:
     """Estimate the rounding error of each entry of ``gradient()``, by parameter name.
 
-    Two opposite moves are made and the smaller change counts, so that a mask which one of them
-    flips at a kink is not taken for rounding. Where the moved point cannot be evaluated, the
+    On either side of the point the gradients one and two units away are compared, and the smaller
+    change counts, so that a mask which flips at a kink is not taken for rounding. Where the moved point cannot be evaluated, the
     change counts as none. The parameters are put back.
 
     Args:
         unit: relative rounding unit of the arithmetic, such as 2.2e-16.
-        noise_level: of the loss; terms that cancel in the gradient are rounded as those of the
-            loss are, so that an entry is no better known than this over its scale.
+        noise: of the loss; terms that cancel in the gradient are rounded as those of the loss
+            are, so that an entry is no better known than this over its scale.
     """
     base = gradient()
     signs = [generator.choice((-1.0, 1.0), parameter.value.shape) for parameter in parameters]
@@ -44,31 +45,39 @@ def rounding_error(
     saved = [parameter.value.copy() for parameter in parameters]
     try:
         for direction in (1.0, -1.0):
-            for parameter, start, sign in zip(parameters, saved, signs, strict=True):
-                np.copyto(parameter.value, start * (1.0 + direction * unit * sign))
-            try:
-                with quiet():
-                    moved = gradient()
-            except Exception:
-                # Outside the domain: this side says nothing about rounding.
-                continue
-            for name in base:
-                changes[name].append(np.abs(moved[name] - base[name]))
+            sides = []
+            for units in (1.0, 2.0):
+                for parameter, start, sign in zip(parameters, saved, signs, strict=True):
+                    np.copyto(parameter.value, start * (1.0 + direction * units * unit * sign))
+                try:
+                    with quiet():
+                        sides.append(gradient())
+                except Exception:
+                    # Outside the domain: this side says nothing about rounding.
+                    break
+            if len(sides) == 2:
+                for name in base:
+                    changes[name].append(np.abs(sides[1][name] - sides[0][name]))
     finally:
         for parameter, start in zip(parameters, saved, strict=True):
             np.copyto(parameter.value, start)
-    floors = {one.name: cancellation_floor(one, noise_level) for one in parameters}
+    floors = {
+        one.name: cancellation_floor(one, base[one.name], noise)
+        for one in parameters
+        if one.name in base
+    }
     return {
         name: _bound(values, changes[name], unit) + floors[name] for name, values in base.items()
     }
 
 
-def cancellation_floor(parameter: Parameter, noise_level: float) -> FloatArray:
+def cancellation_floor(parameter: Parameter, gradient: FloatArray, noise: Noise) -> FloatArray:
     """Return what cancelling terms may leave of rounding in each entry of a gradient.
 
     A loss of this noise has terms that large, and so has its gradient, over the entry's scale.
     """
-    return np.asarray(FLOOR * noise_level / parameter.scales)
+    reach = entry_scales(gradient, parameter.scales, noise.loss)
+    return np.asarray(FLOOR * noise.level / np.maximum(reach, parameter.magnitudes))
 
 
 def _bound(values: FloatArray, changes: Sequence[FloatArray], unit: float) -> FloatArray:

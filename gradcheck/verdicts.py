@@ -44,7 +44,13 @@ def share_kinks(estimate: Estimate, central: Estimate | None) -> Estimate:
     uncertainty = np.where(
         kinks, np.fmax(estimate.uncertainty, central.uncertainty), estimate.uncertainty
     )
-    return replace(estimate, kinks=kinks, lower=lower, upper=upper, uncertainty=uncertainty)
+    return replace(
+        estimate,
+        kinks=kinks,
+        lower=lower,
+        upper=upper,
+        uncertainty=uncertainty,
+    )
 
 
 def combine(judged: Sequence[Judged], estimates: Mapping[str, Estimate]) -> Combined:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gradcheck.noise import POINTS, Noise, table_noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.ladder import KAPPA, RATIO, Reading, Rung, read_ladder
-from gradcheck.oracles.steps import first_steps, rms
+from gradcheck.oracles.steps import entry_scales, first_steps, rms
 from gradcheck.problem import FloatArray, Problem
 
 BATCH = 12
@@ -63,6 +63,7 @@ class _Pass:
     claimed: FloatArray
     rounding: FloatArray
     noise: FloatArray
+    scales: FloatArray
     typical: float
 
     @property
@@ -117,8 +118,9 @@ def _first_pass(problem: Problem, noise: Noise, number: int, indices: NDArray[np
     value = parameter.value
     claimed = problem.analytic[parameter.name].reshape(-1)[indices]
     rounding = problem.analytic_rounding[parameter.name].reshape(-1)[indices]
-    scales = parameter.scales.reshape(-1)[indices]
     start = value.reshape(-1)[indices]
+    reach = entry_scales(claimed, parameter.scales.reshape(-1)[indices], noise.loss)
+    scales = np.maximum(reach, parameter.magnitudes.reshape(-1)[indices])
     steps = first_steps(claimed, scales, noise.level, noise.loss)
     typical = rms(problem.analytic[parameter.name])
     up, down, loss_up, loss_down = _pairs(problem, number, indices, start, steps)
@@ -134,6 +136,7 @@ def _first_pass(problem: Problem, noise: Noise, number: int, indices: NDArray[np
         claimed,
         rounding,
         noise.at(np.where(np.isfinite(largest), largest, 0.0)),
+        scales,
         typical,
     )
 
@@ -242,8 +245,11 @@ def _climb(
     positions: NDArray[np.intp],
     effort: Effort,
 ) -> dict[int, Reading]:
-    """Let the entries at ``positions`` climb, each to the steps that it needs, in rounds."""
-    scales = problem.parameters[first.number].scales.reshape(-1)[first.indices]
+    """Let the entries at ``positions`` climb, each to the steps that it needs.
+
+    An entry that comes out wrong although small steps seem to fall below the grain of the loss
+    has its noise measured on the scale of the larger ones, and climbs on with that.
+    """
     rungs: dict[int, dict[int, Rung]] = {}
     for position in positions.tolist():
         rungs[position] = {
@@ -254,7 +260,30 @@ def _climb(
                 first.loss_down[position],
             )
         }
+    floors = dict.fromkeys(rungs, 0.0)
     wanted = {position: [-1, 1] for position in rungs}
+    readings = _rounds(problem, noise, first, rungs, wanted, floors, effort)
+    again = {}
+    for position, reading in readings.items():
+        if _is_wrong(first, position, reading) and _grainy(first, position, rungs[position]):
+            floors[position] = _noise_across(problem, first, position, rungs[position])
+            if floors[position] > _noise_on(noise, rungs[position]):
+                again[position] = [max(rungs[position]) + 1]
+    if again:
+        readings |= _rounds(problem, noise, first, rungs, again, floors, effort)
+    return readings
+
+
+def _rounds(
+    problem: Problem,
+    noise: Noise,
+    first: _Pass,
+    rungs: dict[int, dict[int, Rung]],
+    wanted: dict[int, list[int]],
+    floors: Mapping[int, float],
+    effort: Effort,
+) -> dict[int, Reading]:
+    """Evaluate the wanted levels of each entry and go on to the ones that it needs next."""
     readings: dict[int, Reading] = {}
     for _ in range(ROUNDS):
         if not wanted or problem.evaluator.exhausted:
@@ -262,28 +291,13 @@ def _climb(
         _evaluate_rungs(problem, first, rungs, wanted)
         following: dict[int, list[int]] = {}
         for position in wanted:
-            level_noise = _noise_on(noise, rungs[position])
+            level_noise = max(floors[position], _noise_on(noise, rungs[position]))
             reading = read_ladder(rungs[position], noise.loss, level_noise)
             readings[position] = reading
-            more = _next_levels(
-                first,
-                position,
-                rungs[position],
-                reading,
-                level_noise,
-                scales[position],
-                effort,
-            )
+            more = _next_levels(first, position, rungs[position], reading, level_noise, effort)
             if more:
                 following[position] = more
         wanted = following
-    for position, reading in readings.items():
-        if _is_wrong(first, position, reading) and _nears_the_claim(
-            first, position, rungs[position]
-        ):
-            coarse = _noise_across(problem, first, position, rungs[position])
-            if coarse > _noise_on(noise, rungs[position]):
-                readings[position] = read_ladder(rungs[position], noise.loss, coarse)
     return readings
 
 
@@ -291,13 +305,16 @@ def _is_flat(rungs: Mapping[int, Rung]) -> bool:
     return all(r.loss_up == r.loss_down for r in rungs.values())
 
 
-def _nears_the_claim(first: _Pass, position: int, rungs: Mapping[int, Rung]) -> bool:
-    """Whether the slopes come nearer to the claim as the step grows.
+def _grainy(first: _Pass, position: int, rungs: Mapping[int, Rung]) -> bool:
+    """Whether small steps seem to fall below the grain of the loss.
 
-    Truncation does the opposite. Steps that are small beside the grain of a loss that rounds
-    coarsely inside do this.
+    Either the loss does not change at all over them, but does over larger ones, or its slopes
+    come nearer to the claim as the step grows; truncation does the opposite.
     """
-    slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for _, r in sorted(rungs.items())]
+    ordered = [rung for _, rung in sorted(rungs.items())]
+    if ordered[0].loss_up == ordered[0].loss_down and not _is_flat(rungs):
+        return True
+    slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in ordered]
     finite = [abs(slope - first.claimed[position]) for slope in slopes if np.isfinite(slope)]
     return len(finite) > 1 and finite[-1] < 0.7 * finite[0]
 
@@ -347,29 +364,33 @@ def _next_levels(
     rungs: Mapping[int, Rung],
     reading: Reading,
     noise: float,
-    scale: float,
     effort: Effort,
 ) -> list[int]:
     """Which further steps an entry needs; none when what it has decides."""
     lowest, highest = min(rungs), max(rungs)
-    size = max(abs(first.claimed[position]), abs(reading.value), first.typical)
-    if not np.isfinite(reading.value):
-        size = max(abs(first.claimed[position]), first.typical)
+    claim, scale = abs(first.claimed[position]), first.scales[position]
+    known = abs(reading.value) if np.isfinite(reading.value) else 0.0
+    size = max(claim, known, first.typical)
     bottom = rungs[lowest]
     next_down = 2 * KAPPA * noise / (bottom.up + bottom.down) * RATIO
-    can_descend = next_down <= 1e-3 * size or (not reading.consistent and next_down <= 0.1 * size)
-    can_descend = can_descend and bottom.up > 1e-15 * scale
+    room = bottom.up > 1e-15 * scale
+    can_descend = room and (
+        next_down <= 1e-3 * size or (not reading.consistent and next_down <= 0.1 * size)
+    )
     can_ascend = rungs[highest].up * RATIO <= 0.1 * scale
-    if _is_flat(rungs) and first.claimed[position] != 0.0:
+    if _is_flat(rungs) and claim != 0.0:
         # No change at all: the steps may be lost in a coarser rounding inside the loss.
         return [highest + 2] if can_ascend else []
+    if not (np.isfinite(bottom.loss_up) and np.isfinite(bottom.loss_down)):
+        # The edge of the domain is nearer than this step.
+        return [lowest - 2, lowest - 1] if room and next_down <= size else []
     if not np.isfinite(reading.uncertainty):
-        return [lowest - 1] if can_descend or next_down <= size else []
+        return [lowest - 1] if room and next_down <= size else []
     if reading.kink or not reading.consistent:
         return [lowest - 1] if can_descend else []
     allowed = reading.uncertainty + first.rounding[position]
     difference = abs(reading.value - first.claimed[position])
-    wanted = effort.wanted * max(abs(reading.value), effort.smallest * size)
+    wanted = effort.wanted * max(known, effort.smallest * size)
     fine = reading.uncertainty <= wanted
     if (difference <= allowed and fine) or (difference > 10 * allowed and fine):
         return []
@@ -409,7 +430,9 @@ def _assemble(
         edges = ~np.isfinite(value)
     else:
         edges = evaluated & ~np.isfinite(value)
-    return _spread(problem, first, value, uncertainty, kinks, lower, upper, edges, step)
+    loss = problem.facts.value
+    flat = (first.loss_up == loss) & (first.loss_down == loss) & (value == 0.0)
+    return _spread(problem, first, value, uncertainty, kinks, lower, upper, edges, step, flat)
 
 
 def _truncation_seen(first: _Pass, readings: Mapping[int, Reading]) -> FloatArray:
@@ -435,6 +458,7 @@ def _spread(
     upper: FloatArray,
     edges: NDArray[np.bool_],
     step: FloatArray,
+    flat: NDArray[np.bool_],
 ) -> Estimate:
     shape = problem.parameters[first.number].value.shape
     size = problem.parameters[first.number].value.size
@@ -458,4 +482,5 @@ def _spread(
         full(upper),
         marks(edges),
         full(step),
+        marks(flat),
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.noise import Noise
 from gradcheck.numpy_problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.oracles.steps import rms
@@ -37,7 +38,7 @@ def complex_step(
     *,
     selection: Mapping[str, NDArray[np.intp]],
     central: Mapping[str, Estimate],
-    noise_level: float,
+    noise: Noise,
 ) -> ComplexStep:
     """Estimate the gradient at the selected entries (flat, C order) of each parameter.
 
@@ -58,7 +59,7 @@ def complex_step(
                 if chosen is None or chosen.size == 0:
                     continue
                 slopes = _slopes(problem, values, number, chosen)
-                estimates[parameter.name] = _estimate(problem, number, chosen, slopes, noise_level)
+                estimates[parameter.name] = _estimate(problem, number, chosen, slopes, noise)
     except Exception as error:
         text = str(error).strip().splitlines()
         return ComplexStep({}, f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": "))
@@ -89,7 +90,7 @@ def _estimate(
     number: int,
     chosen: NDArray[np.intp],
     slopes: FloatArray,
-    noise_level: float,
+    noise: Noise,
 ) -> Estimate:
     parameter = problem.parameters[number]
     whole = np.full(parameter.value.size, np.nan)
@@ -99,7 +100,7 @@ def _estimate(
     shape = parameter.value.shape
     value = whole.reshape(shape)
     uncertainty = relative * (np.abs(value) + rms(slopes))
-    floor = cancellation_floor(parameter, noise_level)
+    floor = cancellation_floor(parameter, value, noise)
     return smooth_estimate("complex", value, uncertainty + floor)
 
 

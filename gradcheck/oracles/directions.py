@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gradcheck.evaluator import Block
 from gradcheck.noise import Noise
-from gradcheck.oracles.ladder import KAPPA, RATIO, Reading, Rung, read_ladder
+from gradcheck.oracles.ladder import KAPPA, RATIO, Rung, read_ladder
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.report import JsonValue
 
@@ -86,6 +86,20 @@ class Projection:
     rounding: float
 
 
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """The slope of the loss along a direction.
+
+    ``settled`` says whether neighbouring steps agree, ``noise_limited`` whether within noise.
+    """
+
+    value: float
+    bound: float
+    distance: float
+    settled: bool
+    noise_limited: bool
+
+
 @dataclass
 class Walk:
     """Losses along one direction at steps ``base * RATIO**level``, and the slope they show."""
@@ -110,50 +124,60 @@ class Walk:
         losses = [abs(x) for r in near for x in (r.loss_up, r.loss_down) if math.isfinite(x)]
         return float(self.noise.at(np.array([max(losses, default=0.0)]))[0])
 
-    def read(self) -> Reading:
-        """Return what the ladder says of the slope."""
-        return read_ladder(self.rungs, self.noise.loss, self.level_noise)
+    def best(self) -> Slope:
+        """Return the slope from the two neighbouring steps that leave the least doubt.
 
-    @property
-    def gap(self) -> float:
-        """How far the slopes at the two smallest steps differ, where they ought not to.
-
-        Zero where they agree within noise, or come together as those of a smooth loss.
+        They must agree within noise or come together as those of a smooth loss do; otherwise three
+        times their difference is the bound. A slope at longer steps must not contradict those at
+        shorter ones, lest a kink or an oscillation between them be taken for the slope.
         """
         rungs = [self.rungs[level] for level in sorted(self.rungs)]
+        rungs = [r for r in rungs if math.isfinite(r.loss_up) and math.isfinite(r.loss_down)]
         slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in rungs]
-        slopes = [slope for slope in slopes if math.isfinite(slope)]
-        if len(slopes) < 2:
-            return math.inf
-        noise = KAPPA * self.level_noise / rungs[0].up * (1 + 1 / RATIO)
-        first = abs(slopes[0] - slopes[1])
-        smooth = len(slopes) > 2 and first <= abs(slopes[1] - slopes[2]) / 8
-        return 0.0 if smooth or first <= noise else first
+        noises = [KAPPA * self.level_noise / r.up for r in rungs]
+        best = Slope(math.nan, math.inf, self.base, settled=False, noise_limited=False)
+        for k in range(len(rungs) - 1):
+            apart = abs(slopes[k] - slopes[k + 1])
+            calm = apart <= noises[k] + noises[k + 1]
+            smooth = k + 2 < len(rungs) and apart <= abs(slopes[k + 1] - slopes[k + 2]) / 8
+            doubt = 0.0 if calm else (0.25 if smooth else 3.0) * apart
+            bound = noises[k] + doubt
+            agrees = all(abs(slopes[k] - slopes[j]) <= bound + noises[j] for j in range(k))
+            if agrees and bound < best.bound:
+                best = Slope(
+                    slopes[k], bound, rungs[k].up, settled=calm or smooth, noise_limited=calm
+                )
+        return best
 
-    def uncertainty(self, reading: Reading) -> float:
-        """Uncertainty of the slope; where the smallest steps disagree, it covers that too."""
-        return reading.uncertainty if reading.kink else reading.uncertainty + 3 * self.gap
+    def kink(self) -> tuple[float, float] | None:
+        """Return the slopes on both sides, in order of size, where they differ at the point."""
+        if len(self.rungs) < 2:
+            return None
+        reading = read_ladder(self.rungs, self.noise.loss, self.level_noise)
+        if not reading.kink:
+            return None
+        return reading.lower - reading.uncertainty, reading.upper + reading.uncertainty
 
-    def go(self, goal: float, *, walks: int = WALKS) -> tuple[Reading, float]:
-        """Walk to the steps that bring the uncertainty down to ``goal``, if any do."""
+    def go(self, goal: float) -> Slope:
+        """Walk to the steps that bring the bound down to ``goal``, if any do."""
         self.look([0, 1])
-        reading = self.read()
-        for _ in range(walks):
-            uncertainty = self.uncertainty(reading)
+        best = self.best()
+        for _ in range(WALKS):
             lowest, highest = min(self.rungs), max(self.rungs)
             shortest = self.rungs[lowest].up / RATIO
-            gap, next_noise = self.gap, KAPPA * self.level_noise / shortest
-            stuck = not (uncertainty <= goal) and not reading.kink
-            if stuck and gap > 0 and (next_noise < gap or not math.isfinite(gap)):
+            if best.bound <= goal or self.problem.evaluator.exhausted:
+                break
+            descends = KAPPA * self.level_noise / shortest < best.bound
+            if not best.settled and descends:
                 self.look([lowest - 1])
-            elif stuck and reading.noise_limited and self.rungs[highest].up * RATIO <= LONGEST:
+            elif best.noise_limited and self.rungs[highest].up * RATIO <= LONGEST:
                 self.look([highest + 1])
             else:
                 break
-            before, reading = uncertainty, self.read()
-            if gap == 0 and self.uncertainty(reading) > 0.7 * before:
+            before, best = best, self.best()
+            if before.settled and best.bound > 0.7 * before.bound:
                 break
-        return reading, self.uncertainty(reading)
+        return best
 
 
 def draw_steps(value: NDArray[Any], generator: np.random.Generator) -> NDArray[Any]:
@@ -286,30 +310,28 @@ def _one_direction(
     )
     base = first_distance(problem, noise, seen.size) if start is None else start
     walk = Walk(problem, noise, blocks, base)
-    reading, uncertainty = walk.go(1e-6 * seen.size)
-    allowed = uncertainty + seen.rounding
+    slope = walk.go(1e-6 * seen.size)
+    allowed = slope.bound + seen.rounding
     steps, residuals = _taylor(walk, seen)
     result = DirectionResult(
         label,
         seen.dot,
-        reading.value,
+        slope.value,
         allowed,
-        _agrees(seen, reading, allowed),
+        None if walk.kink() else _agrees(seen, slope.value, allowed),
         steps,
         residuals,
         _order(steps, residuals, walk.level_noise, seen.rounding),
         seen.size,
     )
-    return result, max(min(rung.up for rung in walk.rungs.values()), reading.step / RATIO)
+    return result, slope.distance
 
 
-def _agrees(seen: Projection, reading: Reading, allowed: float) -> bool | None:
+def _agrees(seen: Projection, slope: float, allowed: float) -> bool | None:
     if not math.isfinite(allowed):
         return None
-    scale = max(abs(reading.value), seen.size)
-    if reading.kink:
-        return None
-    difference = abs(seen.dot - reading.value)
+    scale = max(abs(slope), seen.size)
+    difference = abs(seen.dot - slope)
     if difference > allowed and difference > 1e-6 * scale:
         return False
     return True if difference <= allowed <= 1e-3 * scale else None

@@ -21,6 +21,7 @@ class Estimate:
         lower, upper: the one-sided derivatives at a kink, in order of size; else ``value``.
         edges: where the loss is not finite on either side at any step.
         steps: the step that the value comes from; NaN where there is none.
+        flat: where the loss did not change at all, in any bit, at any step taken.
     """
 
     oracle: str
@@ -31,6 +32,7 @@ class Estimate:
     upper: FloatArray
     edges: NDArray[np.bool_]
     steps: FloatArray
+    flat: NDArray[np.bool_] | bool = False
     notes: tuple[str, ...] = field(default=())
 
     @property

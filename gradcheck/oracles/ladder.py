@@ -175,13 +175,27 @@ def _is_kink(slopes: _Slopes) -> bool:
 
 
 def _extrapolate_side(slopes: FloatArray, noise: FloatArray) -> tuple[float, float]:
-    """One-sided slopes extrapolated to step 0, with their error; the best pair of steps."""
+    """One-sided slopes extrapolated to step 0, with their error; the best of the steps.
+
+    The remainder follows from how fast successive differences shrink (Aitken), which is not
+    faster than the fourth that a smooth side gives, and slower where the loss behaves like a
+    fractional power; where they do not shrink there is no limit.
+    """
     best = (float(slopes[0]), float("inf"))
     for j in range(1, len(slopes)):
-        value = (RATIO * slopes[j - 1] - slopes[j]) / (RATIO - 1)
-        error = abs(value - slopes[j - 1]) + 4 * noise[j - 1]
+        change = slopes[j - 1] - slopes[j]
+        ratio = 1 / RATIO
+        if j + 1 < len(slopes):
+            before = abs(slopes[j] - slopes[j + 1])
+            hidden = 4 * (noise[j - 1] + noise[j])
+            if abs(change) > hidden:
+                ratio = max(ratio, abs(change) / before) if before > 0 else 1.0
+        if ratio >= 0.95:
+            continue
+        remainder = change * ratio / (1 - ratio)
+        error = 1.5 * abs(remainder) + 4 * noise[j - 1]
         if error < best[1]:
-            best = (float(value), float(error))
+            best = (float(slopes[j - 1] + remainder), float(error))
     return best
 
 

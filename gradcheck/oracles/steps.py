@@ -9,6 +9,8 @@ from gradcheck.problem import FloatArray
 
 AIM = 1e-8
 """Relative error from noise that the first step aims at, where truncation allows it."""
+REACH = 10.0
+"""Loss values that an entry may change by at its slope before the slope must change."""
 SHORTEST = 1e-12
 LONGEST = 1e-2
 """Bounds of the first step, in units of the entry's scale."""
@@ -23,6 +25,18 @@ def rms(values: FloatArray) -> float:
     return largest * float(np.sqrt(np.mean(np.square(finite / largest))))
 
 
+def entry_scales(claimed: FloatArray, scales: FloatArray, loss: float) -> FloatArray:
+    """Return the scale of each entry where one array mixes entries of very different size.
+
+    An entry whose gradient is ``a`` cannot keep its slope over much more than ``|loss / a|``:
+    where that is less than the array's typical entry, it bounds the scale.
+    """
+    size = np.where(np.isfinite(claimed), np.abs(claimed), 0.0)
+    with np.errstate(all="ignore"):
+        reach = np.where(size > 0, REACH * abs(loss) / size, np.inf)
+    return np.asarray(np.minimum(scales, np.where(reach > 0, reach, np.inf)))
+
+
 def first_steps(
     claimed: FloatArray, scales: FloatArray, noise_level: float, loss: float
 ) -> FloatArray:
@@ -30,14 +44,22 @@ def first_steps(
 
     The smaller of two: the step at which noise falls to ``AIM`` of the claimed gradient, and the
     one that balances noise against the truncation error of a loss whose derivatives are of
-    ordinary size in units of the scale, the cube root of ``3 noise / |f'''|``.
+    ordinary size in units of the scale: the cube root of three times the noise over the third
+    derivative.
+
+    Args:
+        claimed: the analytic gradient.
+        scales: of the entries, in the parameter's units.
+        noise_level: standard deviation of the loss's roundoff.
+        loss: the loss at the point.
     """
     finite = np.where(np.isfinite(claimed), np.abs(claimed), 0.0)
-    typical = rms(finite)
+    changes = finite * scales
+    typical = rms(changes)
     fallback = abs(loss) if loss != 0.0 else noise_level
-    size = np.maximum(finite, 1e-2 * typical)
-    change = np.maximum(finite, typical) * scales
+    change = np.maximum(changes, typical)
     change = np.where(change > 0, change, fallback)
+    size = np.maximum(finite, 1e-2 * typical / scales)
     with np.errstate(all="ignore"):
         balanced = scales * np.cbrt(np.where(change > 0, 3 * noise_level / change, 1e-16))
         aimed = np.where(size > 0, KAPPA * noise_level / (AIM * size), np.inf)

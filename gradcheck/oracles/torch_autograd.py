@@ -65,10 +65,7 @@ def autograd_of_trace(problem: Problem, noise: Noise, generator: np.random.Gener
 
     def run() -> Any:
         args, kwargs, parameters = request.prepare()
-        try:
-            return trace(request.target, args, kwargs, parameters, loss_of=request.pick_loss)
-        finally:
-            request.restore()
+        return trace(request.target, args, kwargs, parameters, loss_of=request.pick_loss)
 
     try:
         with quiet():
@@ -105,7 +102,7 @@ def _estimates(
     unit = float(np.finfo(np.float64).eps)
     if any(parameter.value.dtype != np.float64 for parameter in problem.parameters):
         unit = float(np.finfo(np.float32).eps)
-    errors = rounding_error(again, problem.parameters, generator, unit, noise.level)
+    errors = rounding_error(again, problem.parameters, generator, unit, noise)
     return {
         name: smooth_estimate("autograd", np.asarray(value, dtype=np.float64), errors[name])
         for name, value in gradients.items()
