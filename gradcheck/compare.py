@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.oracles.estimate import Estimate
-from gradcheck.oracles.steps import rms
 from gradcheck.problem import FloatArray
 from gradcheck.report import Comparison, Entry, Verdict
+from gradcheck.scales import rms
 
 PASS, INCONCLUSIVE, FAIL, UNCHECKED = 0, 1, 2, -1
 """Codes of an entry's verdict in arrays."""

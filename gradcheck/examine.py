@@ -23,7 +23,6 @@ from gradcheck.numpy_problem import quiet
 from gradcheck.oracles.central import central_differences
 from gradcheck.oracles.complex_step import complex_step
 from gradcheck.oracles.estimate import Estimate
-from gradcheck.oracles.steps import rms
 from gradcheck.oracles.torch_autograd import (
     NONE,
     Autograd,
@@ -33,6 +32,7 @@ from gradcheck.oracles.torch_autograd import (
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice
 from gradcheck.rounding import rounding_error
+from gradcheck.scales import rms
 from gradcheck.settings import Settings
 from gradcheck.variation import variation
 from gradcheck.verdicts import Combined, combine, share_kinks

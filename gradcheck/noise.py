@@ -7,6 +7,7 @@ the k-th power of the spacing, those of noise do not.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.problem import FloatArray, Problem
+from gradcheck.scales import entry_lengths
 
 POINTS = 8
 TABLES = 12
@@ -71,6 +73,10 @@ def table_noise(losses: Sequence[float]) -> float:
     return float(table_levels(losses)[4:].max())
 
 
+def _stays(levels: Sequence[float]) -> bool:
+    return all(later > 0.3 * earlier for earlier, later in itertools.pairwise(levels))
+
+
 def is_flat(losses: FloatArray) -> bool:
     """Return whether most neighbours in a table are equal: its spacing is below the grain."""
     return int((np.diff(losses) == 0).sum()) > (len(losses) - 1) // 2
@@ -81,22 +87,23 @@ def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
 
     The spacing of the table begins wide, where a loss that computes in lower precision inside
     shows its steps, and narrows tenfold until the estimate is that of plain roundoff or stays the
-    same three times: kinks and curvature shrink with the spacing, noise does not. A table whose
-    values hardly change lies within one step of a staircase, and is widened instead.
+    same three times, and then also at a far narrower spacing: kinks and curvature shrink with the
+    spacing, an oscillation is resolved at last, noise does neither. A table whose values hardly
+    change lies within one step of a staircase: the noise is that of the wider ones.
     """
     facts = problem.facts
     floor = float(half_ulp(np.array([facts.value]), facts.dtype)[0])
     if facts.spread > 0:
         return Noise(max(floor, facts.spread), facts.value, facts.dtype)
     direction = [
-        parameter.scales
+        entry_lengths(problem, parameter)
         * generator.uniform(0.5, 1.0, parameter.value.shape)
         * generator.choice((-1.0, 1.0), parameter.value.shape)
         for parameter in problem.parameters
     ]
     spacing = 1e-3 / math.sqrt(problem.size)
     found: list[float] = []
-    widened = False
+    widened = settled = False
     for _ in range(TABLES):
         losses = problem.evaluator.along(direction, [spacing * j for j in range(1, POINTS + 1)])
         if not np.isfinite(losses).all():
@@ -104,16 +111,19 @@ def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
             continue
         if is_flat(losses):
             spacing *= 30
-            widened = True
             if found or spacing > WIDEST:
                 break
+            widened = True
             continue
         found.append(table_noise(losses.tolist()))
         largest = float(half_ulp(np.abs(losses).max(keepdims=True), facts.dtype)[0])
         if widened or found[-1] <= ORDINARY * max(floor, largest):
             break
-        if len(found) >= 3 and found[-1] > found[-2] / 3 and found[-2] > found[-3] / 3:
-            return Noise(max(floor, *found[-3:]), facts.value, facts.dtype)
+        if len(found) >= 3 and _stays(found[-3:]):
+            if settled:
+                break
+            settled = True
+            spacing /= 1e3
         spacing /= 10
     level = max(floor, found[-1]) if found else floor
     return Noise(level, facts.value, facts.dtype)

@@ -14,8 +14,8 @@ import numpy as np
 
 from gradcheck.noise import Noise
 from gradcheck.numpy_problem import quiet
-from gradcheck.oracles.steps import entry_scales, rms
 from gradcheck.problem import FloatArray, Parameter
+from gradcheck.scales import entry_scales, rms
 
 SAFETY = 8.0
 FLOOR = 4.0

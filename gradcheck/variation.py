@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradcheck.problem import Problem
+from gradcheck.scales import entry_lengths
 
 DISTANCES = (1.0, -1.0, 0.25, -0.25)
 """Moves along a random direction, in units of the parameters' scales."""
@@ -22,7 +23,7 @@ def variation(problem: Problem, generator: np.random.Generator) -> float:
     at any of them. Costs four evaluations.
     """
     direction = [
-        parameter.scales * generator.choice((-1.0, 1.0), parameter.value.shape)
+        entry_lengths(problem, parameter) * generator.choice((-1.0, 1.0), parameter.value.shape)
         for parameter in problem.parameters
     ]
     losses = problem.evaluator.along(direction, DISTANCES)

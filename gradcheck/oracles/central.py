@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from gradcheck.noise import POINTS, Noise, table_noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.ladder import KAPPA, RATIO, Reading, Rung, read_ladder
-from gradcheck.oracles.steps import entry_scales, first_steps, rms
+from gradcheck.oracles.steps import first_steps
 from gradcheck.problem import FloatArray, Problem
+from gradcheck.scales import entry_lengths, rms
 
 BATCH = 12
 """Disagreeing entries of one parameter that climb at a time."""
@@ -119,8 +120,7 @@ def _first_pass(problem: Problem, noise: Noise, number: int, indices: NDArray[np
     claimed = problem.analytic[parameter.name].reshape(-1)[indices]
     rounding = problem.analytic_rounding[parameter.name].reshape(-1)[indices]
     start = value.reshape(-1)[indices]
-    reach = entry_scales(claimed, parameter.scales.reshape(-1)[indices], noise.loss)
-    scales = np.maximum(reach, parameter.magnitudes.reshape(-1)[indices])
+    scales = entry_lengths(problem, parameter).reshape(-1)[indices]
     steps = first_steps(claimed, scales, noise.level, noise.loss)
     typical = rms(problem.analytic[parameter.name])
     up, down, loss_up, loss_down = _pairs(problem, number, indices, start, steps)
@@ -270,7 +270,9 @@ def _climb(
             if floors[position] > _noise_on(noise, rungs[position]):
                 again[position] = [max(rungs[position]) + 1]
     if again:
-        readings |= _rounds(problem, noise, first, rungs, again, floors, effort)
+        # No further than to where the noise was measured.
+        tops = {position: levels[0] for position, levels in again.items()}
+        readings |= _rounds(problem, noise, first, rungs, again, floors, effort, tops)
     return readings
 
 
@@ -282,6 +284,7 @@ def _rounds(
     wanted: dict[int, list[int]],
     floors: Mapping[int, float],
     effort: Effort,
+    tops: Mapping[int, int] | None = None,
 ) -> dict[int, Reading]:
     """Evaluate the wanted levels of each entry and go on to the ones that it needs next."""
     readings: dict[int, Reading] = {}
@@ -295,6 +298,8 @@ def _rounds(
             reading = read_ladder(rungs[position], noise.loss, level_noise)
             readings[position] = reading
             more = _next_levels(first, position, rungs[position], reading, level_noise, effort)
+            if tops is not None:
+                more = [level for level in more if level <= tops[position]]
             if more:
                 following[position] = more
         wanted = following
@@ -322,12 +327,16 @@ def _grainy(first: _Pass, position: int, rungs: Mapping[int, Rung]) -> bool:
 def _noise_across(
     problem: Problem, first: _Pass, position: int, rungs: Mapping[int, Rung]
 ) -> float:
-    """Noise of the loss along one entry, on the scale of the largest step it was moved by."""
-    spacing = rungs[max(rungs)].up / POINTS
+    """Noise of the loss along one entry, as far as one step beyond the largest one taken."""
+    spacing = RATIO * rungs[max(rungs)].up / POINTS
     index = np.full(POINTS, first.indices[position])
-    points = first.start[position] + spacing * np.arange(1, POINTS + 1)
-    losses = problem.evaluator.entries(first.number, index, points.astype(first.start.dtype))
-    return table_noise(losses.tolist()) if np.isfinite(losses).all() else 0.0
+    found = [0.0]
+    for side in (1.0, -1.0):
+        points = first.start[position] + side * spacing * np.arange(1, POINTS + 1)
+        losses = problem.evaluator.entries(first.number, index, points.astype(first.start.dtype))
+        if np.isfinite(losses).all():
+            found.append(table_noise(losses.tolist()))
+    return max(found)
 
 
 def _noise_on(noise: Noise, rungs: Mapping[int, Rung]) -> float:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from gradcheck.noise import Noise
 from gradcheck.numpy_problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
-from gradcheck.oracles.steps import rms
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.rounding import cancellation_floor
+from gradcheck.scales import rms
 
 STEP = 1e-30
 """Imaginary step, in units of the entry's scale: so small that no truncation is left."""

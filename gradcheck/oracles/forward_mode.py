@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
-from gradcheck.oracles.steps import rms
 from gradcheck.problem import FloatArray, Parameter, Problem
+from gradcheck.scales import rms
 
 FULL = 5000
 """Entries of a parameter up to which every one is computed."""

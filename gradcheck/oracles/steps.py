@@ -6,35 +6,13 @@ import numpy as np
 
 from gradcheck.oracles.ladder import KAPPA
 from gradcheck.problem import FloatArray
+from gradcheck.scales import rms
 
 AIM = 1e-8
 """Relative error from noise that the first step aims at, where truncation allows it."""
-REACH = 10.0
-"""Loss values that an entry may change by at its slope before the slope must change."""
 SHORTEST = 1e-12
 LONGEST = 1e-2
 """Bounds of the first step, in units of the entry's scale."""
-
-
-def rms(values: FloatArray) -> float:
-    """Root mean square of the finite values, safe from overflow and underflow; 0 of none."""
-    finite = np.abs(values[np.isfinite(values)])
-    largest = float(finite.max()) if finite.size else 0.0
-    if largest == 0.0:
-        return 0.0
-    return largest * float(np.sqrt(np.mean(np.square(finite / largest))))
-
-
-def entry_scales(claimed: FloatArray, scales: FloatArray, loss: float) -> FloatArray:
-    """Return the scale of each entry where one array mixes entries of very different size.
-
-    An entry whose gradient is ``a`` cannot keep its slope over much more than ``|loss / a|``:
-    where that is less than the array's typical entry, it bounds the scale.
-    """
-    size = np.where(np.isfinite(claimed), np.abs(claimed), 0.0)
-    with np.errstate(all="ignore"):
-        reach = np.where(size > 0, REACH * abs(loss) / size, np.inf)
-    return np.asarray(np.minimum(scales, np.where(reach > 0, reach, np.inf)))
 
 
 def first_steps(

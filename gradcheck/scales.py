@@ -1,0 +1,40 @@
+"""How far an entry can sensibly be moved: the lengths that steps are measured in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.problem import FloatArray, Parameter, Problem
+
+REACH = 10.0
+"""Loss values that an entry may change by at its slope before the slope must change."""
+
+
+def rms(values: FloatArray) -> float:
+    """Root mean square of the finite values, safe from overflow and underflow; 0 of none."""
+    finite = np.abs(values[np.isfinite(values)])
+    largest = float(finite.max()) if finite.size else 0.0
+    if largest == 0.0:
+        return 0.0
+    return largest * float(np.sqrt(np.mean(np.square(finite / largest))))
+
+
+def entry_scales(claimed: FloatArray, scales: FloatArray, loss: float) -> FloatArray:
+    """Return the scale of each entry where one array mixes entries of very different size.
+
+    An entry whose gradient is ``a`` cannot keep its slope over much more than ``|loss / a|``:
+    where that is less than the array's typical entry, it bounds the scale.
+    """
+    size = np.where(np.isfinite(claimed), np.abs(claimed), 0.0)
+    with np.errstate(all="ignore"):
+        reach = np.where(size > 0, REACH * abs(loss) / size, np.inf)
+    return np.asarray(np.minimum(scales, np.where(reach > 0, reach, np.inf)))
+
+
+def entry_lengths(problem: Problem, parameter: Parameter) -> FloatArray:
+    """Return the scale of each entry of a parameter, never below the entry's own magnitude."""
+    claimed = problem.analytic.get(parameter.name)
+    if claimed is None:
+        return parameter.scales
+    reach = entry_scales(claimed, parameter.scales, problem.facts.value)
+    return np.asarray(np.maximum(reach, parameter.magnitudes))
