@@ -59,6 +59,7 @@ def call_method(
             "its derivative is not known",
         )  # fmt: skip
         recorder.lose(result, reason)
+        recorder.check_unchanged(receiver, reason)
     return result
 
 
@@ -102,6 +103,20 @@ def _sort(recorder: Recorder, method: Any, args: Arguments, kwargs: Keywords) ->
         method(*arguments, **keywords)
 
     recorder.apply("sort", reductions.sort, native, args, kwargs, written=array)
+
+
+def _partition(recorder: Recorder, method: Any, args: Arguments, kwargs: Keywords) -> None:
+    array = args[0]
+    places = np.argpartition(array, *args[1:], **kwargs)
+
+    def native(*_: Any, **__: Any) -> None:
+        method(*args[1:], **kwargs)
+
+    def rule(context: Context, tensor: Any) -> Any:
+        axis = kwargs.get("axis", args[2] if len(args) > 2 else -1)
+        return tensor.gather(axis, context.torch.from_numpy(places))
+
+    recorder.apply("partition", rule, native, (array,), {}, written=array)
 
 
 def put(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None:
@@ -194,4 +209,4 @@ def fill_diagonal(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords)
     follow(*args, **kwargs)
 
 
-_WRITING: dict[str, Any] = {"fill": _fill, "sort": _sort, "put": put}
+_WRITING: dict[str, Any] = {"fill": _fill, "sort": _sort, "partition": _partition, "put": put}

@@ -14,7 +14,6 @@ import numpy as np
 
 from gradcheck.tracing import array_methods, ufunc_calls
 from gradcheck.tracing.errors import NotTraceable
-from gradcheck.tracing.memory import Shadow
 from gradcheck.tracing.operators import elements, getitem
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
@@ -183,19 +182,8 @@ def call_opaque(
         reason = NotTraceable(_full_name(function), recorder.sites.here(), why)
         recorder.lose(result, reason)
         for argument in before:
-            _check_unchanged(recorder, argument, reason)
+            recorder.check_unchanged(argument, reason)
     return result
-
-
-def _check_unchanged(recorder: Recorder, argument: Any, reason: NotTraceable) -> None:
-    """Give up on an array that unknown code has written into."""
-    if not isinstance(argument, np.ndarray):
-        return
-    shadow = recorder.shadow(argument)
-    if shadow is None or shadow.lost is not None:
-        return
-    if not np.array_equal(shadow.tensor.detach().numpy(), argument, equal_nan=True):
-        recorder.track(argument, Shadow(None, ("constant", ""), reason))
 
 
 def _full_name(function: Any) -> str:
@@ -210,7 +198,7 @@ def _is_traced(recorder: Recorder, value: Any, depth: int = 0) -> bool:
         return any(_is_traced(recorder, item, depth + 1) for item in value)
     if isinstance(value, dict) and depth < 4:
         return any(_is_traced(recorder, item, depth + 1) for item in value.values())
-    return recorder.is_tracked(value)
+    return recorder.is_tracked(value) or recorder.hidden_in(value) is not None
 
 
 def _callback(recorder: Recorder, argument: Any) -> Any:
@@ -335,6 +323,14 @@ def _vectorized(recorder: Recorder, function: Any, args: Arguments, kwargs: Keyw
     return call(recorder, np.reshape, (call(recorder, np.array, (results,), {}), shape), {})
 
 
+def _enumerate(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    """Run ``np.ndenumerate``."""
+    array = np.asarray(args[0])
+    if not recorder.is_tracked(array):
+        return function(*args, **kwargs)
+    return ((place, getitem(recorder, array, place)) for place in np.ndindex(array.shape))
+
+
 def _from_iterable(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> Any:
     items = list(elements(recorder, args[0]))
     dtype = kwargs.get("dtype", args[1] if len(args) > 1 else float)
@@ -356,6 +352,7 @@ _SPECIAL: dict[Any, Callable[[Recorder, Any, Arguments, Keywords], Any]] = {
     copy.deepcopy: _deepcopy,
     copy.copy: _deepcopy,
     np.apply_along_axis: _apply_along_axis,
+    np.ndenumerate: _enumerate,
     np.fromiter: _from_iterable,
     np.copyto: array_methods.copyto,
     np.put: array_methods.put,

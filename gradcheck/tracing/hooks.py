@@ -147,7 +147,7 @@ def hook_attribute(value: Any, name: str) -> Any:
     recorder = _recorder()
     if recorder is None:
         return getattr(value, name)
-    return read_attribute(recorder, value, name)
+    return _handed_out(recorder, value, read_attribute(recorder, value, name))
 
 
 def hook_getitem(value: Any, index: Any) -> Any:
@@ -162,7 +162,15 @@ def hook_getitem(value: Any, index: Any) -> Any:
     function = _user_method(value, "__getitem__")
     if function is not None:
         return call_user(recorder, function, (value, index))
-    return value[index]
+    return _handed_out(recorder, value, value[index])
+
+
+def _handed_out(recorder: Recorder, source: Any, result: Any) -> Any:
+    """Return ``result``; lost if ``source`` is a library's object made of traced values."""
+    reason = recorder.hidden_in(source)
+    if reason is not None:
+        recorder.lose(result, reason)
+    return result
 
 
 def hook_setitem(new: Any, value: Any, index: Any) -> None:
@@ -205,6 +213,8 @@ def hook_iterate(value: Any, pattern: Any) -> Any:
         function = _user_method(value, "__iter__")
         if function is not None:
             found = call_user(recorder, function, (value,))
+    if recorder.hidden_in(value) is not None:
+        found = (_handed_out(recorder, value, item) for item in found)
     return found if pattern is None else (_unpacked(recorder, item, pattern) for item in found)
 
 

@@ -116,6 +116,7 @@ class Recorder:
         self.sites = Sites()
         self._scalars: dict[int, tuple[Any, Shadow]] = {}
         self._memories: dict[int, tuple[Memory, Any]] = {}
+        self._opaque: dict[int, tuple[Any, NotTraceable]] = {}
         self._dtypes = {
             np.dtype(np.float64): torch.float64,
             np.dtype(np.float32): torch.float32,
@@ -212,6 +213,21 @@ class Recorder:
         elif isinstance(value, list | tuple | dict) and depth < 4:
             for item in value.values() if isinstance(value, dict) else value:
                 self.lose(item, reason, wrote=wrote, depth=depth + 1)
+        elif _is_opaque(value):
+            self._opaque[id(value)] = (value, reason)
+
+    def hidden_in(self, value: Any) -> NotTraceable | None:
+        """Return why what an object hands out is lost: a library made it of traced values."""
+        found = self._opaque.get(id(value)) if self._opaque else None
+        return found[1] if found is not None else None
+
+    def check_unchanged(self, value: Any, reason: NotTraceable) -> None:
+        """Give up on an array that code which cannot be followed has written into."""
+        shadow = self.shadow(value) if isinstance(value, np.ndarray) else None
+        if shadow is None or shadow.lost is not None:
+            return
+        if not np.array_equal(shadow.tensor.detach().numpy(), value, equal_nan=True):
+            self.track(value, Shadow(None, ("constant", ""), reason))
 
     # operations
 
@@ -352,6 +368,18 @@ def _close(torch: Any, data: Any, exact: Any) -> bool:
         data, exact, rtol=tolerance, atol=tolerance * scale + 1e-300, equal_nan=True
     )
     return close
+
+
+_HIDING = frozenset(
+    {"numpy", "scipy", "pandas", "torch", "jax", "fractions", "decimal", "statistics", "array"}
+)
+"""Libraries whose objects compute: what they hand out is not what they were given."""
+
+
+def _is_opaque(value: Any) -> bool:
+    if isinstance(value, np.generic | np.dtype):
+        return False
+    return type(value).__module__.split(".")[0] in _HIDING
 
 
 def _has_floats(value: Any) -> bool:

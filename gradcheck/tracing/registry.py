@@ -10,10 +10,18 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing.recorder import Rule
-from gradcheck.tracing.rules import elementwise, linalg, movement, reductions, scalars, special
+from gradcheck.tracing.rules import (
+    creation,
+    elementwise,
+    linalg,
+    movement,
+    reductions,
+    scalars,
+    special,
+)
 
 _CONSTANT_FUNCTIONS = (
-    "zeros_like ones_like empty_like full_like zeros ones empty eye identity arange round around fix "
+    "zeros_like ones_like empty_like zeros ones empty eye identity arange round around fix "
     "argmax argmin argsort argpartition shape ndim size isfinite isnan isinf isclose allclose "
     "array_equal count_nonzero nonzero flatnonzero argwhere any all searchsorted digitize "
     "histogram bincount unravel_index ravel_multi_index result_type can_cast may_share_memory "
@@ -106,6 +114,7 @@ def registry() -> Registry:
         elementwise.FUNCTIONS
         | reductions.FUNCTIONS
         | movement.FUNCTIONS
+        | creation.FUNCTIONS
         | linalg.FUNCTIONS
         | linalg.scipy_rules()
         | special_functions

@@ -65,12 +65,35 @@ def _with_hooks(code: types.CodeType) -> types.CodeType:
     return code.replace(co_consts=tuple(constants))
 
 
-@lru_cache(maxsize=256)
-def _compiled(filename: str, source: str) -> dict[tuple[str, int], list[tuple[Any, Any]]]:
-    """Return the pairs (code as written, code with hooks) of a file, by name and line."""
-    plain = compile(ast.parse(source, filename), filename, "exec", dont_inherit=True)
-    rewritten = syntax.rewrite(ast.parse(source, filename))
-    hooked = _with_hooks(compile(rewritten, filename, "exec", dont_inherit=True))
+@lru_cache(maxsize=64)
+def _statements(filename: str, source: str) -> tuple[list[ast.stmt], list[tuple[int, int]]]:
+    """Return a file's ``from __future__`` imports, and the lines of its top-level statements."""
+    body = ast.parse(source, filename).body
+    future = [s for s in body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+    return future, [(_first_line(s), s.end_lineno or s.lineno) for s in body]
+
+
+def _first_line(statement: ast.stmt) -> int:
+    decorators = getattr(statement, "decorator_list", ())
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+@lru_cache(maxsize=1024)
+def _compiled(
+    filename: str, source: str, first: int, last: int
+) -> dict[tuple[str, int], list[tuple[Any, Any]]]:
+    """Return pairs (code as written, code with hooks) of a statement's functions, by name and line.
+
+    The statement is parsed by itself, behind as many empty lines as there are lines before it.
+    """
+    future = _statements(filename, source)[0]
+    text = "\n" * (first - 1) + "\n".join(source.split("\n")[first - 1 : last])
+
+    def module() -> ast.Module:
+        return ast.Module([*future, *ast.parse(text, filename).body], [])
+
+    plain = compile(module(), filename, "exec", dont_inherit=True)
+    hooked = _with_hooks(compile(syntax.rewrite(module()), filename, "exec", dont_inherit=True))
     originals: dict[tuple[str, int], list[types.CodeType]] = {}
     for code in _code_objects(plain):
         originals.setdefault(_group(code), []).append(code)
@@ -94,19 +117,31 @@ def _same_signature(first: types.CodeType, second: types.CodeType) -> bool:
     )
 
 
+def _extent(code: types.CodeType) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return where the text of a function's body begins and ends; tells lambdas on a line apart."""
+    positions = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
+    starts = [(line, column) for line, _, column, _ in positions]
+    ends = [(end_line, end_column) for _, end_line, _, end_column in positions]
+    return min(starts, default=(0, 0)), max(ends, default=(0, 0))  # type: ignore[type-var]
+
+
 def _hooked_code(function: types.FunctionType) -> types.CodeType | None:
     code = function.__code__
     lines = linecache.getlines(code.co_filename, function.__globals__)
     if not lines:
         return None
+    source = "".join(lines)
     try:
-        table = _compiled(code.co_filename, "".join(lines))
+        extents = _statements(code.co_filename, source)[1]
+        around = [e for e in extents if e[0] <= code.co_firstlineno <= e[1]]
+        tables = [_compiled(code.co_filename, source, *extent) for extent in around]
     except SyntaxError:
         return None
-    pairs = [p for p in table.get(_group(code), []) if _same_signature(code, p[0])]
+    found = [pair for table in tables for pair in table.get(_group(code), [])]
+    pairs = [pair for pair in found if _same_signature(code, pair[0])]
     if len(pairs) > 1:
-        positions = list(code.co_positions())
-        pairs = [p for p in pairs if list(p[0].co_positions()) == positions]
+        place = _extent(code)
+        pairs = [pair for pair in pairs if _extent(pair[0]) == place]
     return pairs[0][1] if pairs else None
 
 

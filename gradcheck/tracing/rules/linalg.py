@@ -100,23 +100,33 @@ def _cross(context: Context, a: Any, b: Any, axisa: int = -1, axisb: int = -1, a
 
 def _convolve(context: Context, a: Any, v: Any, mode: str = "full") -> Any:
     first, second = _two(context, a, v)
-    return _correlated(context, first, second, mode)
+    full = _full_convolution(context, first, second)
+    return _part(full, first, second, mode, late=False)
 
 
 def _correlate(context: Context, a: Any, v: Any, mode: str = "valid") -> Any:
     first, second = _two(context, a, v)
-    return _correlated(context, first, second.flip(0), mode)
+    full = _full_convolution(context, first, second.flip(0))
+    # NumPy turns the result round where the second operand is the longer one
+    return _part(full, first, second, mode, late=second.shape[0] > first.shape[0])
 
 
-def _correlated(context: Context, a: Any, v: Any, mode: str) -> Any:
-    swapped = v.shape[0] > a.shape[0]
-    long, short = (v, a) if swapped else (a, v)
+def _full_convolution(context: Context, a: Any, v: Any) -> Any:
+    long, short = (v, a) if v.shape[0] > a.shape[0] else (a, v)
     padding = short.shape[0] - 1
     padded = context.torch.nn.functional.pad(long, (padding, padding))
-    full = padded.unfold(0, short.shape[0], 1) @ short.flip(0)
-    size = context.value.shape[0]
-    # "same" is centred on the full result; "valid" leaves out the borders on both sides
-    start = {"full": 0, "same": (full.shape[0] - size) // 2, "valid": padding}[mode]
+    return padded.unfold(0, short.shape[0], 1) @ short.flip(0)
+
+
+def _part(full: Any, a: Any, v: Any, mode: str, *, late: bool) -> Any:
+    """Return the part of a full convolution that the mode asks for."""
+    if mode == "full":
+        return full
+    shorter, longer = sorted((a.shape[0], v.shape[0]))
+    size = longer if mode == "same" else longer - shorter + 1
+    start = (full.shape[0] - size) // 2
+    if late:
+        start = full.shape[0] - size - start
     return full[start : start + size]
 
 
@@ -147,6 +157,9 @@ def norm(context: Context, x: Any, ord: Any = None, axis: Any = None,
         axis = 0 if tensor.ndim == 1 else (0, 1)
     if isinstance(axis, tuple | list) and len(axis) == 2:
         kind = "fro" if ord is None else ord
+        if kind == 2 and tensor.ndim == 2:
+            largest = linalg.svdvals(tensor)[0]  # matrix_norm's own derivative may be nan
+            return largest.reshape(context.value.shape)
         return linalg.matrix_norm(tensor, kind, tuple(axis), keepdims)
     return linalg.vector_norm(tensor, 2 if ord is None else ord, axis, keepdims)
 
