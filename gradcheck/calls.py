@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradcheck import random_state
 from gradcheck.errors import UsageError
+from gradcheck.live import LiveState
 from gradcheck.tree import leaves, map_leaves
 
 LOW_PRECISION = ("float16", "float32")
@@ -115,19 +116,11 @@ def arrays_of(value: Any) -> list[NDArray[Any]]:
     return [leaf.value for leaf in leaves(value, "x") if isinstance(leaf.value, np.ndarray)]
 
 
-def generators_of(value: Any) -> list[np.random.Generator]:
-    """Return the random generators among the leaves of ``value``."""
-    found = (leaf.value for leaf in leaves(value, "x"))
-    return [item for item in found if isinstance(item, np.random.Generator)]
-
-
 def same(one: NDArray[Any], two: NDArray[Any]) -> bool:
     """Return whether two arrays hold the same values, NaN counting as equal to itself."""
     if one.shape != two.shape or one.dtype != two.dtype:
         return False
-    if one.dtype.kind in "fc":
-        return bool(np.array_equal(one, two, equal_nan=True))
-    return bool(np.array_equal(one, two))
+    return bool(np.array_equal(one, two, equal_nan=one.dtype.kind in "fc"))
 
 
 @dataclass
@@ -135,50 +128,67 @@ class Call:
     """A target with private inputs, called again and again at whatever they hold then.
 
     Attributes:
-        scalars: for each Python number under check, the identity of its place among the leaves
-            and the 0-d array that holds its value; the arguments are rebuilt from these.
-        undo: pairs of an array that the target was seen to change and what it held before.
+        scalars: for each number under check, the position of its place among the leaves and the
+            0-d array that holds its value; the arguments are rebuilt from these.
+        overwritten: identities of the arrays that the target was seen to change: it is handed
+            copies of them.
+        rearranged: the target was seen to change containers: it is handed new ones each time.
         generators: random generators among the inputs with their states.
         seed: the seed for the global generators before each call; None leaves them alone.
+        live: parameters that the target reads from elsewhere and was seen to change.
+        live_overwritten: the arrays among them that it overwrites.
     """
 
     target: Callable[..., Any]
     inputs: BoundInputs
     scalars: Mapping[int, NDArray[Any]] = field(default_factory=dict)
-    undo: Sequence[tuple[NDArray[Any], NDArray[Any]]] = ()
-    generators: Sequence[tuple[np.random.Generator, Any]] = ()
+    overwritten: frozenset[int] = frozenset()
+    rearranged: bool = False
+    generators: Sequence[tuple[Any, Any]] = ()
     seed: int | None = None
+    live: LiveState | None = None
+    live_overwritten: Sequence[NDArray[Any]] = ()
 
-    def __call__(self) -> Any:
-        """Call the target and return what it returns."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing has to be done around a call of the target."""
+        rebuilt = self.scalars or self.overwritten or self.rearranged
+        return not (rebuilt or self.generators or self.seed is not None or self.live)
+
+    def arguments(self) -> BoundInputs:
+        """Return the inputs as the target is handed them at this moment."""
+        if not (self.scalars or self.overwritten or self.rearranged):
+            return self.inputs
+        position = iter(range(1_000_000_000))
+
+        def current(leaf: Any) -> Any:
+            cell = self.scalars.get(next(position))
+            if cell is not None:
+                return _number(cell, leaf)
+            return leaf.copy() if id(leaf) in self.overwritten else leaf
+
+        args, kwargs = map_leaves(current, (self.inputs.args, dict(self.inputs.kwargs)))
+        return BoundInputs(args, kwargs, self.inputs.names)
+
+    def rewind(self) -> None:
+        """Put the random generators to where they are before each call."""
         if self.seed is not None:
             random_state.seed_all(self.seed)
         for generator, state in self.generators:
-            generator.bit_generator.state = state
-        args, kwargs, _ = self.arguments()
-        if not self.undo:
-            return self.target(*args, **kwargs)
-        try:
-            return self.target(*args, **kwargs)
-        finally:
-            self.restore()
+            random_state.set_state(generator, state)
 
-    def restore(self) -> None:
-        """Put back the inputs that the target was seen to change."""
-        for array, before in self.undo:
-            np.copyto(array, before)
-
-    def arguments(self) -> tuple[tuple[Any, ...], Mapping[str, Any], Mapping[int, Any]]:
-        """Return the arguments as they stand, and the numbers under check by their position."""
-        if not self.scalars:
-            return self.inputs.args, self.inputs.kwargs, {}
-        numbers = {position: _number(cell) for position, cell in self.scalars.items()}
-        counter = iter(range(1_000_000_000))
-        args, kwargs = map_leaves(
-            lambda leaf: numbers.get(next(counter), leaf), (self.inputs.args, self.inputs.kwargs)
-        )
-        return args, kwargs, numbers
+    def __call__(self) -> Any:
+        """Call the target and return what it returns."""
+        self.rewind()
+        inputs = self.arguments()
+        if self.live is None:
+            return self.target(*inputs.args, **inputs.kwargs)
+        with self.live.kept(self.live_overwritten):
+            return self.target(*inputs.args, **inputs.kwargs)
 
 
-def _number(cell: NDArray[Any]) -> Any:
+def _number(cell: NDArray[Any], original: Any) -> Any:
+    """The value of a cell as the kind of number that the user handed in."""
+    if isinstance(original, np.generic):
+        return cell[()]
     return complex(cell[()]) if cell.dtype.kind == "c" else float(cell[()])

@@ -61,7 +61,7 @@ def choose(
     arguments = dict(inputs.items())
     if wrt is not None:
         names = [wrt] if isinstance(wrt, str | int) else list(wrt)
-        return _by_request(names, inputs, arguments, live, live_root)
+        return _by_request(names, arguments, live, live_root)
     if live is not None:
         return _collect([(live_root, live, True)])
     if isinstance(grads, Mapping):
@@ -73,7 +73,6 @@ def choose(
 
 def _by_request(
     names: Sequence[str | int],
-    inputs: BoundInputs,
     arguments: Mapping[str, Any],
     live: Any,
     live_root: str,
@@ -139,7 +138,7 @@ def _by_structure(arguments: Mapping[str, Any], grads: Any) -> Chosen:
     """The first argument that the gradient mirrors, else the one that could be meant."""
     candidates = [name for name, value in arguments.items() if _holds_floats(value)]
     if not candidates:
-        numbers = [name for name, v in arguments.items() if isinstance(v, float)]
+        numbers = [name for name, v in arguments.items() if isinstance(v, float | np.floating)]
         candidates = numbers if len(arguments) == 1 else []
     if grads is not NOT_GIVEN and grads is not None:
         if isinstance(grads, tuple) and len(grads) > 1:

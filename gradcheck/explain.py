@@ -63,7 +63,9 @@ def _causes(
         sizes=_sizes(problem),
         integer_arrays=surroundings.integers,
         data=surroundings.data,
-        analytic_dtype={p.name: p.dtype.name for p in problem.parameters},
+        analytic_dtype={
+            p.name: problem.gradient_dtypes.get(p.name, p.dtype).name for p in problem.parameters
+        },
         trace=autograd.trace,
     )
     return list(diagnose(evidence))

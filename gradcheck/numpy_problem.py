@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,40 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck import random_state
-from gradcheck.calls import (
-    LOW_PRECISION,
-    BoundInputs,
-    Call,
-    arrays_of,
-    bind_inputs,
-    copy_inputs,
-    generators_of,
-    same,
-)
-from gradcheck.choose import Chosen, ChosenLeaf, choose, live_parameters
-from gradcheck.errors import TargetError, UsageError
+from gradcheck.calls import LOW_PRECISION, BoundInputs, Call, bind_inputs
+from gradcheck.choose import Chosen, choose, live_parameters
+from gradcheck.complex_call import complex_closure
+from gradcheck.eligible import refuse_ineligible
+from gradcheck.errors import TargetError
 from gradcheck.evaluator import Evaluator
-from gradcheck.problem import (
-    FloatArray,
-    LossFacts,
-    Parameter,
-    Problem,
-    Surroundings,
-    TraceRequest,
+from gradcheck.first_call import FirstCall, Functions, first_call, mutation_notice
+from gradcheck.live import LiveState
+from gradcheck.preflight import (
+    REPEATS as REPEATS,
 )
+from gradcheck.preflight import (
+    Gradient,
+    examine_loss,
+    follows_float64,
+    low_precision_rounding,
+    repeat_gradient,
+)
+from gradcheck.problem import FloatArray, Parameter, Problem, Surroundings, TraceRequest
+from gradcheck.quiet import quiet as quiet
 from gradcheck.report import Notice
 from gradcheck.returns import (
-    NOT_GIVEN,
     MatchedGradients,
-    loss_as_number,
+    leaf_name,
     match_gradients,
     require_gradient,
     split_result,
 )
-from gradcheck.tree import Leaf, leaves, map_leaves
-
-REPEATS = 12
-"""Calls at one point from which the spread of a stochastic loss is taken."""
+from gradcheck.tree import leaves
+from gradcheck.working_call import Working, working_call
 
 
 @dataclass(frozen=True)
@@ -59,24 +53,26 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class _Target:
-    """The user's functions, and how to read what they return."""
+class _Point:
+    """Everything known before the loss is evaluated in the working precision.
 
-    function: Callable[..., Any]
-    gradient: Callable[..., Any] | None
+    ``live`` holds the parameters read from elsewhere; ``seed`` is None for a target that draws
+    from no global generator; ``known`` are names a gradient may have without being under check.
+    """
 
-    def loss_of(self, result: Any) -> Any:
-        return split_result(result, gradient_elsewhere=self.gradient is not None)[0]
+    functions: Functions
+    bound: BoundInputs
+    chosen: Chosen
+    first: FirstCall
+    matched: MatchedGradients
+    live: LiveState | None
+    seed: int | None
+    known: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
-
-@dataclass(frozen=True)
-class _FirstCall:
-    """What one call on a private copy of the inputs showed."""
-
-    loss: np.floating[Any]
-    grads: Any
-    changed: tuple[int, ...]
-    draws: bool
+    @property
+    def shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        return [(leaf.name, np.shape(leaf.value)) for leaf in self.chosen.leaves]
 
 
 def numpy_problem(
@@ -102,158 +98,54 @@ def numpy_problem(
             integers.
     """
     bound = bind_inputs(target, inputs)
-    functions = _Target(target, grad)
-    live = live_parameters(target, params)
+    tree = live_parameters(target, params)
+    owner = getattr(target, "__self__", target)
+    live = None if tree is None else LiveState(tree, owner)
     states = random_state.snapshot()
-    live_saved = [(array, array.copy()) for array in arrays_of(live)] if live is not None else []
-    try:
-        return _build(functions, bound, wrt, live, twin, seed, name, limits or Limits(), states)
-    except BaseException:
-        for array, saved in live_saved:
-            np.copyto(array, saved)
+
+    def cleanup() -> None:
+        if live is not None:
+            live.restore()
         random_state.restore(states)
+
+    try:
+        point = _first_look(Functions(target, grad), bound, wrt, live, seed, states)
+        return _build(point, twin, name, limits or Limits(), cleanup)
+    except BaseException:
+        cleanup()
         raise
 
 
-def _build(
-    target: _Target,
+def _first_look(
+    functions: Functions,
     bound: BoundInputs,
     wrt: Sequence[str | int] | str | int | None,
-    live: Any,
-    twin: Callable[..., Any] | str | None,
+    live: LiveState | None,
     seed: int,
-    name: str,
-    limits: Limits,
     states: tuple[Any, ...],
-) -> Problem:
-    notices: list[Notice] = []
-    first = _first_call(target, bound, live, seed, states)
-    require_gradient(first.grads)
-    if first.changed:
-        notices.append(_mutation_notice(bound, live, first.changed))
-    chosen = choose(bound, first.grads, wrt=wrt, live=live)
-    _validate(chosen, notices)
-    positions = _positions(bound, chosen)
-    shapes = [(leaf.name, np.shape(leaf.value)) for leaf in chosen.leaves]
-    known = [label for label, _ in bound.items()]
-    matched = match_gradients(first.grads, shapes, chosen.groups, known_names=known)
+) -> _Point:
+    """Call the target once, and find parameters and gradient in what it took and returned."""
+    first = first_call(functions, bound, live, seed, states)
     if not np.isfinite(first.loss):
         raise TargetError("non_finite_loss", _non_finite_message(float(first.loss)))
-
+    require_gradient(first.grads)
+    tree = None if live is None else live.tree
+    chosen = choose(bound, first.grads, wrt=wrt, live=tree)
+    notices = refuse_ineligible(chosen)
+    if first.changes.paths:
+        notices.append(mutation_notice(first.changes))
+    known = _known_names(bound, tree)
+    shapes = [(leaf.name, np.shape(leaf.value)) for leaf in chosen.leaves]
+    matched = match_gradients(first.grads, shapes, chosen.groups, known_names=known)
     call_seed = seed if first.draws else None
-    call, values = _working_call(target, bound, chosen, positions, first, live, call_seed)
-    loss = loss_closure(call, target)
-    gradient_at = _gradient_closure(call, target, shapes, chosen, known)
-    follows = _follows(loss, gradient_at, first.loss, bound, live)
-    if not follows:
-        call, values = _working_call(
-            target, bound, chosen, positions, first, live, call_seed, upcast=False
-        )
-        loss = loss_closure(call, target)
-        gradient_at = _gradient_closure(call, target, shapes, chosen, known)
-    parameters = tuple(
-        Parameter(leaf.name, leaf.path, value, np.asarray(leaf.value).dtype)
-        for leaf, value in zip(chosen.leaves, values, strict=True)
-    )
-    analytic = {key: array.astype(np.float64) for key, array in matched.arrays.items()}
-    rounding = _low_precision_rounding(matched, gradient_at)
-    facts, repeats = _examine_loss(call, target, notices)
-    if facts.spread > 0:
-        analytic, rounding = _average_gradients(gradient_at, analytic, rounding)
-    evaluator = Evaluator(
-        loss,
-        values,
-        budget=limits.budget,
-        deadline=limits.deadline,
-        progress=limits.progress,
-    )
-    evaluator.count = 2 + repeats
-    return Problem(
-        name=name,
-        target="",
-        parameters=parameters,
-        analytic=analytic,
-        analytic_rounding=rounding,
-        gradient_problems=matched.problems,
-        facts=facts,
-        evaluator=evaluator,
-        notices=tuple(notices),
-        complex_loss=_complex_closure(call, target, chosen, positions, live),
-        twin_gradient=_twin_closure(twin, call, chosen, positions, live),
-        gradient_at=gradient_at,
-        trace_request=_trace_request(call, target, chosen, positions, values),
-        surroundings=_surroundings(bound, chosen),
-        cleanup=_cleanup(live, values, states),
-    )
+    return _Point(functions, bound, chosen, first, matched, live, call_seed, known, tuple(notices))
 
 
-def _first_call(
-    target: _Target, bound: BoundInputs, live: Any, seed: int, states: tuple[Any, ...]
-) -> _FirstCall:
-    """Call the target once on copies in the user's own precision."""
-    private = copy_inputs(bound)
-    live_before = [array.copy() for array in arrays_of(live)] if live is not None else []
-    before = random_state.snapshot()
-    with quiet():
-        result = target.function(*private.args, **private.kwargs)
-    draws = random_state.differ(before, random_state.snapshot())
-    if draws:
-        # Drawn again from the seed, so that loss and gradient belong to the same draw.
-        private = copy_inputs(bound)
-        random_state.seed_all(seed)
-        with quiet():
-            result = target.function(*private.args, **private.kwargs)
-    loss, grads = split_result(result, gradient_elsewhere=target.gradient is not None)
-    changed = _changed(bound, private, live, live_before)
-    if target.gradient is not None:
-        if draws:
-            random_state.seed_all(seed)
-        fresh = copy_inputs(bound)
-        with quiet():
-            grads = target.gradient(*fresh.args, **fresh.kwargs)
-    random_state.restore(states)
-    return _FirstCall(loss_as_number(loss), _detach(grads), changed, draws)
-
-
-def _detach(grads: Any) -> Any:
-    """Copy the gradient's arrays: the target may reuse its buffers in the next call."""
-    if grads is None or grads is NOT_GIVEN:
-        return grads
-    return map_leaves(lambda x: x.copy() if isinstance(x, np.ndarray) else x, grads)
-
-
-def _changed(
-    bound: BoundInputs, private: BoundInputs, live: Any, live_before: Sequence[NDArray[Any]]
-) -> tuple[int, ...]:
-    """Positions of the inputs that a call changed; live arrays are counted after them."""
-    originals = arrays_of((bound.args, bound.kwargs))
-    copies = arrays_of((private.args, private.kwargs))
-    changed = [
-        i for i, (one, two) in enumerate(zip(originals, copies, strict=True)) if not same(one, two)
-    ]
-    if live is not None:
-        for i, (one, two) in enumerate(zip(arrays_of(live), live_before, strict=True)):
-            if not same(one, two):
-                changed.append(len(originals) + i)
-                np.copyto(one, two)
-    return tuple(changed)
-
-
-def _mutation_notice(bound: BoundInputs, live: Any, changed: tuple[int, ...]) -> Notice:
-    paths = [
-        leaf.path
-        for label, value in bound.items()
-        for leaf in leaves(value, label)
-        if isinstance(leaf.value, np.ndarray)
-    ]
-    if live is not None:
-        paths += [x.path for x in leaves(live, "params") if isinstance(x.value, np.ndarray)]
-    names = ", ".join(paths[i] for i in changed)
-    return Notice(
-        "mutates_input",
-        f"the target changes its input {names}; every evaluation here starts from the original "
-        "values, but a second call on the same arrays computes something else: work on a copy",
-    )
+def _known_names(bound: BoundInputs, live: Any) -> tuple[str, ...]:
+    """Names under which a gradient of something that is not under check may be returned."""
+    roots = [*bound.items(), *([] if live is None else [("params", live)])]
+    members = [leaf_name(leaf, label) for label, value in roots for leaf in leaves(value, label)]
+    return tuple(dict.fromkeys([*(label for label, _ in bound.items()), *members]))
 
 
 def _non_finite_message(loss: float) -> str:
@@ -263,139 +155,85 @@ def _non_finite_message(loss: float) -> str:
     )
 
 
-def _validate(chosen: Chosen, notices: list[Notice]) -> None:
-    """Refuse what cannot be perturbed; convert Python integers with a notice."""
-    if not chosen.leaves:
-        raise UsageError("the parameters hold no arrays; name others with wrt= (--wrt)")
-    for leaf in chosen.leaves:
-        value = leaf.value
-        # numpy.ma is slow to import; where nobody did, no array is masked.
-        if "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray):
-            raise UsageError(
-                f"{leaf.name} is a masked array; pass the plain array ({leaf.name}.data)"
-            )
-        if isinstance(value, np.ndarray | np.generic):
-            if value.dtype.kind in "iub":
-                raise TargetError(
-                    "integer_parameter",
-                    f"the parameter {leaf.name} holds integers ({value.dtype}): a small step added "
-                    "to an entry is lost, so that no numeric gradient exists; pass "
-                    f"{leaf.name}.astype(float)",
-                    parameter=leaf.name,
-                )
-            if value.dtype.kind != "f":
-                raise UsageError(
-                    f"{leaf.name} has dtype {value.dtype}; parameters are arrays of real floats"
-                )
-            if value.size == 0:
-                raise UsageError(f"{leaf.name} is empty (shape {value.shape}): nothing to check")
-        elif isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageError(
-                f"{leaf.path} is {type(value).__name__}, not an array of floats; convert it with "
-                "numpy.asarray, or leave it out of wrt (--wrt)"
-            )
-        elif isinstance(value, int):
-            notices.append(
-                Notice(
-                    "integer_parameter",
-                    f"the parameter {leaf.name} is the Python int {value}; it was converted to a "
-                    f"float: write {float(value)}",
-                )
-            )
+def _build(
+    point: _Point,
+    twin: Callable[..., Any] | str | None,
+    name: str,
+    limits: Limits,
+    cleanup: Callable[[], None],
+) -> Problem:
+    """Choose the working precision, and evaluate loss and gradient in it."""
+    functions, chosen, bound = point.functions, point.chosen, point.bound
+    tree = None if point.live is None else point.live.tree
+    working, loss, gradient, upcast = _in_working_precision(point)
+    analytic = {key: array.astype(np.float64) for key, array in point.matched.arrays.items()}
+    rounding = low_precision_rounding(point.matched.arrays, gradient, upcast=upcast)
+    facts, calls, notices = examine_loss(working.call, functions)
+    repeated = repeat_gradient(gradient, analytic, rounding, stochastic=facts.spread > 0)
+    evaluator = Evaluator(
+        loss,
+        working.values,
+        budget=limits.budget,
+        deadline=limits.deadline,
+        progress=limits.progress,
+    )
+    evaluator.count = 4 + calls
+    return Problem(
+        name=name,
+        target="",
+        parameters=tuple(
+            Parameter(leaf.name, leaf.path, value, _dtype_of(leaf.value))
+            for leaf, value in zip(chosen.leaves, working.values, strict=True)
+        ),
+        analytic=repeated.analytic,
+        analytic_rounding=repeated.rounding,
+        gradient_problems=(*point.matched.problems, *repeated.problems),
+        facts=facts,
+        evaluator=evaluator,
+        notices=(*point.notices, *notices, *repeated.notices),
+        complex_loss=complex_closure(working, functions, chosen, tree),
+        twin_gradient=_twin_closure(twin, working, chosen, tree),
+        gradient_at=gradient if repeated.steady else None,
+        trace_request=_trace_request(working, functions, chosen),
+        surroundings=_surroundings(bound, chosen),
+        gradient_dtypes={key: array.dtype for key, array in point.matched.arrays.items()},
+        cleanup=cleanup,
+    )
 
 
-def _positions(bound: BoundInputs, chosen: Chosen) -> dict[int, int]:
-    """Map the position of a leaf among all inputs to the parameter that it is."""
-    paths = [leaf.path for label, value in bound.items() for leaf in leaves(value, label)]
-    where = {path: i for i, path in enumerate(paths)}
-    return {where[leaf.path]: k for k, leaf in enumerate(chosen.leaves) if not leaf.live}
+def _dtype_of(value: Any) -> np.dtype[Any]:
+    """The dtype handed in; that of the float where it is a Python int."""
+    dtype = np.asarray(value).dtype
+    return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
 
-def _convert(leaf: Any, *, upcast: bool) -> Any:
-    if isinstance(leaf, np.ndarray) and upcast and leaf.dtype.name in LOW_PRECISION:
-        return leaf.astype(np.float64)
-    if isinstance(leaf, np.generic) and upcast and leaf.dtype.name in LOW_PRECISION:
-        return np.float64(leaf)
-    return leaf
-
-
-def _working_call(
-    target: _Target,
-    bound: BoundInputs,
-    chosen: Chosen,
-    positions: Mapping[int, int],
-    first: _FirstCall,
-    live: Any,
-    seed: int | None,
-    *,
-    upcast: bool = True,
-) -> tuple[Call, list[NDArray[Any]]]:
-    """Make the inputs that the oracles perturb, and the call that reads them."""
-    private = copy_inputs(bound)
-    values: list[NDArray[Any] | None] = [None] * len(chosen.leaves)
-    scalars: dict[int, NDArray[Any]] = {}
-    counter = iter(range(1_000_000_000))
-
-    def adopt(leaf: Any) -> Any:
-        position = next(counter)
-        converted = _convert(leaf, upcast=upcast)
-        if position in positions:
-            if isinstance(converted, np.ndarray):
-                values[positions[position]] = converted
-            else:
-                cell = np.array(float(converted))
-                scalars[position] = values[positions[position]] = cell
-        return converted
-
-    args, kwargs = map_leaves(adopt, (private.args, private.kwargs))
-    inputs = BoundInputs(args, kwargs, bound.names)
-    for k, leaf in enumerate(chosen.leaves):
-        if leaf.live:
-            values[k] = _live_array(leaf)
-    everything = arrays_of((args, kwargs)) + (arrays_of(live) if live is not None else [])
-    # An array under check is perturbed on purpose: put back the data alone, and it by its entry.
-    parameters = {id(value) for value in values}
-    undo = [
-        (everything[i], everything[i].copy())
-        for i in first.changed
-        if id(everything[i]) not in parameters
-    ]
-    hurt = [i for i in first.changed if id(everything[i]) in parameters]
-    generators = [(g, g.bit_generator.state) for g in generators_of((args, kwargs))]
-    function = target.function
-    if hurt:
-        function = _on_copies(function, {id(everything[i]) for i in hurt})
-    call = Call(function, inputs, scalars, undo, generators, seed)
-    return call, [value for value in values if value is not None]
-
-
-def _live_array(leaf: ChosenLeaf) -> NDArray[Any]:
-    if not isinstance(leaf.value, np.ndarray):
-        raise UsageError(
-            f"{leaf.path} is the number {leaf.value!r}; parameters read from elsewhere must be "
-            "arrays, which can be perturbed in place: use numpy.array(...)"
+def _in_working_precision(
+    point: _Point,
+) -> tuple[Working, Callable[[], float], Gradient, bool]:
+    """Return the call, its loss and gradient, and whether low-precision inputs became float64."""
+    functions, bound, chosen = point.functions, point.bound, point.chosen
+    arrays = [np.asarray(x) for x in _numeric(bound)]
+    low = any(array.dtype.name in LOW_PRECISION for array in arrays)
+    for upcast in (True, False):
+        working = working_call(
+            functions, bound, chosen, point.first, point.live, point.seed, upcast=upcast
         )
-    if not leaf.value.flags.writeable:
-        raise UsageError(f"{leaf.path} is read-only; parameters read from elsewhere are perturbed")
-    return leaf.value
+        loss = loss_closure(working.call, functions)
+        gradient = _gradient_closure(working.call, point)
+        if not upcast or follows_float64(loss, gradient, point.first.loss, arrays):
+            break
+    return working, loss, gradient, upcast and low
 
 
-def _on_copies(function: Callable[..., Any], identities: set[int]) -> Callable[..., Any]:
-    """Call ``function`` with fresh copies of those arrays, which it was seen to overwrite."""
-
-    def protected(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = map_leaves(
-            lambda x: x.copy() if id(x) in identities else x, (args, dict(kwargs))
-        )
-        return function(*args, **kwargs)
-
-    return protected
+def _numeric(bound: BoundInputs) -> list[Any]:
+    values = [leaf.value for label, value in bound.items() for leaf in leaves(value, label)]
+    return [value for value in values if isinstance(value, np.ndarray | np.generic)]
 
 
-def loss_closure(call: Call, target: _Target) -> Callable[[], float]:
+def loss_closure(call: Call, functions: Functions) -> Callable[[], float]:
     """Return the loss as a function of nothing, as lean as the call allows."""
-    pick = target.loss_of
-    if call.scalars or call.undo or call.generators or call.seed is not None:
+    pick = functions.loss_of
+    if not call.is_plain:
         return lambda: float(np.asarray(pick(call())).reshape(())[()])
     function, args, kwargs = call.target, call.inputs.args, call.inputs.kwargs
     result = None
@@ -412,175 +250,24 @@ def loss_closure(call: Call, target: _Target) -> Callable[[], float]:
     return lambda: float(np.asarray(pick(function(*args, **kwargs))).reshape(())[()])
 
 
-def _gradient_closure(
-    call: Call,
-    target: _Target,
-    shapes: Sequence[tuple[str, tuple[int, ...]]],
-    chosen: Chosen,
-    known: Sequence[str],
-) -> Callable[[], Mapping[str, FloatArray]]:
-    caller = call if target.gradient is None else replace(call, target=target.gradient)
+def _gradient_closure(call: Call, point: _Point) -> Gradient:
+    own = point.functions.gradient
+    caller = call if own is None else replace(call, target=own)
 
     def gradient() -> Mapping[str, FloatArray]:
         result = caller()
-        if target.gradient is None:
+        if own is None:
             result = split_result(result, gradient_elsewhere=False)[1]
-        matched = match_gradients(result, shapes, chosen.groups, known_names=known)
+        matched = match_gradients(
+            result, point.shapes, point.chosen.groups, known_names=point.known
+        )
         return {key: array.astype(np.float64) for key, array in matched.arrays.items()}
 
     return gradient
 
 
-def _follows(
-    loss: Callable[[], float],
-    gradient_at: Callable[[], Mapping[str, FloatArray]],
-    own: np.floating[Any],
-    bound: BoundInputs,
-    live: Any,
-) -> bool:
-    """Whether the target computes the same with its low-precision inputs made float64."""
-    inputs = arrays_of((bound.args, bound.kwargs))
-    if not any(array.dtype.name in LOW_PRECISION for array in inputs):
-        return True
-    try:
-        with quiet():
-            upcast = loss()
-            gradient_at()
-    except Exception:
-        return False
-    tolerance = 0.05 if any(a.dtype.name == "float16" for a in inputs) else 1e-2
-    return bool(np.isclose(upcast, float(own), rtol=tolerance, atol=0.0)) or (
-        abs(upcast) < 1e-6 and abs(float(own)) < 1e-6
-    )
-
-
-def _low_precision_rounding(
-    matched: MatchedGradients, gradient_at: Callable[[], Mapping[str, FloatArray]]
-) -> dict[str, FloatArray]:
-    """How far the gradient in its own low precision is from the same code's in float64.
-
-    More than a thousandth of the entry (or of the parameter's typical entry) is not taken for
-    rounding.
-    """
-    low = {k: a for k, a in matched.arrays.items() if a.dtype.name in LOW_PRECISION}
-    zeros = {k: np.zeros(a.shape) for k, a in matched.arrays.items()}
-    if not low:
-        return zeros
-    with quiet():
-        precise = gradient_at()
-    for key, array in low.items():
-        if key not in precise:
-            continue
-        reference = precise[key]
-        typical = float(np.sqrt(np.mean(np.square(reference)))) if reference.size else 0.0
-        share = 0.05 if array.dtype.name == "float16" else 1e-3
-        cap = share * np.maximum(np.abs(reference), typical)
-        zeros[key] = np.minimum(np.abs(array.astype(np.float64) - reference), cap)
-    return zeros
-
-
-def _examine_loss(call: Call, target: _Target, notices: list[Notice]) -> tuple[LossFacts, int]:
-    """Evaluate the loss twice at one point; when the values differ, as often as it takes."""
-    with quiet():
-        raw = [loss_as_number(target.loss_of(call())) for _ in range(2)]
-        if raw[0] == raw[1]:
-            return LossFacts(float(raw[0]), raw[0].dtype), 2
-        raw += [loss_as_number(target.loss_of(call())) for _ in range(REPEATS - 2)]
-    values = np.array([float(value) for value in raw])
-    spread = float(values.std(ddof=1))
-    notices.append(
-        Notice(
-            "nondeterministic",
-            f"the loss differs from call to call at the same point (by {spread:.2g}, standard "
-            f"deviation of {REPEATS} calls): it draws from a generator of its own; pass the "
-            "generator or the draws as an input, or draw from NumPy's global generator",
-        )
-    )
-    return LossFacts(float(values.mean()), raw[0].dtype, spread), REPEATS
-
-
-def _average_gradients(
-    gradient_at: Callable[[], Mapping[str, FloatArray]],
-    analytic: Mapping[str, FloatArray],
-    rounding: Mapping[str, FloatArray],
-) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Mean of repeated gradients of a stochastic target, and four standard errors of it."""
-    with quiet():
-        draws = [gradient_at() for _ in range(REPEATS)]
-    mean, error = dict(analytic), dict(rounding)
-    for key in analytic:
-        stack = np.stack([draw[key] for draw in draws])
-        mean[key] = stack.mean(axis=0)
-        error[key] = rounding[key] + 4 * stack.std(axis=0, ddof=1) / np.sqrt(REPEATS)
-    return mean, error
-
-
-def _complex_closure(
-    call: Call, target: _Target, chosen: Chosen, positions: Mapping[int, int], live: Any
-) -> Callable[[Sequence[NDArray[np.complex128]]], complex]:
-    def complex_loss(values: Sequence[NDArray[np.complex128]]) -> complex:
-        replacement = {id(leaf.value): values[k] for k, leaf in enumerate(chosen.leaves)}
-        scalars = {p: values[k] for p, k in positions.items() if p in call.scalars}
-        counter = iter(range(1_000_000_000))
-
-        def substitute(leaf: Any) -> Any:
-            position = next(counter)
-            if position in scalars:
-                return complex(scalars[position][()])
-            return values[positions[position]] if position in positions else leaf
-
-        args, kwargs = map_leaves(substitute, (call.inputs.args, call.inputs.kwargs))
-        inputs = BoundInputs(args, kwargs, call.inputs.names)
-        with substituted(live, replacement), warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            result = replace(call, inputs=inputs, scalars={})()
-        return complex(np.asarray(target.loss_of(result)).reshape(())[()])
-
-    return complex_loss
-
-
-@contextmanager
-def substituted(live: Any, replacement: Mapping[int, Any]) -> Iterator[None]:
-    """Put other arrays into the containers of a live tree, and the old ones back at the end.
-
-    Raises:
-        UsageError: an array stands in a container that cannot be changed.
-    """
-    places: list[tuple[Any, Any, Any]] = []
-    if live is not None:
-        for leaf in leaves(live, "params"):
-            if id(leaf.value) in replacement:
-                places.append((_container(live, leaf), leaf.keys[-1], leaf.value))
-    try:
-        for container, key, value in places:
-            _put(container, key, replacement[id(value)])
-        yield
-    finally:
-        for container, key, value in places:
-            _put(container, key, value)
-
-
-def _container(tree: Any, leaf: Leaf) -> Any:
-    for key in leaf.keys[:-1]:
-        tree = getattr(tree, key) if isinstance(key, str) and hasattr(tree, key) else tree[key]
-    return tree
-
-
-def _put(container: Any, key: Any, value: Any) -> None:
-    if isinstance(container, dict | list):
-        container[key] = value
-    elif isinstance(container, tuple):
-        raise UsageError("parameters in a tuple cannot be replaced; keep them in a list or a dict")
-    else:
-        object.__setattr__(container, key, value)
-
-
 def _twin_closure(
-    twin: Callable[..., Any] | str | None,
-    call: Call,
-    chosen: Chosen,
-    positions: Mapping[int, int],
-    live: Any,
+    twin: Callable[..., Any] | str | None, working: Working, chosen: Chosen, live: Any
 ) -> Callable[[], tuple[float, dict[str, FloatArray]]] | None:
     if twin is None:
         return None
@@ -590,11 +277,12 @@ def _twin_closure(
 
         names = [leaf.name for leaf in chosen.leaves]
         live_names = {id(leaf.value): leaf.name for leaf in chosen.leaves if leaf.live}
+        inputs = working.call.arguments()
         return evaluate_twin(
             twin,
-            call.inputs.args,
-            call.inputs.kwargs,
-            {position: names[k] for position, k in positions.items()},
+            inputs.args,
+            inputs.kwargs,
+            {position: names[k] for position, k in working.positions.items()},
             live,
             live_names,
         )
@@ -602,25 +290,21 @@ def _twin_closure(
     return twin_gradient
 
 
-def _trace_request(
-    call: Call,
-    target: _Target,
-    chosen: Chosen,
-    positions: Mapping[int, int],
-    values: Sequence[NDArray[Any]],
-) -> TraceRequest:
-    def prepare() -> tuple[tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]]:
-        if call.seed is not None:
-            random_state.seed_all(call.seed)
-        args, kwargs, numbers = call.arguments()
-        parameters: dict[str, Any] = {
-            leaf.name: value for leaf, value in zip(chosen.leaves, values, strict=True)
-        }
-        for position, number in numbers.items():
-            parameters[chosen.leaves[positions[position]].name] = number
-        return args, kwargs, parameters
+def _trace_request(working: Working, functions: Functions, chosen: Chosen) -> TraceRequest:
+    call = working.call
+    live = {leaf.name: leaf.value for leaf in chosen.leaves if leaf.live}
+    undo = ExitStack()
 
-    return TraceRequest(target.function, prepare, call.restore, target.loss_of)
+    def prepare() -> tuple[tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]]:
+        call.rewind()
+        if call.live is not None:
+            undo.enter_context(call.live.kept(call.live_overwritten))
+        inputs = call.arguments()
+        handed = [leaf.value for leaf in leaves((inputs.args, dict(inputs.kwargs)), "inputs")]
+        among = {chosen.leaves[k].name: handed[p] for p, k in working.positions.items()}
+        return inputs.args, inputs.kwargs, among | live
+
+    return TraceRequest(functions.target, prepare, undo.close, functions.loss_of)
 
 
 def _surroundings(bound: BoundInputs, chosen: Chosen) -> Surroundings:
@@ -639,23 +323,3 @@ def _surroundings(bound: BoundInputs, chosen: Chosen) -> Surroundings:
             elif isinstance(leaf.value, np.ndarray) and leaf.value.dtype.kind in "iu":
                 integers[leaf.path] = leaf.value
     return Surroundings(scalars, data, integers)
-
-
-def _cleanup(
-    live: Any, values: Sequence[NDArray[Any]], states: tuple[Any, ...]
-) -> Callable[[], None]:
-    saved = [(array, array.copy()) for array in arrays_of(live)] if live is not None else []
-
-    def cleanup() -> None:
-        for array, before in saved:
-            np.copyto(array, before)
-        random_state.restore(states)
-
-    return cleanup
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence floating-point warnings: what is not finite is reported by name instead."""
-    with np.errstate(all="ignore"):
-        yield

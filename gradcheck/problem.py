@@ -78,11 +78,13 @@ class TraceRequest:
     """What it takes to trace the target's loss.
 
     ``prepare`` returns the positional arguments, the keyword arguments and the parameters among
-    them by name: the very objects, arrays or floats, that the target gets hold of.
+    them by name: the very objects, arrays or floats, that the target gets hold of. ``restore``
+    undoes what the target did to parameters that it reads from elsewhere.
     """
 
     target: Callable[..., Any]
     prepare: Callable[[], tuple[tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]]]
+    restore: Callable[[], None]
     pick_loss: Callable[[Any], Any]
 
 

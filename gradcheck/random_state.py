@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,16 @@ def differ(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
     one, two = before[1], after[1]
     if one[2:] != two[2:] or not np.array_equal(one[1], two[1]):
         return True
-    return len(before) > 2 and len(after) > 2 and not bool((before[2] == after[2]).all())
+    if len(after) <= 2:
+        return False
+    untouched = before[2] if len(before) > 2 else _torch_as_imported()
+    return not bool((untouched == after[2]).all())
+
+
+def _torch_as_imported() -> Any:
+    """The state of torch's generator when nothing was drawn since it got its present seed."""
+    torch = sys.modules["torch"]
+    return torch.Generator().manual_seed(torch.initial_seed()).get_state()
 
 
 def seed_all(seed: int) -> None:
@@ -49,6 +58,31 @@ def seed_all(seed: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(seed)
+
+
+def generators_of(values: Iterable[Any]) -> list[Any]:
+    """Return the random generators of Python and NumPy among ``values``."""
+    kinds = (np.random.Generator, np.random.RandomState, random.Random)
+    return [value for value in values if isinstance(value, kinds)]
+
+
+def state_of(generator: Any) -> Any:
+    """Return the state of a generator, such as ``set_state`` takes."""
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    if isinstance(generator, np.random.RandomState):
+        return generator.get_state(legacy=False)
+    return generator.getstate()
+
+
+def set_state(generator: Any, state: Any) -> None:
+    """Put a generator to ``state``."""
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, np.random.RandomState):
+        generator.set_state(state)
+    else:
+        generator.setstate(state)
 
 
 @contextmanager

@@ -109,6 +109,7 @@ def loss_as_number(loss: Any) -> np.floating[Any]:
 
 
 def gradient_keys(name: str) -> tuple[str, ...]:
+    """Return the keys under which the gradient of ``name`` may be returned, best first."""
     return (name, f"d{name}", f"grad_{name}", f"d_{name}", f"{name}_grad")
 
 
@@ -235,7 +236,7 @@ def _from_sequence(
                 for name, shape, part in zip(names, shapes, parts, strict=True)
             }
         return {names[0]: grads}
-    if len(groups) == len(grads) and len(groups) > 1:
+    if isinstance(grads, tuple | list) and len(groups) == len(grads) and len(groups) > 1:
         found: dict[str, Any] = {}
         for (_, members), value in zip(groups, grads, strict=True):
             single = len(members) == 1
@@ -267,8 +268,12 @@ def _as_gradient(
         return GradientProblem(
             "missing_gradient", name, f"the gradient of {name} {what}{hint}; return its array"
         )
-    array = np.array(value)
-    if array.dtype.kind not in "fiub" or array.dtype == object:
+    try:
+        array = np.array(value)
+    except ValueError:
+        # Rows of different lengths: no array of numbers.
+        array = np.array(None)
+    if array.dtype.kind not in "fiub":
         return GradientProblem(
             "shape_mismatch",
             name,

@@ -1,4 +1,4 @@
-"""Trees of arrays (dicts, lists, tuples, dataclasses, nested) with a pasteable path to each leaf."""
+"""Trees of arrays (dicts, lists, tuples, dataclasses), with a pasteable path to each leaf."""
 
 from __future__ import annotations
 

@@ -65,7 +65,10 @@ def autograd_of_trace(problem: Problem, noise: Noise, generator: np.random.Gener
 
     def run() -> Any:
         args, kwargs, parameters = request.prepare()
-        return trace(request.target, args, kwargs, parameters, loss_of=request.pick_loss)
+        try:
+            return trace(request.target, args, kwargs, parameters, loss_of=request.pick_loss)
+        finally:
+            request.restore()
 
     try:
         with quiet():
