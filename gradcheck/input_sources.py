@@ -198,7 +198,8 @@ def plan_inputs(
     for text in args:
         spec = _arg(text, values)
         values[spec.name] = spec
-    if given is not None and not signature.accepts(values) and signature.takes_one():
+    alone = bool(given) and not args and signature.takes_one()
+    if alone and not signature.accepts(values):
         return Plan(whole=given)
     signature.refuse_unknown(values, name)
     tensors: set[str] = set()

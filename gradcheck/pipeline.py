@@ -85,6 +85,7 @@ def check(
         Exception: whatever the target itself raises at the given inputs.
     """
     chosen = Settings.from_options(options, settings)
+    _refuse_repeated(wrt)
     label = name or getattr(target, "__qualname__", type(target).__name__)
     began = time.monotonic()
     if jac is not None or args is not None:
@@ -106,6 +107,14 @@ def check(
         if problem is not None and problem.cleanup is not None:
             problem.cleanup()
     return _timed(found, time.monotonic() - began)
+
+
+def _refuse_repeated(wrt: Sequence[str | int] | str | int | None) -> None:
+    if wrt is None or isinstance(wrt, str | int):
+        return
+    for item in wrt:
+        if list(wrt).count(item) > 1:
+            raise UsageError(f"wrt names {item!r} twice: name each parameter once")
 
 
 def _problem(
