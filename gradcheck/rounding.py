@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from gradcheck.noise import Noise
+from gradcheck.noise import ORDINARY, Noise, half_ulp
 from gradcheck.numpy_problem import quiet
 from gradcheck.problem import FloatArray, Parameter
 from gradcheck.scales import entry_scales, rms
 
 SAFETY = 8.0
 FLOOR = 4.0
+MAGNIFIED = 1024.0
+"""How much more of its relative precision a derivative may lose than the loss."""
 
 
 def rounding_error(
@@ -77,7 +79,19 @@ def cancellation_floor(parameter: Parameter, gradient: FloatArray, noise: Noise)
     A loss of this noise has terms that large, and so has its gradient, over the entry's scale.
     """
     reach = entry_scales(gradient, parameter.scales, noise.loss)
-    return np.asarray(FLOOR * noise.level / np.maximum(reach, parameter.magnitudes))
+    floor = FLOOR * noise.level / np.maximum(reach, parameter.magnitudes)
+    return np.asarray(floor + grain(noise) * np.abs(gradient))
+
+
+def grain(noise: Noise) -> float:
+    """Return the relative error that a coarse grain of the loss leaves in its exact derivative.
+
+    A loss that loses digits inside (by cancellation, or in lower precision) loses them in its
+    derivative too, and more of them; 0 where the noise is that of plain roundoff.
+    """
+    if noise.level <= ORDINARY * float(half_ulp(np.array([noise.loss]), noise.dtype)[0]):
+        return 0.0
+    return MAGNIFIED * noise.level / abs(noise.loss) if noise.loss != 0.0 else 0.0
 
 
 def _bound(values: FloatArray, changes: Sequence[FloatArray], unit: float) -> FloatArray:

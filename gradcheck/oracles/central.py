@@ -27,6 +27,8 @@ BATCH = 12
 CONFIRMED = 8
 """Entries confirmed wrong after which the rest of a parameter is judged by the first pass."""
 ROUNDS = 16
+LARGEST = 0.2
+"""Largest step, in units of the entry's scale."""
 FINE_SAMPLE = 24
 """Entries of one parameter that climb for a finer resolution alone, unless all are to."""
 
@@ -250,10 +252,10 @@ def _climb(
     An entry that comes out wrong although small steps seem to fall below the grain of the loss
     has its noise measured on the scale of the larger ones, and climbs on with that.
     """
-    rungs: dict[int, dict[int, Rung]] = {}
+    rungs: dict[int, dict[float, Rung]] = {}
     for position in positions.tolist():
         rungs[position] = {
-            0: Rung(
+            0.0: Rung(
                 first.up[position],
                 first.down[position],
                 first.loss_up[position],
@@ -261,9 +263,9 @@ def _climb(
             )
         }
     floors = dict.fromkeys(rungs, 0.0)
-    wanted = {position: [-1, 1] for position in rungs}
+    wanted: dict[int, list[float]] = {position: [-1.0, 1.0] for position in rungs}
     readings = _rounds(problem, noise, first, rungs, wanted, floors, effort)
-    again = {}
+    again: dict[int, list[float]] = {}
     for position, reading in readings.items():
         if _is_wrong(first, position, reading) and _grainy(first, position, rungs[position]):
             floors[position] = _noise_across(problem, first, position, rungs[position])
@@ -280,11 +282,11 @@ def _rounds(
     problem: Problem,
     noise: Noise,
     first: _Pass,
-    rungs: dict[int, dict[int, Rung]],
-    wanted: dict[int, list[int]],
+    rungs: dict[int, dict[float, Rung]],
+    wanted: dict[int, list[float]],
     floors: Mapping[int, float],
     effort: Effort,
-    tops: Mapping[int, int] | None = None,
+    tops: Mapping[int, float] | None = None,
 ) -> dict[int, Reading]:
     """Evaluate the wanted levels of each entry and go on to the ones that it needs next."""
     readings: dict[int, Reading] = {}
@@ -292,7 +294,7 @@ def _rounds(
         if not wanted or problem.evaluator.exhausted:
             break
         _evaluate_rungs(problem, first, rungs, wanted)
-        following: dict[int, list[int]] = {}
+        following: dict[int, list[float]] = {}
         for position in wanted:
             level_noise = max(floors[position], _noise_on(noise, rungs[position]))
             reading = read_ladder(rungs[position], noise.loss, level_noise)
@@ -306,11 +308,11 @@ def _rounds(
     return readings
 
 
-def _is_flat(rungs: Mapping[int, Rung]) -> bool:
+def _is_flat(rungs: Mapping[float, Rung]) -> bool:
     return all(r.loss_up == r.loss_down for r in rungs.values())
 
 
-def _grainy(first: _Pass, position: int, rungs: Mapping[int, Rung]) -> bool:
+def _grainy(first: _Pass, position: int, rungs: Mapping[float, Rung]) -> bool:
     """Whether small steps seem to fall below the grain of the loss.
 
     Either the loss does not change at all over them, but does over larger ones, or its slopes
@@ -325,7 +327,7 @@ def _grainy(first: _Pass, position: int, rungs: Mapping[int, Rung]) -> bool:
 
 
 def _noise_across(
-    problem: Problem, first: _Pass, position: int, rungs: Mapping[int, Rung]
+    problem: Problem, first: _Pass, position: int, rungs: Mapping[float, Rung]
 ) -> float:
     """Noise of the loss along one entry, as far as one step beyond the largest one taken."""
     spacing = RATIO * rungs[max(rungs)].up / POINTS
@@ -339,7 +341,7 @@ def _noise_across(
     return max(found)
 
 
-def _noise_on(noise: Noise, rungs: Mapping[int, Rung]) -> float:
+def _noise_on(noise: Noise, rungs: Mapping[float, Rung]) -> float:
     near = [r for level, r in rungs.items() if level <= 1]
     losses = [abs(x) for r in near for x in (r.loss_up, r.loss_down) if np.isfinite(x)]
     return float(noise.at(np.array([max(losses, default=0.0)]))[0])
@@ -348,8 +350,8 @@ def _noise_on(noise: Noise, rungs: Mapping[int, Rung]) -> float:
 def _evaluate_rungs(
     problem: Problem,
     first: _Pass,
-    rungs: dict[int, dict[int, Rung]],
-    wanted: Mapping[int, list[int]],
+    rungs: dict[int, dict[float, Rung]],
+    wanted: Mapping[int, list[float]],
 ) -> None:
     positions = [position for position, levels in wanted.items() for _ in levels]
     levels = [level for chosen in wanted.values() for level in chosen]
@@ -370,11 +372,11 @@ def _evaluate_rungs(
 def _next_levels(
     first: _Pass,
     position: int,
-    rungs: Mapping[int, Rung],
+    rungs: Mapping[float, Rung],
     reading: Reading,
     noise: float,
     effort: Effort,
-) -> list[int]:
+) -> list[float]:
     """Which further steps an entry needs; none when what it has decides."""
     lowest, highest = min(rungs), max(rungs)
     claim, scale = abs(first.claimed[position]), first.scales[position]
@@ -386,7 +388,7 @@ def _next_levels(
     can_descend = room and (
         next_down <= 1e-3 * size or (not reading.consistent and next_down <= 0.1 * size)
     )
-    can_ascend = rungs[highest].up * RATIO <= 0.1 * scale
+    can_ascend = rungs[highest].up * RATIO <= LARGEST * scale
     if _is_flat(rungs) and claim != 0.0:
         # No change at all: the steps may be lost in a coarser rounding inside the loss.
         return [highest + 2] if can_ascend else []
@@ -406,7 +408,7 @@ def _next_levels(
     if difference > 100 * allowed and lowest < 0:
         return []
     if reading.noise_limited:
-        return [highest + 1] if can_ascend else []
+        return [highest + 0.5, highest + 1] if can_ascend else []
     return [lowest - 1] if can_descend else []
 
 

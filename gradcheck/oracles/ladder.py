@@ -18,7 +18,7 @@ from gradcheck.problem import FloatArray
 RATIO = 4.0
 KAPPA = 4.0
 """Standard deviations of noise that an uncertainty covers."""
-MAX_ORDER = 3
+MAX_ORDER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +66,37 @@ class _Slopes:
         return self.forward - self.backward
 
 
-def read_ladder(rungs: Mapping[int, Rung], loss: float, noise: float) -> Reading:
+def read_ladder(rungs: Mapping[float, Rung], loss: float, noise: float) -> Reading:
     """Estimate the derivative from the rungs, keyed by level (step ``h_0 * RATIO**level``).
 
     Args:
+        rungs: by level; whole levels and, towards large steps, half ones.
         loss: the loss at the point itself.
         noise: standard deviation of the loss's roundoff.
     """
     ordered = [rungs[level] for level in sorted(rungs)]
     both = [r for r in ordered if np.isfinite(r.loss_up) and np.isfinite(r.loss_down)]
     if len(both) < 2:
-        return _one_sided_only(ordered, both, loss, noise)
+        return _one_sided_only(_in_ratio(rungs, ordered), both, loss, noise)
     slopes = _slopes(both, loss, noise)
     value, uncertainty, step, noise_limited = _best_window(slopes)
     consistent = _smallest_agree(slopes)
     kink = _is_kink(slopes)
     if not kink:
         return Reading(value, uncertainty, step, False, value, value, consistent, noise_limited)
-    right, right_error = _extrapolate_side(slopes.forward, slopes.noise)
-    left, left_error = _extrapolate_side(slopes.backward, slopes.noise)
+    whole = _slopes(_in_ratio(rungs, both), loss, noise)
+    right, right_error = _extrapolate_side(whole.forward, whole.noise)
+    left, left_error = _extrapolate_side(whole.backward, whole.noise)
     error = max(right_error, left_error)
     return Reading(
         value, error, step, True, min(left, right), max(left, right), consistent, noise_limited
     )
+
+
+def _in_ratio(rungs: Mapping[float, Rung], chosen: list[Rung]) -> list[Rung]:
+    """The rungs among the chosen whose steps are ``RATIO`` apart: those of whole levels."""
+    whole = [rungs[level] for level in sorted(rungs) if float(level).is_integer()]
+    return [rung for rung in whole if any(rung is one for one in chosen)]
 
 
 def _slopes(rungs: list[Rung], loss: float, noise: float) -> _Slopes:
@@ -144,7 +152,9 @@ def _truncation(slopes: _Slopes, first: int, last: int, value: float) -> float:
     if first == last:
         if first == 0:
             return float("inf")
-        return 1.5 * float(abs(slopes.central[first] - slopes.central[first - 1]))
+        # The noise of the smaller step may hide as much.
+        hidden = 0.75 * float(slopes.noise[first - 1])
+        return 1.5 * float(abs(slopes.central[first] - slopes.central[first - 1])) + hidden
     inner, _ = neville(slopes.steps[first:last], slopes.central[first:last])
     outer, _ = neville(slopes.steps[first + 1 : last + 1], slopes.central[first + 1 : last + 1])
     return max(abs(value - inner), 0.1 * abs(value - outer))
@@ -158,7 +168,7 @@ def _believable(slopes: _Slopes, first: int, value: float, uncertainty: float) -
 def _is_kink(slopes: _Slopes) -> bool:
     """Whether the two one-sided slopes differ by a gap that does not shrink with the step."""
     gap = slopes.gap
-    clear = np.abs(gap) > 3 * slopes.noise
+    clear = np.abs(gap) > 5 * slopes.noise
     if not clear[0]:
         # At the smallest steps noise hides the gap: look at the smallest where it shows.
         shown = np.flatnonzero(clear)
