@@ -76,7 +76,8 @@ class Evaluator:
         values: the parameters' arrays, written to in place.
         budget: largest number of evaluations; None for no limit.
         deadline: ``time.monotonic()`` after which no evaluation is begun; None for no limit.
-        batch: evaluates many single-entry perturbations of one parameter at once, if possible.
+        batch: evaluates single-entry perturbations of one parameter together; it returns the
+            losses of a first part of those asked for, or none where they have to be done singly.
         progress: told the number of evaluations so far, as they go on.
 
     Attributes:
@@ -223,6 +224,8 @@ class Evaluator:
     ) -> FloatArray:
         if self._batch is not None:
             losses = self._batch(parameter, indices, values)
+            if not len(losses):
+                losses = self.here(parameter, indices, values)
         elif self.distributor is not None:
             return self.distributor.losses(self, parameter, indices, values, self._advance)
         else:

@@ -45,7 +45,7 @@ class ForwardMode:
 
 def forward_mode(problem: Problem, generator: np.random.Generator) -> ForwardMode:
     """Estimate the gradient of each parameter that has a claimed one."""
-    from gradcheck.torch_forward import NoForwardMode
+    from gradcheck.torch_forward import ForwardModeError
 
     derivatives = problem.forward_gradient
     if derivatives is None:
@@ -66,7 +66,7 @@ def forward_mode(problem: Problem, generator: np.random.Generator) -> ForwardMod
                 if not apart or indices.size > LARGEST:
                     indices = np.sort(generator.choice(indices.size, SAMPLE, replace=False))
             estimates[parameter.name] = _entries(derivatives, number, parameter, indices)
-    except NoForwardMode as error:
+    except ForwardModeError as error:
         return ForwardMode({}, str(error))
     return ForwardMode(estimates, disagreeing=tuple(disagreeing))
 

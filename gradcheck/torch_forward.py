@@ -1,0 +1,119 @@
+"""Directional derivatives of a torch target by forward-mode automatic differentiation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.torch_call import TorchCall
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FloatArray = NDArray[np.float64]
+
+
+class ForwardModeError(Exception):
+    """The target cannot be differentiated in forward mode; the message says why."""
+
+
+def forward_derivatives(
+    call: TorchCall, values: Sequence[NDArray[Any]]
+) -> Callable[[int, FloatArray], FloatArray]:
+    """Return a function of a parameter's number and directions ``(n, *shape)``.
+
+    It returns the ``n`` derivatives of the loss along these. The backward pass takes no part:
+    tangents are carried through the target's own operations, by vmap where it allows it.
+
+    Raises:
+        ForwardModeError: from the function returned; an operation has no forward formula.
+    """
+    together = [True]
+
+    def derivatives(parameter: int, directions: FloatArray) -> FloatArray:
+        tangents = _tangents(call, parameter, directions)
+        if not _reaches(call, parameter, values[parameter]):
+            raise ForwardModeError(
+                "the target hands a tensor that it holds to an autograd.Function, where no "
+                "tangent can be given to it; pass the tensor as an input"
+            )
+        if together[0]:
+            try:
+                return _by_vmap(call, parameter, tangents)
+            except (RuntimeError, NotImplementedError, TypeError, ValueError):
+                # vmap or torch.func refuses the target; dual tensors, one at a time, may do.
+                together[0] = False
+        try:
+            return np.array([_by_dual(call, parameter, one) for one in tangents])
+        except (RuntimeError, NotImplementedError, TypeError) as error:
+            lines = str(error).strip().splitlines()
+            raise ForwardModeError(lines[0] if lines else type(error).__name__) from None
+
+    return derivatives
+
+
+def _tangents(call: TorchCall, parameter: int, directions: FloatArray) -> Tensor:
+    import torch
+
+    read = call.read[parameter]
+    given = torch.from_numpy(np.ascontiguousarray(directions))
+    if read.is_complex():
+        return torch.view_as_complex(given).to(read.device, read.dtype)
+    return given.to(read.device, read.dtype)
+
+
+def _detached(call: TorchCall) -> dict[int, Tensor]:
+    if call.keeps_graph:
+        return dict(enumerate(call.read))
+    return {k: one.detach() for k, one in enumerate(call.read)}
+
+
+def _by_vmap(call: TorchCall, parameter: int, tangents: Tensor) -> FloatArray:
+    import torch
+
+    fixed = _detached(call)
+    primal = fixed[parameter].detach()
+
+    def loss(one: Tensor) -> Tensor:
+        return call.loss_at({**fixed, parameter: one})
+
+    def derivative(tangent: Tensor) -> Tensor:
+        found: Tensor = torch.func.jvp(loss, (primal,), (tangent,))[1]
+        return found
+
+    with torch.set_grad_enabled(call.keeps_graph):
+        found = torch.func.vmap(derivative, randomness="same")(tangents)
+    return np.asarray(found.detach().double().cpu().numpy())
+
+
+def _by_dual(call: TorchCall, parameter: int, tangent: Tensor) -> float:
+    import torch
+    from torch.autograd import forward_ad
+
+    fixed = _detached(call)
+    with torch.set_grad_enabled(call.keeps_graph), forward_ad.dual_level():
+        dual = forward_ad.make_dual(fixed[parameter].detach(), tangent)  # type: ignore[no-untyped-call]
+        loss = call.loss_at({**fixed, parameter: dual})
+        found = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
+    return 0.0 if found is None else float(found)
+
+
+def _reaches(call: TorchCall, parameter: int, value: NDArray[Any]) -> bool:
+    """Whether a tensor given in place of one that a closure holds arrives everywhere."""
+    import torch
+
+    if not call.held[parameter] or call.places[parameter]:
+        return True
+    start = value.copy()
+    try:
+        np.copyto(value, start * (1 + 1e-3) + 1e-6 * np.abs(start).max(), casting="same_kind")
+        in_place = call.loss()
+        moved = call.read[parameter].detach().clone()
+    finally:
+        np.copyto(value, start)
+    with torch.set_grad_enabled(call.keeps_graph):
+        given = float(call.loss_at({parameter: moved}).detach())
+    return bool(np.isclose(in_place, given, rtol=1e-9, atol=0.0, equal_nan=True))
