@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing.errors import NotTraceable
-from gradcheck.tracing.memory import Shadow, to_tensor
-from gradcheck.tracing.operators import _scatter as scatter
-from gradcheck.tracing.operators import elements, setitem
+from gradcheck.tracing.memory import Shadow
+from gradcheck.tracing.operators import elements, scatter, setitem
 from gradcheck.tracing.recorder import Context, Recorder
 from gradcheck.tracing.registry import registry
-from gradcheck.tracing.rules import elementwise, reductions
+from gradcheck.tracing.rules import reductions
 
 Arguments = Sequence[Any]
 Keywords = Mapping[str, Any]
 
 _CONSTANT = frozenset(
-    "argmax argmin argsort argpartition nonzero any all tobytes tofile dump dumps round "
-    "searchsorted setflags is_integer __repr__ __str__ __format__ __len__ __bool__ __int__ "
-    "__contains__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ as_integer_ratio hex".split()
+    (
+        "argmax argmin argsort argpartition nonzero any all tobytes tofile dump dumps "
+        "round searchsorted setflags is_integer __repr__ __str__ __format__ __len__ "
+        "__bool__ __int__ __contains__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ "
+        "as_integer_ratio hex"
+    ).split()
 )
 
 

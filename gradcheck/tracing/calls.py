@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import copy
 import functools
+import inspect
 import itertools
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +22,14 @@ from gradcheck.tracing.registry import registry
 Arguments = Sequence[Any]
 Keywords = Mapping[str, Any]
 
-_ITERATING = frozenset(
+_ITERATING: frozenset[Any] = frozenset(
     {zip, enumerate, list, tuple, reversed, iter, sorted, set, max, min, any, all, next}
 )
 """Builtins that hand on the items of what they are given, unchanged."""
 
-_WITH_CALLBACK = frozenset({map, filter, functools.reduce, sorted, max, min})
+_WITH_CALLBACK: frozenset[Any] = frozenset(
+    {map, filter, functools.reduce, sorted, max, min, itertools.accumulate, itertools.starmap}
+)
 
 _TAKING_APART = frozenset({"extend", "update", "__iadd__", "__ior__"})
 """Methods of containers that take the items of their argument; others take it as it is."""
@@ -81,7 +84,7 @@ def _call_known(recorder: Recorder, function: Any, args: Arguments, kwargs: Keyw
     if getattr(function, "__module__", None) == "_operator":
         return _operator(function)(*args, **kwargs)
     if iterating or getattr(function, "__module__", None) == "itertools":
-        if function in _WITH_CALLBACK or function is itertools.accumulate:
+        if function in _WITH_CALLBACK:
             args = [_callback(recorder, argument) for argument in args]
         items = [elements(recorder, argument) for argument in args]
         return function(*items, **_with_callbacks(recorder, kwargs))
@@ -145,7 +148,7 @@ def _call_object(recorder: Recorder, function: Any, args: Arguments, kwargs: Key
         inner = getattr(function, name, None)
         if isinstance(inner, types.FunctionType):
             return call_user(recorder, inner, args, kwargs)
-    method = getattr(type(function), "__call__", None)
+    method = inspect.getattr_static(type(function), "__call__", None)
     if isinstance(method, types.FunctionType) and recorder.rebuilder.is_open(method):
         return call_user(recorder, method, (function, *args), kwargs)
     return call_opaque(recorder, function, args, kwargs)
@@ -154,7 +157,7 @@ def _call_object(recorder: Recorder, function: Any, args: Arguments, kwargs: Key
 def _instantiate(recorder: Recorder, kind: Any, args: Arguments, kwargs: Keywords) -> Any:
     """Make an object of a class, running the ``__init__`` that a user wrote under the trace."""
     initialiser = getattr(kind, "__init__", None)
-    plain = type(kind) is type and kind.__new__ is object.__new__
+    plain = type(kind) is type and "__new__" not in _defined_by(kind)
     if not plain or not isinstance(initialiser, types.FunctionType):
         return call_opaque(recorder, kind, args, kwargs)
     rebuilt = None
@@ -165,6 +168,11 @@ def _instantiate(recorder: Recorder, kind: Any, args: Arguments, kwargs: Keyword
     instance = object.__new__(kind)
     rebuilt(instance, *args, **kwargs)
     return instance
+
+
+def _defined_by(kind: type) -> set[str]:
+    """Return the names that a class and its bases define, ``object`` apart."""
+    return {name for base in kind.__mro__[:-1] for name in vars(base)}
 
 
 def call_opaque(

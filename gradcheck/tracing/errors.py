@@ -6,7 +6,7 @@ from gradcheck.errors import GradcheckError
 from gradcheck.tracing.contract import Site
 
 
-class NotTraceable(GradcheckError):
+class NotTraceable(GradcheckError):  # noqa: N818  (a state of the target, no mistake of anybody's)
     """The loss went through an operation whose derivative is not known here.
 
     Attributes:

@@ -1,6 +1,7 @@
 """What the rewritten code calls in place of Python's own operations.
 
-Outside a trace, and in threads other than the tracing one, each hook does what Python would have done.
+Outside a trace, and in threads other than the tracing one, each hook does what Python would have
+done.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a block of array memory holds, as a torch tensor.
 
 NumPy's views and aliases are windows on a block of memory that one array owns. The tracer keeps
-one tensor for the block; a view's tensor is cut out of it at the view's own offset and strides, and a
-write through any view changes the block's tensor for all of them (by making a new one:
+one tensor for the block; a view's tensor is cut out of it at the view's own offset and strides, and
+a write through any view changes the block's tensor for all of them (by making a new one:
 autograd's graph is never written to). Writes are collected and put in all at once when somebody
 reads, so that filling an array element by element costs no copy of the array per element.
 """

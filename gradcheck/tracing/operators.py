@@ -176,7 +176,7 @@ def setitem(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
 
         recorder.apply("setitem", _stored, store, (value,), {}, written=region)
         return
-    _scatter(recorder, value, array, index)
+    scatter(recorder, value, array, index)
 
 
 def _stored(context: Context, value: Any) -> Any:
@@ -186,9 +186,9 @@ def _stored(context: Context, value: Any) -> Any:
     return tensor.expand(context.value.shape)
 
 
-def _scatter(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
+def scatter(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
     """Write single elements, picked by numbers or by a mask; of duplicates the last one counts."""
-    memory, owner = recorder.memory(array, create=True)
+    memory, _ = recorder.memory(array, create=True)
     assert memory is not None
     outer = memory.key(array)
     if outer is None:

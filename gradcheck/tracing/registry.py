@@ -21,20 +21,21 @@ from gradcheck.tracing.rules import (
 )
 
 _CONSTANT_FUNCTIONS = (
-    "zeros_like ones_like empty_like zeros ones empty eye identity arange round around fix "
-    "argmax argmin argsort argpartition shape ndim size isfinite isnan isinf isclose allclose "
-    "array_equal count_nonzero nonzero flatnonzero argwhere any all searchsorted digitize "
-    "histogram bincount unravel_index ravel_multi_index result_type can_cast may_share_memory "
-    "shares_memory iscomplexobj isrealobj isscalar array_repr array_str array2string"
+    "zeros_like ones_like empty_like zeros ones empty eye identity arange round "
+    "around fix argmax argmin argsort argpartition shape ndim size isfinite isnan "
+    "isinf isclose allclose array_equal count_nonzero nonzero flatnonzero argwhere "
+    "any all searchsorted digitize histogram bincount unravel_index ravel_multi_index "
+    "result_type can_cast may_share_memory shares_memory iscomplexobj isrealobj "
+    "isscalar array_repr array_str array2string"
 ).split()
 """Functions whose result has no derivative with respect to their arguments, or derivative 0."""
 
-_METHODS = {
+_METHODS: dict[str, Any] = {
     "sum": np.sum, "mean": np.mean, "var": np.var, "std": np.std, "prod": np.prod,
     "max": np.max, "min": np.min, "cumsum": np.cumsum, "cumprod": np.cumprod, "dot": np.dot,
     "trace": np.trace, "reshape": np.reshape, "ravel": np.ravel, "squeeze": np.squeeze,
     "swapaxes": np.swapaxes, "transpose": np.transpose, "repeat": np.repeat, "take": np.take,
-    "diagonal": np.diagonal, "clip": np.clip, "compress": None, "choose": None, "ptp": np.ptp,
+    "diagonal": np.diagonal, "clip": np.clip, "ptp": np.ptp,
 }  # fmt: skip
 """Methods of arrays whose arguments are those of the function."""
 
@@ -69,8 +70,13 @@ def _transpose_method(context: Any, a: Any, *axes: Any) -> Any:
 
 
 def _methods(functions: dict[Any, Rule]) -> dict[str, Rule]:
-    methods = {name: functions[f] for name, f in _METHODS.items() if f is not None}
-    methods |= {
+    methods: dict[str, Rule] = {name: functions[f] for name, f in _METHODS.items()}
+    methods.update(_further_methods(functions))
+    return methods
+
+
+def _further_methods(functions: dict[Any, Rule]) -> dict[str, Rule]:
+    further: dict[str, Rule] = {
         "reshape": _reshape_method,
         "transpose": _transpose_method,
         "flatten": functions[np.ravel],
@@ -84,10 +90,10 @@ def _methods(functions: dict[Any, Rule]) -> dict[str, Rule]:
         "byteswap": _refuse,
         "view": _view,
     }
-    return methods
+    return further
 
 
-def _item(context: Any, a: Any, *args: int) -> Any:
+def _item(context: Any, a: Any, *args: Any) -> Any:
     tensor = context.tensor(a).reshape(-1)
     if len(args) == 1 and not isinstance(args[0], tuple):
         return tensor[args[0]]

@@ -69,12 +69,14 @@ def _with_hooks(code: types.CodeType) -> types.CodeType:
 def _statements(filename: str, source: str) -> tuple[list[ast.stmt], list[tuple[int, int]]]:
     """Return a file's ``from __future__`` imports, and the lines of its top-level statements."""
     body = ast.parse(source, filename).body
-    future = [s for s in body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+    future: list[ast.stmt] = [
+        s for s in body if isinstance(s, ast.ImportFrom) and s.module == "__future__"
+    ]
     return future, [(_first_line(s), s.end_lineno or s.lineno) for s in body]
 
 
 def _first_line(statement: ast.stmt) -> int:
-    decorators = getattr(statement, "decorator_list", ())
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
@@ -119,10 +121,15 @@ def _same_signature(first: types.CodeType, second: types.CodeType) -> bool:
 
 def _extent(code: types.CodeType) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return where the text of a function's body begins and ends; tells lambdas on a line apart."""
-    positions = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
-    starts = [(line, column) for line, _, column, _ in positions]
-    ends = [(end_line, end_column) for _, end_line, _, end_column in positions]
-    return min(starts, default=(0, 0)), max(ends, default=(0, 0))  # type: ignore[type-var]
+    starts: list[tuple[int, int]] = []
+    ends: list[tuple[int, int]] = []
+    for line, end_line, column, end_column in code.co_positions():
+        if line is None or end_line is None or column is None or end_column is None:
+            continue
+        if column != end_column:  # the interpreter's own instructions have no text
+            starts.append((line, column))
+            ends.append((end_line, end_column))
+    return min(starts, default=(0, 0)), max(ends, default=(0, 0))
 
 
 def _hooked_code(function: types.FunctionType) -> types.CodeType | None:

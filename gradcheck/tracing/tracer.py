@@ -85,9 +85,8 @@ def _restore(array: NDArray[Any], content: NDArray[Any]) -> None:
 
 def _leaf(recorder: Recorder, name: str, value: Any) -> Any:
     """Return the tensor that autograd differentiates with respect to, a copy of the parameter."""
-    is_array = isinstance(value, np.ndarray)
-    if is_array and value.dtype.kind != "f" or not is_array and not isinstance(value, float):
-        kind = value.dtype if is_array else type(value).__name__
+    kind = getattr(value, "dtype", type(value).__name__)
+    if not ((isinstance(value, np.ndarray) and value.dtype.kind == "f") or type(value) is float):
         raise UsageError(f"parameter {name} is {kind}: pass a float array or a float")
     leaf = to_tensor(recorder.torch, value).requires_grad_(True)
     recorder.track(value, Shadow(leaf, ("parameter", name)))

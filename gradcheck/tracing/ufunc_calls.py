@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing.errors import NotTraceable, UnsupportedError
-from gradcheck.tracing.memory import Shadow
 from gradcheck.tracing.recorder import Context, Recorder, Rule
 from gradcheck.tracing.registry import registry
 from gradcheck.tracing.rules import reductions

@@ -11,13 +11,14 @@ import numpy as np
 from gradcheck.tracing.recorder import Context, Rule
 
 SAME_NAME = (
-    "add subtract multiply negative positive exp exp2 expm1 log log2 log10 log1p sqrt square "
-    "reciprocal sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh arctanh "
-    "logaddexp logaddexp2 hypot deg2rad rad2deg copysign float_power"
+    "add subtract multiply negative positive exp exp2 expm1 log log2 log10 log1p sqrt "
+    "square reciprocal sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh "
+    "arcsinh arccosh arctanh logaddexp logaddexp2 hypot deg2rad rad2deg copysign "
+    "float_power"
 ).split()
 """Ufuncs that torch has under the same name, with the same meaning."""
 
-ZERO_DERIVATIVE = "sign floor ceil trunc rint heaviside floor_divide spacing".split()
+ZERO_DERIVATIVE = ("sign floor ceil trunc rint heaviside floor_divide spacing").split()
 """Piecewise constant ufuncs: their results count as constants."""
 
 

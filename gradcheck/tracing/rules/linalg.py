@@ -164,20 +164,21 @@ def norm(context: Context, x: Any, ord: Any = None, axis: Any = None,
     return linalg.vector_norm(tensor, 2 if ord is None else ord, axis, keepdims)
 
 
-def _symmetric_part_read(context: Context, a: Any, *, lower: bool) -> Any:
+def _scipy_norm(context: Context, a: Any, ord: Any = None, axis: Any = None,
+                keepdims: bool = False, check_finite: bool = True) -> Any:  # fmt: skip
+    return norm(context, a, ord, axis, keepdims)
+
+
+def _symmetric_part_read(context: Context, tensor: Any, *, lower: bool) -> Any:
     """Return the symmetric matrix that a routine sees which reads only one triangle."""
-    tensor = context.tensor(a, context.dtype)
-    if lower:
-        strict = tensor.tril(-1)
-    else:
-        strict = tensor.triu(1)
+    strict = tensor.tril(-1) if lower else tensor.triu(1)
     diagonal = context.torch.diag_embed(tensor.diagonal(dim1=-2, dim2=-1))
     return strict + strict.mT + diagonal
 
 
 def cholesky(context: Context, a: Any, /, *, upper: bool = False) -> Any:
     """Cholesky factor; reads the lower triangle only, and so does its derivative."""
-    seen = _symmetric_part_read(context, a, lower=not upper)
+    seen = _symmetric_part_read(context, context.tensor(a, context.dtype), lower=not upper)
     return context.torch.linalg.cholesky(seen, upper=upper)
 
 
@@ -189,19 +190,10 @@ def _scipy_cholesky(context: Context, a: Any, lower: bool = False, overwrite_a: 
 def _cho_factor(context: Context, a: Any, lower: bool = False, overwrite_a: bool = False,
                 check_finite: bool = True) -> Any:  # fmt: skip
     tensor = context.tensor(a)
-    seen = _symmetric_part_read(_As(context, tensor.dtype), tensor, lower=lower)
+    seen = _symmetric_part_read(context, tensor, lower=lower)
     factor = context.torch.linalg.cholesky(seen, upper=not lower)
     other = tensor.triu(1) if lower else tensor.tril(-1)  # SciPy leaves the rest as it was
     return factor + other, None
-
-
-class _As:
-    """A context whose result has the given dtype."""
-
-    def __init__(self, context: Context, dtype: Any) -> None:
-        self.torch = context.torch
-        self.tensor = context.tensor
-        self.dtype = dtype
 
 
 def _cho_solve(context: Context, c_and_lower: Any, b: Any, overwrite_b: bool = False,
@@ -252,7 +244,7 @@ def _slogdet(context: Context, a: Any) -> Any:
 
 def _eigh(context: Context, a: Any, UPLO: str = "L") -> Any:
     tensor = context.tensor(a)
-    seen = _symmetric_part_read(_As(context, tensor.dtype), tensor, lower=UPLO == "L")
+    seen = _symmetric_part_read(context, tensor, lower=UPLO == "L")
     return _oriented(context, *context.torch.linalg.eigh(seen))
 
 
@@ -264,7 +256,9 @@ def _oriented(context: Context, values: Any, vectors: Any) -> Any:
 
 
 def _eigvalsh(context: Context, a: Any, UPLO: str = "L") -> Any:
-    return context.torch.linalg.eigvalsh(_symmetric_part_read(context, a, lower=UPLO == "L"))
+    return context.torch.linalg.eigvalsh(
+        _symmetric_part_read(context, context.tensor(a, context.dtype), lower=UPLO == "L")
+    )
 
 
 def _svd(context: Context, a: Any, full_matrices: bool = True, compute_uv: bool = True,
@@ -342,8 +336,6 @@ def scipy_rules() -> dict[Any, Rule]:
         linalg.solve_triangular: _solve_triangular,
         linalg.inv: lambda c, a, *_, **__: c.torch.linalg.inv(c.tensor(a, c.dtype)),
         linalg.det: lambda c, a, *_, **__: c.torch.linalg.det(c.tensor(a, c.dtype)),
-        linalg.norm: lambda c, a, ord=None, axis=None, keepdims=False, check_finite=True: norm(
-            c, a, ord, axis, keepdims
-        ),
+        linalg.norm: _scipy_norm,
         linalg.expm: lambda c, a: c.torch.linalg.matrix_exp(c.tensor(a, c.dtype)),
     }

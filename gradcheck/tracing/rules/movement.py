@@ -188,11 +188,11 @@ def _each(context: Context, arrays: Any) -> Any:
 
 
 _FIRST = (
-    "rollaxis flip fliplr flipud rot90 roll repeat tile take take_along_axis diagonal diag diagflat "
-    "tril triu resize delete split array_split hsplit vsplit dsplit matrix_transpose "
-    "permute_dims unstack trim_zeros"
+    "rollaxis flip fliplr flipud rot90 roll repeat tile take take_along_axis diagonal "
+    "diag diagflat tril triu resize delete split array_split hsplit vsplit dsplit "
+    "matrix_transpose permute_dims unstack trim_zeros"
 ).split()
-_ALL_IN_FIRST = "hstack vstack dstack column_stack row_stack block concat".split()
+_ALL_IN_FIRST = ("hstack vstack dstack column_stack row_stack block concat").split()
 
 FUNCTIONS |= {getattr(np, n): following(getattr(np, n)) for n in _FIRST if hasattr(np, n)}
 for _name in _ALL_IN_FIRST:

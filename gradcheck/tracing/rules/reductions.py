@@ -186,7 +186,7 @@ def differences(
 ) -> Any:
     """Differences of neighbours along an axis."""
     tensor = context.tensor(a, context.dtype)
-    ends = []
+    ends: list[Any] = []
     for end in (prepend, append):
         if not _given(end):
             ends.append(None)
@@ -277,7 +277,7 @@ FUNCTIONS: dict[Any, Rule] = {
     np.median: median,
     np.quantile: quantile,
     np.percentile: percentile,
-    np.trapezoid if hasattr(np, "trapezoid") else np.trapz: trapezoid,
+    getattr(np, "trapezoid", None) or getattr(np, "trapz"): trapezoid,  # noqa: B009  (NumPy 1)
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from gradcheck.tracing.errors import UnsupportedError
@@ -116,7 +117,7 @@ def scipy_rules() -> tuple[dict[Any, Rule], dict[Any, Rule]]:
     from scipy import special
 
     ufuncs = {getattr(special, name): _same(twin) for name, twin in _SAME_NAME.items()}
-    further = {
+    further: dict[str, Callable[..., Any]] = {
         "log_expit": _log_expit, "entr": _entr, "rel_entr": _rel_entr, "kl_div": _kl_div,
         "huber": _huber, "gamma": _gamma, "betaln": _betaln, "beta": _beta, "exprel": _exprel,
         "softplus": _softplus, "cosm1": _cosine_minus_one, "boxcox": _boxcox,
