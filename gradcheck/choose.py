@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,8 +84,7 @@ def _by_request(
     everything = [*((name, value, False) for name, value in arguments.items())]
     if live is not None:
         everything.append((live_root, live, True))
-    known = {leaf.name: leaf for leaf in _collect(everything, qualify=False).leaves}
-    known |= {leaf.path: leaf for leaf in known.values()}
+    known = _leaves_by_name(everything)
     for name in names:
         key = order[name] if isinstance(name, int) and -len(order) <= name < len(order) else name
         if isinstance(key, str) and key in arguments:
@@ -94,12 +94,23 @@ def _by_request(
         elif key in known:
             picked.append((known[str(key)], str(key)))
         else:
-            available = ", ".join([*arguments, *([] if live is None else list(known))][:20])
+            available = ", ".join(list(dict.fromkeys([*arguments, *known]))[:20])
             raise UsageError(f"wrt names {name!r}, which is no input; the inputs are {available}")
     chosen = _collect(roots)
     extra = tuple(leaf for leaf, _ in picked)
     groups = chosen.groups + tuple((leaf.name, (leaf.name,)) for leaf in extra)
     return Chosen(chosen.leaves + extra, groups)
+
+
+def _leaves_by_name(roots: Sequence[tuple[str, Any, bool]]) -> dict[str, ChosenLeaf]:
+    """Map what ``wrt`` may call a leaf: its key, its argument and key, and its path."""
+    plain, full = _collect(roots, qualify=False).leaves, _collect(roots, qualify=True).leaves
+    counts = Counter(leaf.name for leaf in plain)
+    known: dict[str, ChosenLeaf] = {}
+    for short, long in zip(plain, full, strict=True):
+        chosen = short if counts[short.name] == 1 else long
+        known |= {chosen.name: chosen, long.name: chosen, chosen.path: chosen}
+    return known
 
 
 def _collect(roots: Sequence[tuple[str, Any, bool]], *, qualify: bool | None = None) -> Chosen:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,9 @@ def restore(states: tuple[Any, ...]) -> None:
     torch = sys.modules.get("torch")
     if torch is not None and len(states) > 2:
         torch.set_rng_state(states[2])
+    elif torch is not None:
+        # Imported since: torch begins with a seed that nobody knows.
+        torch.seed()
 
 
 def differ(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
@@ -46,7 +48,7 @@ def differ(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
 
 
 def _torch_as_imported() -> Any:
-    """The state of torch's generator when nothing was drawn since it got its present seed."""
+    """The state of torch's global generator if nothing was drawn since it got its seed."""
     torch = sys.modules["torch"]
     return torch.Generator().manual_seed(torch.initial_seed()).get_state()
 
@@ -83,13 +85,3 @@ def set_state(generator: Any, state: Any) -> None:
         generator.set_state(state)
     else:
         generator.setstate(state)
-
-
-@contextmanager
-def preserved() -> Iterator[None]:
-    """Put the global generators back at the end to where they were at the beginning."""
-    states = snapshot()
-    try:
-        yield
-    finally:
-        restore(states)
