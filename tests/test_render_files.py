@@ -160,6 +160,12 @@ def test_page_names_are_distinct_and_safe(names):
         assert page.casefold().partition(".")[0] not in ("con", "nul", "com1")
 
 
+@pytest.mark.parametrize("name", ["CON", "con.weights", "Nul.b.c", "index", "", "...", "LPT1"])
+def test_names_that_mean_something_else_are_changed(name):
+    (page,) = page_names([name])
+    assert page.startswith("check-")
+
+
 def test_names_do_not_depend_on_the_order():
     names = ["A/B", "A-B", "a b"]
     forwards = dict(zip(names, page_names(names), strict=True))

@@ -25,7 +25,8 @@ def page_names(names: Sequence[str]) -> list[str]:
     for name, stem in zip(names, stems, strict=True):
         if counts[stem.casefold()] > 1 or _is_unsafe(stem):
             digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:10]
-            stem = f"{stem}-{digest}" if stem else f"check-{digest}"
+            # in front, too: Windows takes "con.anything" for a device
+            stem = f"check-{stem}-{digest}" if _is_unsafe(stem) else f"{stem}-{digest}"
         unique, number = stem, 1
         while unique.casefold() in used:
             number += 1
