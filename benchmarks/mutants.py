@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import math
 import sys
 import types
 from collections import Counter
@@ -269,7 +270,10 @@ def main() -> None:
 
 def print_table(everything: list[Result]) -> None:
     """Print how many were right, by cause and in all."""
-    print(f"{'declared cause':34} mutants  cause  line  first line")
+    if not everything:
+        print("no subject of this name has mutants")
+        return
+    print(f"{'declared cause':34} mutants   cause    line  first line")
     totals = Counter(result.mutant.cause for result in everything)
     for cause in sorted(totals):
         _print_row(cause, [r for r in everything if r.mutant.cause == cause])
@@ -277,11 +281,13 @@ def print_table(everything: list[Result]) -> None:
 
 
 def _print_row(words: str, found: list[Result]) -> None:
-    shares = [
-        np.mean([getattr(r, field) for r in found]) if found else float("nan")
+    counts = [
+        sum(getattr(result, field) for result in found)
         for field in ("cause_right", "line_right", "first_line_right")
     ]
-    print(f"{words:34} {len(found):7} {shares[0]:6.0%} {shares[1]:5.0%} {shares[2]:11.0%}")
+    # Rounded down: 100% means all.
+    shares = [f"{math.floor(1000 * count / len(found)) / 10:.1f}%" for count in counts]
+    print(f"{words:34} {len(found):7} {shares[0]:>7} {shares[1]:>7} {shares[2]:>11}")
 
 
 def print_misses(everything: list[Result]) -> None:

@@ -402,10 +402,10 @@ def renamed(expression: ast.expr, old: str, new: str) -> ast.expr:
 def skip_last(expression: ast.expr) -> ast.expr | None:
     """Let ``range(n)`` end one step earlier."""
     for node in ast.walk(expression):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id == "range":
-                node.args[-1] = ast.BinOp(node.args[-1], ast.Sub(), ast.Constant(1))
-                return expression
+        is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if is_call and node.func.id == "range":
+            node.args[-1] = ast.BinOp(node.args[-1], ast.Sub(), ast.Constant(1))
+            return expression
     return None
 
 

@@ -83,7 +83,7 @@ def square_tanh(
     U: Array, a: Array, V: Array, c: Array, W: Array, d: Array, X: Array, T: Array
 ) -> Result:
     """Three square tanh layers and a squared error: every transposition keeps the shapes."""
-    n, k = T.shape
+    n = len(T)
     G1 = X @ U + a  # @g1
     H1 = np.tanh(G1)  # @tanh1
     G2 = H1 @ V + c  # @g2

@@ -1,4 +1,4 @@
-"""Every faulty reference variant gets its declared cause first, and the line of the forward code."""
+"""Every faulty reference variant gets its declared cause first, and the forward line."""
 
 import numpy as np
 import pytest

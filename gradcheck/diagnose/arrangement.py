@@ -13,7 +13,7 @@ from gradcheck.diagnose.matching import quality
 
 
 def transposed(evidence: Evidence) -> tuple[Finding, ...]:
-    """Find gradients that are the right ones with their axes exchanged, or read column by column."""
+    """Find gradients that are the right ones with their axes exchanged or misread."""
     findings = []
     for facts in evidence.failing_facts:
         for candidate, tolerance, words in _axis_orders(facts):
@@ -57,19 +57,19 @@ def swapped(evidence: Evidence) -> tuple[Finding, ...]:
     """Find parameters that got each other's gradient, or another parameter's."""
     takes: dict[str, tuple[str, str]] = {}
     for facts in evidence.failing_facts:
-        for other in evidence.facts.values():
-            if other is facts or other.value.shape != facts.value.shape:
+        for candidate in evidence.facts.values():
+            if candidate is facts or candidate.value.shape != facts.value.shape:
                 continue
-            grade = quality(facts, other.reference, other.tolerance)
-            if grade in ("exact", "likely"):
-                takes[facts.name] = other.name, grade
+            match = quality(facts, candidate.reference, candidate.tolerance)
+            if match in ("exact", "likely"):
+                takes[facts.name] = candidate.name, match
                 break
     findings = []
     for name, (other, grade) in takes.items():
         mutual = takes.get(other, ("", ""))[0] == name
         if mutual and evidence.names.index(other) < evidence.names.index(name):
             continue
-        names = (name, other) if mutual else (name,)
+        names: tuple[str, ...] = (name, other) if mutual else (name,)
         message = (
             f"The gradients of {spoken(names)} are exchanged: each is exactly the other's."
             if mutual
@@ -82,7 +82,7 @@ def swapped(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def wrong_axis(evidence: Evidence) -> tuple[Finding, ...]:
-    """Find gradients that are the sum or the mean of the right one along an axis, spread over it."""
+    """Find gradients that are the sum or mean of the right one along an axis, spread over it."""
     findings = []
     for facts in evidence.failing_facts:
         for candidate, tolerance, words in _reductions(facts):

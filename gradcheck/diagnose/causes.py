@@ -91,7 +91,7 @@ def findings_from(
 ) -> tuple[Finding, ...]:
     """Turn explanations into findings: one for each cause, set of parameters and factor."""
     groups: dict[tuple[object, ...], list[Explanation]] = {}
-    for explanation in _without_cuts_in_disguise(list(explanations), space):
+    for explanation in _plainest(list(explanations), space):
         cause = cause_of(explanation, evidence, space, graph)
         factor = None if explanation.factor is None else f"{explanation.factor.value:.9g}"
         # A factor that is an array size is about the average, wherever else it could sit.
@@ -104,19 +104,28 @@ def findings_from(
     )
 
 
-def _without_cuts_in_disguise(explanations: list[Explanation], space: Space) -> list[Explanation]:
-    """Leave out identities that come to the same as a cut: what they hand on cancels later."""
+def _plainest(explanations: list[Explanation], space: Space) -> list[Explanation]:
+    """Leave out what comes to the same as a plainer alteration.
+
+    An identity that comes to the same as a cut: what it hands on cancels later. A cut in one run
+    of a loop that comes to the same as the cut in every run: nothing flowed to the others.
+    """
+
+    def same(one: Explanation, other: Explanation) -> bool:
+        close = np.abs(one.change - other.change) <= SLACK * space.tolerance
+        return one.parameters <= other.parameters and bool(close.all())
+
     cuts = [e for e in explanations if e.factor is not None and e.factor.value == 0.0]
-    return [
-        e
-        for e in explanations
-        if e.factor is not None
-        or not any(
-            e.parameters <= cut.parameters
-            and (np.abs(e.change - cut.change) <= SLACK * space.tolerance).all()
-            for cut in cuts
-        )
-    ]
+    whole = [e for e in cuts if e.trial.runs in ("", "every")]
+    kept = []
+    for e in explanations:
+        plainer = cuts if e.factor is None else whole if e.trial.runs in _PARTIAL else []
+        if not any(same(e, other) for other in plainer if other is not e):
+            kept.append(e)
+    return kept
+
+
+_PARTIAL = frozenset({"last", "first", "all but the last", "all but the first", "one"})
 
 
 def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: Graph) -> str:
@@ -140,7 +149,7 @@ def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: 
         return "batch_divided_twice"
     if factor.value != 0.0:
         return "scale"
-    return _cut_cause(explanation, evidence, space, graph)
+    return _cut_cause(explanation, evidence, graph)
 
 
 def _identity_cause(trial: Trial, operation: Operation, graph: Graph) -> str:
@@ -154,7 +163,7 @@ def _identity_cause(trial: Trial, operation: Operation, graph: Graph) -> str:
     return "activation_derivative_missing" if reciprocal else "factor_missing"
 
 
-def _cut_cause(explanation: Explanation, evidence: Evidence, space: Space, graph: Graph) -> str:
+def _cut_cause(explanation: Explanation, evidence: Evidence, graph: Graph) -> str:
     trial = explanation.trial
     if all(not evidence.facts[name].analytic.any() for name in explanation.parameters):
         return "zero_gradient"
@@ -216,7 +225,7 @@ def _finding(
     cause: str, group: list[Explanation], evidence: Evidence, space: Space, graph: Graph
 ) -> Finding:
     candidates = [(index, e) for e in group for index in e.trial.sites]
-    index, explanation = min(candidates, key=lambda item: _suits(cause, *item, graph))
+    index, explanation = min(candidates, key=lambda item: _suits(cause, item[0], item[1], graph))
     operation = graph.by_index[index]
     names = tuple(sorted(explanation.parameters, key=evidence.names.index))
     place = location(operation.site)

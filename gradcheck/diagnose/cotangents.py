@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.finding import Finding, spoken
-from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.graph import Graph, detailed
 from gradcheck.diagnose.sites import in_words, location
 from gradcheck.diagnose.space import Space
 from gradcheck.tracing.contract import DetailedTrace, Operation
@@ -41,8 +41,8 @@ def cotangent_findings(
     evidence: Evidence, space: Space, graph: Graph, *, max_passes: int
 ) -> list[Finding]:
     """Return what a wrong gradient of one intermediate result explains, the best at most."""
-    trace = evidence.trace
-    if not hasattr(trace, "pull"):
+    trace = detailed(evidence.trace)
+    if trace is None:
         return []
     cotangents = trace.cotangents()
     for number, attempt in enumerate(_attempts(trace, graph, cotangents)):

@@ -39,6 +39,7 @@ class Passes:
         self.trace, self.space, self.left = trace, space, limit
         self.base = space.vector(trace.backward())
         self.background: dict[int, Alteration] = {}
+        self._kept = self.base, self.background
 
     def detach_shifts(self, cuts: Iterable[Cut]) -> None:
         """Cut the shifts that have no part in the gradient, in every further pass.
@@ -51,6 +52,18 @@ class Passes:
             change = self.change({index: alteration})
             if change is not None and not self.space.changed(change):
                 self.background[index] = alteration
+
+    def take_as_made(
+        self, alterations: Mapping[int, Alteration], change: Array, space: Space
+    ) -> None:
+        """Make further passes with these alterations, and measure changes from there."""
+        self._kept = self.base, dict(self.background)
+        self.background.update(alterations)
+        self.base, self.space = self.base + change, space
+
+    def take_back(self, space: Space) -> None:
+        """Undo ``take_as_made``."""
+        (self.base, self.background), self.space = self._kept, space
 
     def change(self, alterations: Mapping[int, Alteration]) -> Array | None:
         """Return by how much the alterations change the gradient.
@@ -91,9 +104,23 @@ def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> Counterfact
         return Counterfactuals()
     passes = Passes(evidence.trace, space, max_passes)
     passes.detach_shifts(shifts(graph))
-    explanations: list[Explanation] = []
-    columns: list[Column] = []
-    regularisers: list[tuple[str, Operation]] = []
+    tried = _try_all(evidence, space, graph, passes)
+    findings = list(findings_from(tried.explanations, evidence, space, graph))
+    findings += _further(findings, tried, evidence, space, graph, passes)
+    return Counterfactuals(tuple(findings), tuple(tried.regularisers))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What a round of trials found: explanations, the changes made, and regularisers."""
+
+    explanations: list[Explanation]
+    columns: list[Column]
+    regularisers: list[tuple[str, Operation]]
+
+
+def _try_all(evidence: Evidence, space: Space, graph: Graph, passes: Passes) -> _Tried:
+    tried = _Tried([], [], [])
     for trial in trials(graph):
         change = passes.change(trial.alterations)
         if passes.left <= 0 and change is None:
@@ -102,20 +129,67 @@ def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> Counterfact
             continue
         if trial.kind == "cut":
             name = regularised(change, evidence, space)
-            regularisers += [(name, graph.by_index[i]) for i in trial.sites] if name else []
-        explanations += explain(trial, change, evidence, space, passes)
-        if (len(columns) + 1) * change.size <= MOST_STORED:
-            columns.append(Column(trial, change))
-    findings = list(findings_from(explanations, evidence, space, graph))
-    for search in (
-        lambda _: cotangent_findings(evidence, space, graph, max_passes=passes.left),
-        lambda left: probe_findings(evidence, graph, left),
-        lambda _: pair_findings(columns, evidence, space, graph, passes),
-    ):
-        covered = {n for f in findings if f.confidence == "exact" for n in f.parameters}
-        if not space.wrong <= covered:
-            findings += search(space.wrong - covered)
-    return Counterfactuals(tuple(findings), tuple(regularisers))
+            tried.regularisers.extend((name, graph.by_index[i]) for i in trial.sites if name)
+        tried.explanations.extend(explain(trial, change, evidence, space, passes))
+        if (len(tried.columns) + 1) * change.size <= MOST_STORED:
+            tried.columns.append(Column(trial, change))
+    return tried
+
+
+def _further(
+    findings: list[Finding],
+    tried: _Tried,
+    evidence: Evidence,
+    space: Space,
+    graph: Graph,
+    passes: Passes,
+) -> list[Finding]:
+    """Look further for the parameters that no single alteration explains exactly."""
+
+    def left(found: list[Finding]) -> frozenset[str]:
+        exact = (f for f in (*findings, *found) if f.confidence == "exact")
+        return space.wrong - {name for finding in exact for name in finding.parameters}
+
+    found: list[Finding] = []
+    if left(found):
+        found += cotangent_findings(evidence, space, graph, max_passes=passes.left)
+    if left(found):
+        found += probe_findings(evidence, graph, left(found))
+    if left(found):
+        found += _beside(tried, left(found), evidence, space, graph, passes)
+    if left(found):
+        found += pair_findings(tried.columns, evidence, space, graph, passes)
+    return found
+
+
+def _beside(
+    tried: _Tried,
+    left: frozenset[str],
+    evidence: Evidence,
+    space: Space,
+    graph: Graph,
+    passes: Passes,
+) -> tuple[Finding, ...]:
+    """Take a mistake that explains some parameters as made, and look for another in the rest."""
+    made = next(
+        (
+            e
+            for e in tried.explanations
+            if e.confidence == "exact" and e.factor is None and not e.alone
+        ),
+        None,
+    )
+    if made is None:
+        return ()
+    rest = replace(
+        space,
+        residual=space.residual - made.change,
+        failing=tuple(name for name in space.failing if name in left),
+    )
+    passes.take_as_made(made.trial.alterations, made.change, rest)
+    second = _try_all(evidence, rest, graph, passes)
+    passes.take_back(space)
+    return findings_from(second.explanations, evidence, rest, graph)
 
 
 def explain(

@@ -13,7 +13,7 @@ from gradcheck.report import Notice
 
 @dataclass(frozen=True)
 class Curvature:
-    """An eigenvalue of the Hessian of largest magnitude.
+    """The largest eigenvalue of the Hessian.
 
     ``value`` is the Rayleigh quotient of the last iterate, which approaches a positive eigenvalue
     from below; ``converged`` says whether it stood still, within ``n_products`` products.
@@ -32,7 +32,7 @@ def largest_curvature(
     max_products: int = 100,
     rtol: float = 1e-4,
 ) -> Curvature:
-    """Estimate the Hessian's eigenvalue of largest magnitude by power iteration.
+    """Estimate the largest eigenvalue of the Hessian by power iteration.
 
     Args:
         hessian_product: maps a vector ``v (size,)`` to the Hessian times ``v``, for instance
@@ -45,21 +45,37 @@ def largest_curvature(
     Returns:
         The curvature; NaN, not converged, where a product is not finite.
     """
+    found = _dominant(hessian_product, size, seed, max_products, rtol)
+    if not found.value < 0.0:
+        return found
+    # The largest magnitude belongs to a negative eigenvalue: look above it.
+    shift = found.value
+    above = _dominant(
+        lambda v: hessian_product(v) - shift * v, size, seed, max_products - found.n_products, rtol
+    )
+    n_products = found.n_products + above.n_products
+    return Curvature(above.value + shift, n_products, found.converged and above.converged)
+
+
+def _dominant(
+    product: Callable[[Array], Array], size: int, seed: int, max_products: int, rtol: float
+) -> Curvature:
+    """Return the eigenvalue of largest magnitude, by power iteration."""
     vector = np.random.default_rng(seed).standard_normal(size)
     vector /= np.linalg.norm(vector)
     value = np.nan
     for count in range(1, max_products + 1):
-        product = np.asarray(hessian_product(vector), dtype=np.float64)
-        length = float(np.linalg.norm(product))
+        image = np.asarray(product(vector), dtype=np.float64)
+        length = float(np.linalg.norm(image))
         if not np.isfinite(length):
             return Curvature(float("nan"), count, converged=False)
         if length == 0.0:
             return Curvature(0.0, count, converged=True)
-        previous, value = value, float(vector @ product)
+        previous, value = value, float(vector @ image)
         if abs(value - previous) <= rtol * abs(value):
             return Curvature(value, count, converged=True)
-        vector = product / length
-    return Curvature(value, max_products, converged=False)
+        vector = image / length
+    return Curvature(value, max(max_products, 0), converged=False)
 
 
 def difference_of_gradients(

@@ -102,8 +102,8 @@ def _axis_of_duplicates(facts: Facts, indices: np.ndarray) -> int | None:
             continue
         counts = np.bincount(_wrapped(indices, size), minlength=size)
         others = tuple(k for k in range(facts.value.ndim) if k != axis)
-        wrong = facts.support.any(axis=others)
-        right_zero = ~(_shows(facts).any(axis=others))
+        wrong = np.asarray(facts.support.any(axis=others))
+        right_zero = ~np.asarray(_shows(facts).any(axis=others))
         once, never = counts == 1, counts == 0
         telling = once.any() or (never.any() and right_zero[never].all())
         if telling and wrong.any() and (wrong == ((counts > 1) & ~right_zero)).all():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
-from gradcheck.tracing.contract import Alteration, Operation, Trace
+from gradcheck.tracing.contract import Alteration, DetailedTrace, Operation, Trace
 
 Cut = tuple[int, int | None]
 """An operation and one of its operands whose path is cut; None for all of them."""
@@ -102,6 +103,12 @@ class Graph:
 def graph_of(trace: Trace) -> Graph:
     """Return the graph of a trace."""
     return Graph(trace.operations)
+
+
+def detailed(trace: Trace | None) -> DetailedTrace | None:
+    """Return the trace if it hands out values and cotangents, else None."""
+    offered = all(hasattr(trace, name) for name in ("value", "cotangents", "pull", "local"))
+    return cast(DetailedTrace, trace) if offered else None
 
 
 def cut_alteration(cut: Cut) -> tuple[int, Alteration]:

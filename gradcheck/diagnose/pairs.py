@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcheck.diagnose.causes import SPECIFICITY, Explanation, cause_of
 from gradcheck.diagnose.evidence import Array, Evidence
-from gradcheck.diagnose.factors import name_factor
+from gradcheck.diagnose.factors import Factor, name_factor
 from gradcheck.diagnose.finding import Finding, spoken
 from gradcheck.diagnose.graph import Graph
 from gradcheck.diagnose.plan import Trial
@@ -49,7 +50,7 @@ def pair_findings(
         if change is None:
             continue
         if space.matched(change) == frozenset(space.names):
-            return [_finding(one, other, evidence, space, graph)]
+            return [_finding(one, other, alterations, evidence, space, graph)]
     return []
 
 
@@ -97,8 +98,7 @@ def _alteration(trial: Trial, strength: float, evidence: Evidence) -> Alteration
     """Return the alteration of a trial at the strength that least squares found for it."""
     (alteration,) = trial.alterations.values()
     if trial.kind != "cut":
-        # On another's path the strength is off; the pass that follows decides.
-        return alteration if abs(strength - 1.0) < 0.5 else None
+        return alteration  # on another's path the strength says little; a pass decides
     factor = 1.0 - strength
     if abs(factor) < 1e-6:
         return alteration
@@ -109,14 +109,21 @@ def _alteration(trial: Trial, strength: float, evidence: Evidence) -> Alteration
     return Alteration(kind, operand=trial.operand, factor=named.value)
 
 
-def _finding(one: Column, other: Column, evidence: Evidence, space: Space, graph: Graph) -> Finding:
-    from gradcheck.diagnose.causes import SPECIFICITY, Explanation, cause_of
-    from gradcheck.diagnose.factors import Factor
-
+def _finding(
+    one: Column,
+    other: Column,
+    alterations: Mapping[int, Alteration],
+    evidence: Evidence,
+    space: Space,
+    graph: Graph,
+) -> Finding:
     names = tuple(name for name in evidence.names if name in space.wrong)
     causes, words, places = [], [], []
     for column in (one, other):
-        factor = Factor(0.0, "0", "cut") if column.trial.kind == "cut" else None
+        (index,) = column.trial.alterations
+        value = alterations[index].factor if alterations[index].kind.startswith("scale") else 0.0
+        named = next(name_factor(value, evidence), Factor(value, f"{value:g}", "cut"))
+        factor = named if column.trial.kind == "cut" else None
         parameters = space.changed(column.change) & space.wrong
         explanation = Explanation(column.trial, factor, column.change, parameters, False, "exact")
         causes.append(cause_of(explanation, evidence, space, graph))

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradcheck.diagnose.evidence import Array, Evidence, Facts
 from gradcheck.diagnose.finding import Finding
-from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.graph import Graph, detailed
 from gradcheck.diagnose.matching import quality
 from gradcheck.diagnose.sites import in_words, location
 from gradcheck.report import Location
@@ -60,8 +60,8 @@ class Probe:
 
 def probe_findings(evidence: Evidence, graph: Graph, names: frozenset[str]) -> list[Finding]:
     """Return what explains single parameters of ``names`` by a wrong value, cotangent or axis."""
-    trace = evidence.trace
-    if not hasattr(trace, "cotangents"):
+    trace = detailed(evidence.trace)
+    if trace is None:
         return []
     probe = Probe(trace, graph, trace.cotangents())
     findings = []

@@ -16,6 +16,7 @@ from gradcheck.report import Diagnosis
 MAX_DIAGNOSES = 3
 DEFAULT_PASSES = 200
 _AGREE = 8.0
+_FEW = 0.1
 
 
 def diagnose(evidence: Evidence, *, max_passes: int = DEFAULT_PASSES) -> tuple[Diagnosis, ...]:
@@ -55,7 +56,8 @@ def cover(findings: Iterable[Finding], names: tuple[str, ...]) -> tuple[Finding,
     Exact explanations come before likely ones, then those of more parameters at once, with fewer
     altered sites, and of more meaning.
     """
-    candidates, chosen = list(findings), []
+    candidates = list(findings)
+    chosen: list[Finding] = []
     remaining = set(names)
     while remaining and len(chosen) < MAX_DIAGNOSES:
         candidates = [finding for finding in candidates if remaining & set(finding.parameters)]
@@ -71,26 +73,32 @@ def sharpened(evidence: Evidence) -> Evidence:
     """Return the evidence with the trace's own gradient as the reference, where they agree.
 
     The traced gradient is right to roundoff, so that explanations can be told apart which central
-    differences cannot. A trace whose gradient contradicts the reference is of no use and dropped.
+    differences cannot. Where a few entries disagree (a kink, at which each takes another
+    subgradient), these are left out; a trace that contradicts the reference widely is dropped.
     """
     if evidence.trace is None:
         return evidence
     traced = evidence.trace.backward()
     reference, uncertainty = dict(evidence.reference), dict(evidence.uncertainty)
-    for name, gradient in traced.items():
-        if name not in evidence.names:
-            continue
+    for name in (name for name in evidence.names if name in traced):
         facts = evidence.facts[name]
-        apart = np.abs(np.asarray(gradient) - facts.reference)[facts.known]
-        if (apart > _AGREE * facts.tolerance[facts.known]).any():
+        gradient = np.array(traced[name], dtype=np.float64)
+        apart = facts.known & (np.abs(gradient - facts.reference) > _AGREE * facts.tolerance)
+        if apart.sum() > _FEW * facts.known.sum():
             return replace(evidence, trace=None)
-        rounding = np.finfo(evidence.analytic_dtype.get(name, "float64")).eps
-        largest = float(np.max(np.abs(gradient), initial=0.0))
-        reference[name] = np.asarray(gradient, dtype=np.float64)
-        uncertainty[name] = np.full(
-            facts.value.shape, max(8.0 * rounding, ROUNDING_FLOOR) * largest
-        )
+        gradient[apart] = np.nan
+        largest = float(np.max(np.abs(gradient), initial=0.0, where=np.isfinite(gradient)))
+        reference[name] = gradient
+        uncertainty[name] = np.full(facts.value.shape, _rounding(evidence, name) * largest)
     return replace(evidence, reference=reference, uncertainty=uncertainty)
+
+
+def _rounding(evidence: Evidence, name: str) -> float:
+    """Return how far rounding may take the analytic gradient, relative to its largest entry."""
+    dtype = evidence.analytic_dtype.get(name, "float64")
+    if dtype in ("float16", "float32"):
+        return 64.0 * float(np.finfo(dtype).eps)
+    return ROUNDING_FLOOR
 
 
 def _order(finding: Finding, remaining: set[str]) -> tuple[int, int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-import os
+from pathlib import Path
 
 from gradcheck.report import Location
 from gradcheck.tracing.contract import Operation, Site
@@ -40,7 +40,6 @@ def in_words(operation: Operation) -> str:
 
 
 def _relative(file: str) -> str:
-    if not os.path.isabs(file):
-        return file
-    relative = os.path.relpath(file)
-    return file if relative.startswith(os.pardir) else relative
+    path = Path(file)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else file

@@ -37,15 +37,17 @@ class Space:
         """Return the part of a vector that belongs to one parameter, flat and scaled."""
         return vector[self.slices[name]]
 
+    def _any(self, marks: Mask) -> frozenset[str]:
+        return frozenset(name for name in self.names if marks[self.slices[name]].any())
+
     def changed(self, change: Array) -> frozenset[str]:
         """Return the parameters whose gradient a change really alters."""
-        off = np.abs(change) > SLACK * self.tolerance
-        return frozenset(name for name in self.names if self.part(off, name).any())
+        return self._any(np.abs(change) > SLACK * self.tolerance)
 
     def matched(self, change: Array) -> frozenset[str]:
         """Return the parameters whose residual equals the change within the tolerance."""
-        fits = np.abs(self.residual - change) <= SLACK * self.tolerance
-        return frozenset(name for name in self.names if self.part(fits, name).all())
+        off = np.abs(self.residual - change) > SLACK * self.tolerance
+        return frozenset(self.names) - self._any(off)
 
     def nearly(self, change: Array) -> bool:
         """Say whether the change takes away 99% of the error of every failing parameter."""

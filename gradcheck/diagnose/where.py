@@ -38,7 +38,7 @@ def place(mask: Mask, consider: Mask | None = None) -> Place:
     if wrong == int(shows.sum()):
         return Place("all", "all entries", np.ones(mask.shape, bool))
     for axis in range(mask.ndim) if mask.ndim > 1 else ():
-        hit = mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis))
+        hit = np.asarray(mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis)))
         region = np.zeros(mask.shape, bool)
         np.moveaxis(region, axis, 0)[hit] = True
         if not hit.all() and (mask == (region & shows)).all():

@@ -46,7 +46,8 @@ def _told(
     texts = {
         "activation_mask_missing": (
             f"{which} is treated as the identity",
-            f"In the backward pass of line {line}, multiply the gradient by the mask: {derivative}.",
+            f"In the backward pass of line {line}, multiply the gradient by the mask: "
+            f"{derivative}.",
         ),
         "activation_derivative_missing": (
             f"{which} is treated as the identity",
