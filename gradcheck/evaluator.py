@@ -183,7 +183,8 @@ class Evaluator:
         """Give view, present value and steps of each block; put the values back at the end."""
         parts = []
         for block in blocks:
-            view = self.values[block.parameter][(*block.box, ...)]
+            place: Any = (*block.box, ...)
+            view = self.values[block.parameter][place]
             parts.append((view, view.copy(), block.steps))
         try:
             yield parts

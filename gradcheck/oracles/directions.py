@@ -27,7 +27,7 @@ BUFFER = 1 << 16
 """Entries of an array that are worked on at a time."""
 LONGEST = 2.0**-3
 """Largest distance, in units of the parameters' scales."""
-WALKS = 4
+WALKS = 6
 """Steps at most that are added to the first two."""
 TAYLOR_STEPS = 4
 
@@ -108,9 +108,9 @@ class Walk:
     noise: Noise
     blocks: Sequence[Block]
     base: float
-    rungs: dict[int, Rung] = field(default_factory=dict)
+    rungs: dict[float, Rung] = field(default_factory=dict)
 
-    def look(self, levels: Sequence[int]) -> None:
+    def look(self, levels: Sequence[float]) -> None:
         """Evaluate the loss on both sides at these levels."""
         steps = [self.base * RATIO**level for level in levels]
         losses = self.problem.evaluator.moved(self.blocks, [t for h in steps for t in (h, -h)])
@@ -128,19 +128,22 @@ class Walk:
         """Return the slope from the two neighbouring steps that leave the least doubt.
 
         They must agree within noise or come together as those of a smooth loss do; otherwise three
-        times their difference is the bound. A slope at longer steps must not contradict those at
-        shorter ones, lest a kink or an oscillation between them be taken for the slope.
+        times the spread of the slopes so far is the bound. A slope at longer steps must not
+        contradict those at shorter ones, lest a kink or an oscillation between them be taken for
+        the slope.
         """
         rungs = [self.rungs[level] for level in sorted(self.rungs)]
         rungs = [r for r in rungs if math.isfinite(r.loss_up) and math.isfinite(r.loss_down)]
         slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in rungs]
+        bends = [(r.loss_up - 2 * self.noise.loss + r.loss_down) / r.up for r in rungs]
         noises = [KAPPA * self.level_noise / r.up for r in rungs]
         best = Slope(math.nan, math.inf, self.base, settled=False, noise_limited=False)
         for k in range(len(rungs) - 1):
             apart = abs(slopes[k] - slopes[k + 1])
             calm = apart <= noises[k] + noises[k + 1]
-            smooth = k + 2 < len(rungs) and apart <= abs(slopes[k + 1] - slopes[k + 2]) / 8
-            doubt = 0.0 if calm else (0.25 if smooth else 3.0) * apart
+            smooth = _comes_together(slopes[k : k + 3], bends[k : k + 3], noises[k])
+            spread = max(slopes[: k + 3]) - min(slopes[: k + 3])
+            doubt = 0.0 if calm else (0.25 * apart if smooth else 3.0 * spread)
             bound = noises[k] + doubt
             agrees = all(abs(slopes[k] - slopes[j]) <= bound + noises[j] for j in range(k))
             if agrees and bound < best.bound:
@@ -178,6 +181,20 @@ class Walk:
             if before.settled and best.bound > 0.7 * before.bound:
                 break
         return best
+
+
+def _comes_together(slopes: Sequence[float], bends: Sequence[float], noise: float) -> bool:
+    """Whether three slopes, by rising step, approach each other like those of a smooth loss.
+
+    Their differences fall with the square of the step, and the bends (the differences of the
+    one-sided slopes) with the step itself.
+    """
+    if len(slopes) < 3:
+        return False
+    near, far = abs(slopes[0] - slopes[1]), abs(slopes[1] - slopes[2])
+    square = far / 32 - 2 * noise <= near <= far / 8 + 2 * noise
+    straight = abs(bends[0] - bends[1] / RATIO) <= 0.1 * abs(bends[1]) / RATIO + 4 * noise
+    return square and straight
 
 
 def draw_steps(value: NDArray[Any], generator: np.random.Generator) -> NDArray[Any]:
@@ -341,7 +358,7 @@ def _taylor(walk: Walk, seen: Projection) -> tuple[tuple[float, ...], tuple[floa
     """Residuals of the claim's first-order Taylor polynomial, on the side of positive steps."""
     losses = {rung.up: rung.loss_up for rung in walk.rungs.values()}
     further = max(losses)
-    more = []
+    more: list[float] = []
     while len(losses) + len(more) < TAYLOR_STEPS and further * RATIO <= LONGEST:
         further *= RATIO
         more.append(further)
