@@ -303,7 +303,8 @@ def _forward(
         return ()
     from gradcheck.oracles.forward_mode import forward_mode
 
-    outcome = forward_mode(problem, generator)
+    central = {name: one["central"] for name, one in found.items() if "central" in one}
+    outcome = forward_mode(problem, generator, central=central)
     if outcome.refusal is not None:
         return (Notice("forward_refused", f"forward mode not available: {outcome.refusal}"),)
     for name, estimate in outcome.estimates.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,12 @@ def forward_derivatives(
     together = [True]
 
     def derivatives(parameter: int, directions: FloatArray) -> FloatArray:
+        with warnings.catch_warnings():
+            # torch's own forward formulas are loaded at the first use, by a call it has deprecated.
+            warnings.filterwarnings("ignore", message=".*torch.jit.script", append=False)
+            return _derivatives(parameter, directions)
+
+    def _derivatives(parameter: int, directions: FloatArray) -> FloatArray:
         tangents = _tangents(call, parameter, directions)
         if not _reaches(call, parameter, values[parameter]):
             raise ForwardModeError(
@@ -98,7 +105,7 @@ def _by_dual(call: TorchCall, parameter: int, tangent: Tensor) -> float:
         dual = forward_ad.make_dual(fixed[parameter].detach(), tangent)  # type: ignore[no-untyped-call]
         loss = call.loss_at({**fixed, parameter: dual})
         found = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
-    return 0.0 if found is None else float(found)
+    return 0.0 if found is None else float(found.detach())
 
 
 def _reaches(call: TorchCall, parameter: int, value: NDArray[Any]) -> bool:

@@ -110,8 +110,8 @@ def tensors_of(result: Any) -> list[Tensor]:
 def explicit_gradients(result: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
     """Return the gradient that the target computed itself, or ``NOT_GIVEN``.
 
-    ``(loss, grads)`` counts as such if ``grads`` carries no graph and is a mapping with a
-    parameter's name as key, or has the shapes of the parameters.
+    ``(loss, grads)`` counts as such if ``grads`` is a mapping with a parameter's name as key, or
+    carries no graph and has the shapes of the parameters.
     """
     if not isinstance(result, tuple | list) or len(result) < 2:
         return NOT_GIVEN
@@ -124,11 +124,11 @@ def explicit_gradients(result: Any, shapes: Mapping[str, tuple[int, ...]]) -> An
     values = [leaf.value for leaf in leaves(grads, "x")]
     if not all(hasattr(value, "shape") or is_number(value) for value in values):
         return NOT_GIVEN
-    if any(getattr(value, "requires_grad", False) for value in values):
-        return NOT_GIVEN
     if isinstance(grads, Mapping):
         known = any(key in grads for name in shapes for key in gradient_keys(name))
         return grads if known or not shapes else NOT_GIVEN
+    if any(getattr(value, "requires_grad", False) for value in values):
+        return NOT_GIVEN
     found = [tuple(np.shape(value)) for value in values]
     return grads if found == list(shapes.values()) or not shapes else NOT_GIVEN
 
@@ -169,7 +169,7 @@ def reduction_of(
         real = as_real(outputs[i].detach())
         drawn = generator.uniform(0.5, 1.5, real.shape) * generator.choice((-1.0, 1.0), real.shape)
         # Rounded to the output's own precision, where the backward pass receives them.
-        weights = torch.from_numpy(drawn).to(real.device, real.dtype).double()
+        weights = torch.from_numpy(np.asarray(drawn)).to(real.device, real.dtype).double()
         cotangents.append((i, weights))
     return Reduction(tuple(cotangents), False, _lowest([outputs[i] for i in used])), left_out
 

@@ -71,6 +71,7 @@ class _Prepared:
     buffers: tuple[Buffer, ...]
     put_back: Callable[[], None]
     dtypes: tuple[np.dtype[Any], ...]
+    returns_gradient: bool
 
     @property
     def low_others(self) -> bool:
@@ -159,10 +160,14 @@ def _choose(
     grad: Callable[..., Any] | None,
 ) -> _Prepared:
     known = candidates(bound, subject)
+    returns_gradient = False
     if wrt is not None:
         parameters = by_request(wrt, known, bound)
     else:
-        parameters = default_choice(known) or _by_returned_gradient(subject, bound, known)
+        parameters = default_choice(known)
+        if not parameters:
+            parameters = _by_returned_gradient(subject, bound, known)
+            returns_gradient = bool(parameters)
     if not parameters:
         raise UsageError(no_parameters(known))
     validate(parameters)
@@ -179,6 +184,7 @@ def _choose(
         buffers,
         hold(parameters, buffers, others),
         tuple(numpy_dtype(one.tensor.dtype) for one in parameters),
+        returns_gradient,
     )
 
 
@@ -281,7 +287,9 @@ def _first_call(
     if changed:
         _note_mutation(prepared, call, notices)
     elsewhere = prepared.gradient is not None
-    explicit = not elsewhere and explicit_gradients(result, prepared.shapes) is not NOT_GIVEN
+    explicit = prepared.returns_gradient
+    if not explicit and not elsewhere:
+        explicit = explicit_gradients(result, prepared.shapes) is not NOT_GIVEN
     call.reduction, left_out = reduction_of(
         result, explicit=explicit, gradient_elsewhere=elsewhere, seed=seed
     )

@@ -43,8 +43,18 @@ class ForwardMode:
     disagreeing: tuple[str, ...] = ()
 
 
-def forward_mode(problem: Problem, generator: np.random.Generator) -> ForwardMode:
-    """Estimate the gradient of each parameter that has a claimed one."""
+def forward_mode(
+    problem: Problem,
+    generator: np.random.Generator,
+    *,
+    central: Mapping[str, Estimate] | None = None,
+) -> ForwardMode:
+    """Estimate the gradient of each parameter that has a claimed one.
+
+    The method is refused where an operation has no forward formula, and where it disagrees with
+    the central differences beyond their uncertainty: what stops cotangents without a trace in the
+    loss (``detach``) stops tangents, too.
+    """
     from gradcheck.torch_forward import ForwardModeError
 
     derivatives = problem.forward_gradient
@@ -68,7 +78,26 @@ def forward_mode(problem: Problem, generator: np.random.Generator) -> ForwardMod
             estimates[parameter.name] = _entries(derivatives, number, parameter, indices)
     except ForwardModeError as error:
         return ForwardMode({}, str(error))
-    return ForwardMode(estimates, disagreeing=tuple(disagreeing))
+    refusal = _disagreement(estimates, central or {})
+    return ForwardMode({} if refusal else estimates, refusal, tuple(disagreeing))
+
+
+def _disagreement(estimates: Mapping[str, Estimate], central: Mapping[str, Estimate]) -> str | None:
+    """Say where forward mode contradicts the central differences, if it does."""
+    for name, estimate in estimates.items():
+        reference = central.get(name)
+        if reference is None:
+            continue
+        both = np.isfinite(reference.uncertainty) & estimate.checked & ~reference.kinks
+        apart = np.abs(estimate.value - reference.value)
+        wrong = both & (apart > 2 * (reference.uncertainty + estimate.uncertainty))
+        if wrong.any():
+            return (
+                f"it disagrees with central differences on {int(wrong.sum())} of "
+                f"{int(both.sum())} entries of {name}: the target stops tangents as it does "
+                "cotangents (detach(), .data, no_grad()), or a jvp of its own is wrong"
+            )
+    return None
 
 
 def _disagrees(
