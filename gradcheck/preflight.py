@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,17 +132,16 @@ def repeat_gradient(
     mean count as its rounding.
     """
     with quiet():
-        second, third = gradient(), gradient()
-    keys = [key for key in analytic if key in second and key in third]
-    changed = [key for key in keys if not _close(second[key], third[key])]
-    if not changed and not stochastic:
-        return Repeated(True, analytic, rounding)
-    grown = [key for key in changed if _grows(analytic[key], second[key], third[key])]
-    if grown and not stochastic:
-        problems = tuple(_accumulates(key) for key in grown)
-        return Repeated(False, {**analytic, **{k: second[k] for k in grown}}, rounding, problems)
-    with quiet():
-        draws = [second, third, *(gradient() for _ in range(REPEATS - 2))]
+        one, two = gradient(), gradient()
+        keys = [key for key in analytic if key in one and key in two]
+        changed = [key for key in keys if not _close(one[key], two[key])]
+        if not changed and not stochastic:
+            return Repeated(True, analytic, rounding)
+        draws = [one, two, *(gradient() for _ in range(REPEATS - 2))]
+    if changed and not stochastic and all(_grows([d[key] for d in draws]) for key in changed):
+        again = {key: analytic[key] + (two[key] - one[key]) for key in changed}
+        problems = tuple(_accumulates(key) for key in changed)
+        return Repeated(False, {**analytic, **again}, rounding, problems)
     mean, error = dict(analytic), dict(rounding)
     for key in keys:
         stack = np.stack([draw[key] for draw in draws])
@@ -163,12 +162,12 @@ def _close(one: FloatArray, two: FloatArray) -> bool:
     return not bool((differs & np.isfinite(one) & np.isfinite(two)).any())
 
 
-def _grows(first: FloatArray, second: FloatArray, third: FloatArray) -> bool:
-    """Whether the same amount was added each time (to one per cent: the first may be rounded)."""
+def _grows(draws: Sequence[FloatArray]) -> bool:
+    """Whether the same amount was added each time."""
     with np.errstate(all="ignore"):
-        one, two = second - first, third - second
-        size = rms(two)
-        return bool(size > 0 and rms(one - two) <= 1e-2 * size)
+        steps = np.diff(np.stack(draws), axis=0)
+        size = rms(steps[0])
+        return bool(size > 0 and rms(steps - steps[0]) <= 1e-6 * size)
 
 
 def _accumulates(name: str) -> GradientProblem:
