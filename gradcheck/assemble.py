@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck.compare import UNCHECKED, summarise
 from gradcheck.errors import TargetError
-from gradcheck.examine import Findings, ParameterFindings
+from gradcheck.examine import Findings
 from gradcheck.problem import Parameter, Problem
 from gradcheck.report import (
     Check,
@@ -31,10 +31,7 @@ def assemble(
 ) -> Check:
     """Reduce what was found to plain data."""
     malformed = {one.parameter: one for one in problem.gradient_problems}
-    results = [
-        _parameter(parameter, findings.parameters.get(parameter.name), problem)
-        for parameter in problem.parameters
-    ]
+    results = [_parameter(parameter, findings, problem) for parameter in problem.parameters]
     verdicts = [result.verdict for result in results]
     if malformed:
         verdicts.append(Verdict.FAIL)
@@ -53,9 +50,8 @@ def assemble(
     )
 
 
-def _parameter(
-    parameter: Parameter, found: ParameterFindings | None, problem: Problem
-) -> ParameterResult:
+def _parameter(parameter: Parameter, findings: Findings, problem: Problem) -> ParameterResult:
+    found = findings.parameters.get(parameter.name)
     shape = tuple(int(n) for n in parameter.value.shape)
     if found is None:
         return ParameterResult(
@@ -71,8 +67,10 @@ def _parameter(
         )
     best = None if found.combined.best is None else f"analytic~{found.combined.best}"
     central = found.comparisons.get("analytic~central")
-    counted = found.combined.codes if central is None else central.codes
-    verdict = found.combined.verdict
+    counted = found.combined.codes
+    if central is not None and (central.codes != UNCHECKED).any():
+        counted = central.codes
+    verdict = Verdict.FAIL if parameter.name in findings.disagreeing else found.combined.verdict
     if problem.evaluator.exhausted and verdict is Verdict.PASS and (counted == UNCHECKED).any():
         verdict = Verdict.INCONCLUSIVE
     return ParameterResult(
@@ -87,6 +85,7 @@ def _parameter(
         best=best,
         path=parameter.path,
         note=_note(parameter),
+        taylor=tuple(direction.to_plain() for direction in found.directions),
         **_pictures(found.pictures),
     )
 

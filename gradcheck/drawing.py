@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck.compare import FAIL, UNCHECKED, Judged
 from gradcheck.curves import error_curve
-from gradcheck.examine import ParameterFindings
+from gradcheck.judging import ParameterFindings
 from gradcheck.noise import Noise
 from gradcheck.pictures import CELLS, grids, histogram, scatter, share
 from gradcheck.problem import Parameter, Problem

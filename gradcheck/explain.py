@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.compare import FAIL, INCONCLUSIVE
+from gradcheck.judging import ParameterFindings
 from gradcheck.noise import Noise
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
-
-if TYPE_CHECKING:
-    from gradcheck.examine import ParameterFindings
 
 
 def explain(
@@ -25,6 +23,7 @@ def explain(
     noise: Noise,
     *,
     learning_rate: float | None = None,
+    disagreeing: Sequence[str] = (),
 ) -> tuple[tuple[Diagnosis, ...], tuple[Notice, ...]]:
     """Diagnose what fails or stays open, and collect what a passing check should know."""
     diagnoses = [
@@ -34,6 +33,8 @@ def explain(
     failing = any(one.combined.verdict is Verdict.FAIL for one in parameters.values())
     if failing:
         diagnoses += _causes(problem, parameters, autograd)
+    elif disagreeing:
+        diagnoses.append(_somewhere(disagreeing))
     elif not diagnoses:
         diagnoses += _open_questions(problem, parameters, autograd, noise)
     notices = _vacuous(problem, parameters)
@@ -46,7 +47,7 @@ def _causes(
     problem: Problem, parameters: Mapping[str, ParameterFindings], autograd: Autograd
 ) -> list[Diagnosis]:
     from gradcheck.diagnose import Evidence, diagnose
-    from gradcheck.examine import failing_entries, reference_of
+    from gradcheck.judging import reference_of
 
     references = {name: reference_of(one) for name, one in parameters.items()}
     surroundings = problem.surroundings
@@ -58,7 +59,7 @@ def _causes(
         uncertainty={
             name: error + problem.analytic_rounding[name] for name, (_, error) in references.items()
         },
-        failing=failing_entries(parameters),
+        failing={name: one.combined.codes == FAIL for name, one in parameters.items()},
         scalars=surroundings.scalars,
         sizes=_sizes(problem),
         integer_arrays=surroundings.integers,
@@ -69,6 +70,17 @@ def _causes(
         trace=autograd.trace,
     )
     return list(diagnose(evidence))
+
+
+def _somewhere(names: Sequence[str]) -> Diagnosis:
+    return Diagnosis(
+        "unexplained",
+        names[0] if len(names) == 1 else "",
+        f"Along random directions the loss does not change as the gradient of {', '.join(names)} "
+        "says, although every entry that was looked at is right: a wrong entry is among the others.",
+        "likely",
+        remedy="Check every entry with --entries all.",
+    )
 
 
 def _sizes(problem: Problem) -> tuple[tuple[int, str], ...]:
@@ -226,6 +238,3 @@ def _curvature(problem: Problem, learning_rate: float) -> list[Notice]:
             offset += value.size
     notice = step_too_long(curvature, learning_rate)
     return [] if notice is None else [notice]
-
-
-__all__ = ["FAIL", "explain"]

@@ -177,11 +177,13 @@ def _is_kink(slopes: _Slopes) -> bool:
         first = int(shown[0])
     else:
         first = 0
-    second = first + 1
-    if second >= len(gap):
+    pairs = range(first, min(first + 2, len(gap) - 1))
+    if not pairs:
         return False
-    growth = slopes.steps[second] / slopes.steps[first]
-    return bool(np.abs(gap[first]) > np.abs(gap[second]) / growth**0.35)
+    growth = slopes.steps[1:] / slopes.steps[:-1]
+    return all(
+        clear[i + 1] and np.abs(gap[i]) > np.abs(gap[i + 1]) / growth[i] ** 0.35 for i in pairs
+    )
 
 
 def _extrapolate_side(slopes: FloatArray, noise: FloatArray) -> tuple[float, float]:

@@ -1,0 +1,132 @@
+"""The estimates of one parameter held against its claimed gradient, and combined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gradcheck.compare import Judged, judge, thresholds_for, typical_gradient
+from gradcheck.noise import Noise
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.problem import FloatArray, Problem
+from gradcheck.scales import rms
+from gradcheck.settings import Settings
+from gradcheck.verdicts import Combined, combine, share_kinks
+
+LOW_INSIDE = 1e-9
+"""Relative noise of the loss from which it must have been computed in low precision inside."""
+
+
+@dataclass(frozen=True)
+class ParameterFindings:
+    """What the oracles say of one parameter.
+
+    ``directions`` holds the random directions that it took part in, ``pictures`` what the pages
+    draw.
+    """
+
+    estimates: Mapping[str, Estimate]
+    comparisons: Mapping[str, Judged]
+    combined: Combined
+    directions: tuple[Any, ...] = ()
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judge_estimate(
+    problem: Problem, settings: Settings, name: str, estimate: Estimate, noise: Noise, trace: Any
+) -> Judged:
+    """Judge the claimed gradient of one parameter against one oracle."""
+    rounding = problem.analytic_rounding[name]
+    parameter = next(one for one in problem.parameters if one.name == name)
+    ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
+    typical = typical_gradient(estimate.value, estimate.uncertainty + rounding, float(ordinary))
+    return judge(
+        problem.analytic[name],
+        rounding,
+        estimate,
+        thresholds_for(precision_of(problem, name, noise), settings.rtol),
+        typical=typical,
+        kink_is_known=trace is not None,
+    )
+
+
+def precision_of(problem: Problem, name: str, noise: Noise) -> np.dtype[Any]:
+    """Return the lowest precision that the parameter, its gradient or the loss has."""
+    parameter = next(one for one in problem.parameters if one.name == name)
+    found = [parameter.dtype, noise.dtype, problem.gradient_dtypes.get(name, parameter.dtype)]
+    if noise.loss != 0.0 and noise.level > LOW_INSIDE * abs(noise.loss):
+        found.append(np.dtype(np.float32))
+    return min(found, key=lambda dtype: dtype.itemsize)
+
+
+def compare_parameter(
+    problem: Problem,
+    settings: Settings,
+    name: str,
+    estimates: Mapping[str, Estimate],
+    noise: Noise,
+    trace: Any,
+) -> ParameterFindings:
+    """Compare the claimed gradient of one parameter with every oracle, and these with each other."""
+    central = estimates.get("central")
+    shared = {
+        oracle: estimate if oracle == "central" else share_kinks(estimate, central)
+        for oracle, estimate in estimates.items()
+    }
+    judged = {
+        oracle: judge_estimate(problem, settings, name, one, noise, trace)
+        for oracle, one in shared.items()
+    }
+    comparisons = {f"analytic~{oracle}": one for oracle, one in judged.items()}
+    if central is not None and "autograd" in estimates:
+        own = estimates["autograd"]
+        comparisons["autograd~central"] = judge(
+            own.value,
+            own.uncertainty,
+            central,
+            thresholds_for(precision_of(problem, name, noise)),
+            typical=rms(own.value),
+        )
+    combined = combine(list(judged.values()), estimates) if judged else _nothing(problem, name)
+    return ParameterFindings(estimates, comparisons, combined)
+
+
+def _nothing(problem: Problem, name: str) -> Combined:
+    shape = problem.analytic[name].shape
+    return Combined(np.full(shape, -1, dtype=np.int8), None, np.zeros(shape, dtype=bool))
+
+
+def widen_kinks(
+    found: dict[str, dict[str, Estimate]], choices: Iterable[Mapping[str, FloatArray]]
+) -> None:
+    """Let every choice of the operations' own subgradients count as valid at a kink.
+
+    A loss such as ``relu(x) - 0.1 relu(-x)`` has the slopes 1 and 0.1 at 0, but code that masks
+    each relu with 0 there computes 0, which is as good.
+    """
+    gradients: list[Mapping[str, FloatArray]] | None = None
+    for name, estimates in found.items():
+        central = estimates.get("central")
+        if central is None or not central.kinks.any():
+            continue
+        if gradients is None:
+            gradients = list(choices)
+        values = np.stack([gradient[name] for gradient in gradients])
+        lower = np.where(central.kinks, np.fmin(central.lower, values.min(axis=0)), central.lower)
+        upper = np.where(central.kinks, np.fmax(central.upper, values.max(axis=0)), central.upper)
+        estimates["central"] = replace(central, lower=lower, upper=upper)
+
+
+def reference_of(findings: ParameterFindings) -> tuple[FloatArray, FloatArray]:
+    """Return the most certain value of each entry over all oracles, and its uncertainty."""
+    estimates = list(findings.estimates.values())
+    values = np.stack([one.value for one in estimates])
+    errors = np.stack([one.uncertainty for one in estimates])
+    ranked = np.where(np.isfinite(values) & np.isfinite(errors), errors, np.inf)
+    finest = np.argmin(ranked, axis=0)[None]
+    value = np.take_along_axis(values, finest, axis=0)[0]
+    error = np.take_along_axis(errors, finest, axis=0)[0]
+    return value, error

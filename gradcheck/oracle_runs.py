@@ -1,0 +1,213 @@
+"""The oracles run in their order: the exact ones first, then the differences that test them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.compare import INCONCLUSIVE, PASS
+from gradcheck.judging import judge_estimate, widen_kinks
+from gradcheck.noise import Noise
+from gradcheck.oracles.central import central_differences
+from gradcheck.oracles.complex_step import complex_step
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.torch_autograd import (
+    NONE,
+    Autograd,
+    autograd_of_trace,
+    autograd_of_twin,
+)
+from gradcheck.problem import Problem
+from gradcheck.report import Notice
+from gradcheck.selection import Entries, Selection, select
+from gradcheck.settings import Settings
+
+FINE = 1e-5
+"""Relative uncertainty above which an entry is referred to the complex step."""
+COMPLEX_SAMPLE = 100
+"""Entries of a parameter that get a complex step where central differences are sampled, too."""
+
+Found = dict[str, dict[str, Estimate]]
+
+
+@dataclass(frozen=True)
+class OracleRuns:
+    """Estimates by parameter and oracle, with what came along."""
+
+    found: Found
+    autograd: Autograd
+    selection: Selection
+    notices: tuple[Notice, ...] = field(default=())
+
+
+def run_oracles(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    *,
+    thorough: bool,
+) -> OracleRuns:
+    """Run every oracle that applies or was asked for."""
+    found: Found = {name: {} for name in problem.analytic}
+    autograd = _autograd(problem, settings, noise, generator)
+    _add(found, "autograd", autograd.estimates)
+    notices = autograd.notices + _forward(problem, settings, generator, found)
+    exact = {
+        name: estimates[oracle]
+        for name, estimates in found.items()
+        for oracle in ("forward", "autograd")
+        if oracle in estimates and estimates[oracle].checked.all()
+    }
+    suspected = _suspects(problem, exact)
+    selection = Selection({}, sampled=False)
+    if _wanted(settings, "central"):
+        selection = select(
+            problem,
+            settings,
+            noise,
+            generator,
+            exact=exact,
+            suspected=suspected,
+            thorough=thorough,
+        )
+        central = central_differences(
+            problem,
+            noise,
+            generator,
+            selection={name: one for name, one in selection.entries.items() if one.size},
+            suspected=suspected,
+            thorough=thorough,
+        )
+        _add(found, "central", central)
+    if autograd.trace is not None:
+        widen_kinks(found, autograd.trace.subgradients())
+    notices += selection.notices + _complex(problem, settings, noise, selection, autograd, found)
+    autograd, discarded = _trusted(autograd, found)
+    return OracleRuns(found, autograd, selection, notices + discarded)
+
+
+def _wanted(settings: Settings, oracle: str) -> bool:
+    return settings.oracles is None or oracle in settings.oracles
+
+
+def _add(found: Found, oracle: str, estimates: Mapping[str, Estimate]) -> None:
+    for name, estimate in estimates.items():
+        if name in found:
+            found[name][oracle] = estimate
+
+
+def _autograd(
+    problem: Problem, settings: Settings, noise: Noise, generator: np.random.Generator
+) -> Autograd:
+    if not settings.autograd or not _wanted(settings, "autograd") or problem.kind == "torch":
+        return NONE
+    if importlib.util.find_spec("torch") is None:
+        text = "torch is not installed, so that there is no autograd oracle: pip install torch"
+        return Autograd({}, notices=(Notice("not_traceable", text),))
+    traced = autograd_of_trace(problem, noise, generator)
+    if problem.twin_gradient is None:
+        return traced
+    return replace(autograd_of_twin(problem, noise, generator), trace=traced.trace)
+
+
+def _forward(
+    problem: Problem, settings: Settings, generator: np.random.Generator, found: Found
+) -> tuple[Notice, ...]:
+    if problem.kind != "torch" or not _wanted(settings, "forward"):
+        return ()
+    from gradcheck.oracles.forward_mode import forward_mode
+
+    outcome = forward_mode(problem, generator)
+    if outcome.refusal is not None:
+        return (Notice("forward_refused", f"forward mode not available: {outcome.refusal}"),)
+    _add(found, "forward", outcome.estimates)
+    return ()
+
+
+def _suspects(problem: Problem, exact: Mapping[str, Estimate]) -> dict[str, NDArray[np.bool_]]:
+    """Entries where an exact oracle contradicts the claim: is it a kink, or is the claim wrong?"""
+    return {
+        name: np.abs(estimate.value - problem.analytic[name])
+        > estimate.uncertainty + problem.analytic_rounding[name]
+        for name, estimate in exact.items()
+    }
+
+
+def _complex(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    selection: Selection,
+    autograd: Autograd,
+    found: Found,
+) -> tuple[Notice, ...]:
+    """Run the complex step where it was asked for, or on the entries still undecided."""
+    if problem.kind == "torch" or not _wanted(settings, "complex"):
+        return ()
+    central = {name: one["central"] for name, one in found.items() if "central" in one}
+    asked = settings.oracles is not None
+    if not asked:
+        chosen = _undecided(problem, settings, noise, central, autograd)
+    elif selection.sampled:
+        chosen = {name: entries[:COMPLEX_SAMPLE] for name, entries in selection.entries.items()}
+    else:
+        chosen = {name: np.arange(array.size) for name, array in problem.analytic.items()}
+    if not any(entries.size for entries in chosen.values()):
+        return ()
+    outcome = complex_step(problem, selection=chosen, central=central, noise=noise)
+    if outcome.refusal is None:
+        _add(found, "complex", outcome.estimates)
+        return ()
+    if not asked:
+        return ()
+    return (Notice("complex_step_refused", f"complex step not available: {outcome.refusal}"),)
+
+
+def _undecided(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    central: Mapping[str, Estimate],
+    autograd: Autograd,
+) -> Entries:
+    chosen: Entries = {}
+    for name, estimate in central.items():
+        if name in autograd.estimates:
+            continue
+        judged = judge_estimate(problem, settings, name, estimate, noise, None)
+        own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
+        typical = float(np.max(own, initial=0.0))
+        coarse = (judged.allowed > FINE * own) & (own > 1e-4 * typical)
+        open_ = (judged.codes == INCONCLUSIVE) | ((judged.codes == PASS) & coarse)
+        chosen[name] = np.flatnonzero(open_ & ~estimate.kinks)
+    return chosen
+
+
+def _trusted(autograd: Autograd, found: Found) -> tuple[Autograd, tuple[Notice, ...]]:
+    """Drop a trace that contradicts the central differences: it missed something."""
+    if autograd.source != "trace":
+        return autograd, ()
+    for name, estimates in found.items():
+        if "autograd" not in estimates or "central" not in estimates:
+            continue
+        one, two = estimates["autograd"], estimates["central"]
+        known = np.isfinite(two.uncertainty) & ~two.kinks
+        apart = np.abs(one.value - two.value)
+        off = known & (apart > 4 * (one.uncertainty + two.uncertainty))
+        off &= apart > 1e-6 * np.fmax(np.abs(one.value), np.abs(two.value))
+        if off.any():
+            for others in found.values():
+                others.pop("autograd", None)
+            notice = Notice(
+                "trace_discarded",
+                f"autograd of the traced code disagrees with central differences on "
+                f"{int(off.sum())} entries of {name}: something in the target does not trace "
+                "faithfully, so that autograd of it was not used",
+            )
+            return NONE, (notice,)
+    return autograd, ()
