@@ -12,6 +12,7 @@ random under any global seed, and losses too coarse to tell, where only ``inconc
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import fnmatch
 import functools
 import json
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import collection
+from benchmarks.cases.changes import MORE_DRAWS, moved
 from benchmarks.cases.contract import PowerCase, mislabelled, parameters
 from benchmarks.peers import PEERS, Outcome, available
 
@@ -57,18 +59,19 @@ class Row:
 
 
 @functools.cache
-def _cases(_peer: str) -> dict[str, PowerCase]:
+def _cases(_peer: str, draws: int) -> dict[str, PowerCase]:
     """A collection for each checker: some targets keep state between calls."""
-    return {case.name: case for case in collection()}
+    cases = collection()
+    return {case.name: case for case in [*cases, *elsewhere(cases, draws)]}
 
 
 def _out_of_time(_signal: int, _frame: Any) -> None:
     raise TimeoutError(f"more than {SECONDS} s")
 
 
-def run_one(peer: str, name: str) -> Row:
+def run_one(peer: str, name: str, draws: int = 0) -> Row:
     """Run one checker on one case; what it raises is its verdict ``error``."""
-    case = _cases(peer)[name]
+    case = _cases(peer, draws)[name]
     signal.signal(signal.SIGALRM, _out_of_time)
     signal.alarm(SECONDS)
     began = time.perf_counter()
@@ -100,9 +103,9 @@ def run_one(peer: str, name: str) -> Row:
     )
 
 
-def run(peers: Sequence[str], names: Sequence[str], jobs: int) -> Iterator[Row]:
+def run(peers: Sequence[str], names: Sequence[str], jobs: int, draws: int) -> Iterator[Row]:
     """Yield the rows of every checker on every case, checker by checker."""
-    tasks = [(peer, name) for peer in peers for name in names]
+    tasks = [(peer, name, draws) for peer in peers for name in names]
     if jobs == 1:
         yield from (run_one(*task) for task in tasks)
         return
@@ -170,6 +173,18 @@ def failures(rows: Iterable[Row]) -> Iterator[str]:
             )
 
 
+def elsewhere(cases: Iterable[PowerCase], draws: int) -> Iterator[PowerCase]:
+    """Yield the right cases that bear moving, at ``draws`` further points each."""
+    for case in cases:
+        if not case.right or case.torch_target or "_draw_" in case.name:
+            continue
+        if case.category in MORE_DRAWS:
+            for seed in range(100, 100 + draws):
+                yield dataclasses.replace(
+                    case, name=f"{case.name}@{seed}", inputs=moved(case.inputs, case.wrt, seed)
+                )
+
+
 def verify(cases: Iterable[PowerCase]) -> list[str]:
     """Return what is wrong with the labels of ``cases``."""
     return [problem for case in cases if (problem := mislabelled(case))]
@@ -182,6 +197,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peer", action="append", choices=list(PEERS), help="checker (repeatable)")
     parser.add_argument("--failures", action="store_true", help="list misses and false alarms")
     parser.add_argument("--categories", action="store_true", help="also a table by category")
+    parser.add_argument("--draws", type=int, default=0, help="right cases at N more points each")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     parser.add_argument("--json", help="write every row to this file")
     parser.add_argument("--verify", action="store_true", help="hold the labels against the truth")
@@ -193,7 +209,7 @@ def main() -> int:
     options = _arguments()
     cases = [
         case
-        for case in collection()
+        for case in _cases("", options.draws).values()
         if fnmatch.fnmatch(case.name, options.only) and options.category in (None, case.category)
     ]
     if not cases:
@@ -205,7 +221,7 @@ def main() -> int:
         return int(bool(problems))
     peers = options.peer or available()
     began = time.perf_counter()
-    rows = list(run(peers, [case.name for case in cases], options.jobs))
+    rows = list(run(peers, [case.name for case in cases], options.jobs, options.draws))
     if options.json:
         text = json.dumps([asdict(row) for row in rows], indent=1)
         Path(options.json).write_text(text, encoding="utf-8")

@@ -171,7 +171,7 @@ MORE_DRAWS = {
 """Right cases at further points, by category."""
 
 
-def _moved(inputs: Inputs, wrt: Sequence[str], seed: int) -> Inputs:
+def moved(inputs: Inputs, wrt: Sequence[str], seed: int) -> Inputs:
     """Return a factory of the same inputs with every parameter entry scaled by a random factor."""
 
     def elsewhere() -> dict[str, Any]:
@@ -208,8 +208,8 @@ def family(
     common: dict[str, Any] = {"inputs": inputs, "wrt": names, "truth": exact, **rest}
     yield PowerCase(f"{name}/right", category, make(""), right=True, **common)
     for seed in range(MORE_DRAWS.get(category, 0)):
-        moved = {**common, "inputs": _moved(inputs, names, seed)}
-        yield PowerCase(f"{name}/right_draw_{seed + 1}", category, make(""), right=True, **moved)
+        there = {**common, "inputs": moved(inputs, names, seed)}
+        yield PowerCase(f"{name}/right_draw_{seed + 1}", category, make(""), right=True, **there)
     for bug in bugs:
         yield PowerCase(f"{name}/{bug}", category, make(bug), right=False, **common)
     table = {**CHANGES, **COARSE}
