@@ -77,7 +77,7 @@ def _somewhere(names: Sequence[str]) -> Diagnosis:
         "unexplained",
         names[0] if len(names) == 1 else "",
         f"Along random directions the loss does not change as the gradient of {', '.join(names)} "
-        "says, although every entry that was looked at is right: a wrong entry is among the others.",
+        "says, although every entry looked at is right: a wrong one is among the others.",
         "likely",
         remedy="Check every entry with --entries all.",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,7 +70,7 @@ def compare_parameter(
     noise: Noise,
     trace: Any,
 ) -> ParameterFindings:
-    """Compare the claimed gradient of one parameter with every oracle, and these with each other."""
+    """Compare the claimed gradient of one parameter with every oracle, and two with each other."""
     central = estimates.get("central")
     shared = {
         oracle: estimate if oracle == "central" else share_kinks(estimate, central)
@@ -99,21 +99,26 @@ def _nothing(problem: Problem, name: str) -> Combined:
     return Combined(np.full(shape, -1, dtype=np.int8), None, np.zeros(shape, dtype=bool))
 
 
-def widen_kinks(
-    found: dict[str, dict[str, Estimate]], choices: Iterable[Mapping[str, FloatArray]]
-) -> None:
-    """Let every choice of the operations' own subgradients count as valid at a kink.
+def settle_kinks(found: dict[str, dict[str, Estimate]], trace: Any) -> None:
+    """Tell by the traced operations what the kinks are that central differences have seen.
 
-    A loss such as ``relu(x) - 0.1 relu(-x)`` has the slopes 1 and 0.1 at 0, but code that masks
-    each relu with 0 there computes 0, which is as good.
+    Where no operation sits on a kink, the differences met one beside the point, too near to go
+    below: they know nothing there. Else every choice of the operations' own subgradients counts
+    as valid: a loss such as ``relu(x) - 0.1 relu(-x)`` has the slopes 1 and 0.1 at 0, but code that
+    masks each relu with 0 there computes 0, which is as good.
     """
     gradients: list[Mapping[str, FloatArray]] | None = None
     for name, estimates in found.items():
         central = estimates.get("central")
         if central is None or not central.kinks.any():
             continue
+        if not trace.ties:
+            unknown = np.where(central.kinks, np.nan, central.uncertainty)
+            none = np.zeros_like(central.kinks)
+            estimates["central"] = replace(central, uncertainty=unknown, kinks=none)
+            continue
         if gradients is None:
-            gradients = list(choices)
+            gradients = list(trace.subgradients())
         values = np.stack([gradient[name] for gradient in gradients])
         lower = np.where(central.kinks, np.fmin(central.lower, values.min(axis=0)), central.lower)
         upper = np.where(central.kinks, np.fmax(central.upper, values.max(axis=0)), central.upper)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.compare import INCONCLUSIVE, PASS
-from gradcheck.judging import judge_estimate, widen_kinks
+from gradcheck.judging import judge_estimate, settle_kinks
 from gradcheck.noise import Noise
 from gradcheck.oracles.central import central_differences
 from gradcheck.oracles.complex_step import complex_step
@@ -85,7 +85,7 @@ def run_oracles(
         )
         _add(found, "central", central)
     if autograd.trace is not None:
-        widen_kinks(found, autograd.trace.subgradients())
+        settle_kinks(found, autograd.trace)
     notices += selection.notices + _complex(problem, settings, noise, selection, autograd, found)
     autograd, discarded = _trusted(autograd, found)
     return OracleRuns(found, autograd, selection, notices + discarded)
