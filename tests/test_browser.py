@@ -145,8 +145,16 @@ def test_nasty_names_do_nothing(visit, folder):
 
 @pytest.mark.parametrize(
     ("kind", "scheme"),
-    [("index", "light"), ("index", "dark"), ("failing", "light"), ("failing", "dark")]
-    + [("inconclusive", "light"), ("error", "dark"), ("tensor", "light"), ("passing", "dark")],
+    [
+        ("index", "light"),
+        ("index", "dark"),
+        ("failing", "light"),
+        ("failing", "dark"),
+        ("inconclusive", "light"),
+        ("error", "dark"),
+        ("tensor", "light"),
+        ("passing", "dark"),
+    ],
 )
 def test_axe_finds_nothing_serious(visit, kind, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -209,6 +217,7 @@ def hover_lines(page, where: tuple[float, float]) -> list[str]:
     page.mouse.move(0, 0)
     page.wait_for_timeout(150)
     page.mouse.move(*where, steps=4)
+    page.wait_for_timeout(250)  # labels of cells on the way are gone
     page.wait_for_selector(".hoverlayer .hovertext")
     return page.locator(".hoverlayer .hovertext tspan.line").all_text_contents()
 
@@ -259,6 +268,22 @@ def test_hover_of_a_reduced_map_names_its_range(visit):
     assert lines[0] == f"[{entry // 100}, {entry % 100}] pass"
     high, wide = piece["row_block"], piece["column_block"]
     assert lines[1] == (f"worst of rows {high}–{2 * high - 1}, columns {2 * wide}–{3 * wide - 1}")
+
+
+def test_dragging_zooms_and_a_double_click_goes_back(visit):
+    page = visit(f"full/{PAGES['failing']}")
+    wait_for_plots(page)
+    selector = "details[open] [data-kind=grids] .js-plotly-plot"
+    read = f"document.querySelector('{selector}')._fullLayout.yaxis.range.join()"
+    before = page.evaluate(read)
+    page.mouse.move(*cell_center(page, selector, 1, 0))
+    page.mouse.down()
+    page.mouse.move(*cell_center(page, selector, 4, 2), steps=5)
+    page.mouse.up()
+    wait_until(page, f"{read} !== '{before}'")
+    page.wait_for_timeout(400)  # not taken for the first click of a double one
+    page.mouse.dblclick(*cell_center(page, selector, 2, 1))
+    wait_until(page, f"{read} === '{before}'")
 
 
 def test_pictures_are_drawn_when_a_row_is_opened_by_keyboard(visit):

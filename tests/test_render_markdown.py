@@ -50,7 +50,7 @@ def test_nothing_from_outside_is_html_or_a_link():
         "ul",
         "li",
     }
-    tags = set(re.findall(r"<(\w+)", html)) - {"strong"}
+    tags = set(re.findall(r"<(\w+)", html)) - {"strong", "details", "summary"}
     assert tags <= known, tags - known
     assert "href" not in html
     assert "\u202e" not in html
@@ -61,6 +61,19 @@ def test_a_code_block_cannot_be_closed_from_inside():
     html = rendered(sample_reports.report(check))
     assert "<b>" not in html
     assert "&lt;b&gt;out" in html
+
+
+def test_what_came_out_as_declared_is_folded_away():
+    text = markdown.render(sample_reports.full_report())
+    assert "<summary>✗ two_layer_net.half_loss_double_grad (as declared)</summary>" in text
+    assert text.count("<details>") == text.count("</details>") == 2
+    assert "## ✗ convolution.kernel" in text
+
+
+def test_code_in_a_message_is_code():
+    check = sample_reports.error_check()
+    html = rendered(sample_reports.report(check))
+    assert "End the backward pass with <code>return grads</code>." in html
 
 
 def test_a_long_run_stays_readable():

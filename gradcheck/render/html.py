@@ -147,6 +147,7 @@ def _plotly() -> str | None:
     return path.read_text("utf-8") if path.is_file() else None
 
 
+@cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import html
+
 from gradcheck.render.excerpt import excerpt, place
-from gradcheck.render.text import clip, error_text, name_of, seconds_text, shape_text, visible
+from gradcheck.render.text import (
+    clip,
+    code_spans,
+    error_text,
+    name_of,
+    seconds_text,
+    shape_text,
+    visible,
+)
 from gradcheck.render.words import (
     GLYPHS,
     against,
@@ -38,6 +48,22 @@ def _escaped(text: str) -> str:
     """Return one line of text in which nothing is Markdown or HTML."""
     flat = " ".join(text.split())
     return "".join(f"\\{c}" if c in _SPECIAL else c for c in flat)
+
+
+def _prose(message: str) -> str:
+    """Return a message, its pieces between backticks as code."""
+    return "".join(
+        _code(piece) if is_code else _escaped_within(piece)
+        for is_code, piece in code_spans(clip(message))
+    )
+
+
+def _escaped_within(text: str) -> str:
+    """Escape a piece of a line, and keep the spaces at its ends."""
+    inner = _escaped(text)
+    before = " " if text[:1].isspace() else ""
+    after = " " if text[-1:].isspace() and inner else ""
+    return f"{before}{inner}{after}"
 
 
 def _code(text: str) -> str:
@@ -89,26 +115,29 @@ def _row(check: Check, oracles: list[str]) -> str:
 
 def _details(check: Check) -> str:
     title = f"{GLYPHS[check.verdict]} {name_of(check.name)}"
-    parts = [f"## {_escaped(title)}", _escaped(check_sentence(check))]
+    parts = [_escaped(check_sentence(check))]
     unlike = expectation_sentence(check)
     if unlike:
         parts.append(f"**{_escaped(unlike)}**")
     parts += [_diagnosis(diagnosis) for diagnosis in check.diagnoses]
     parts += [
-        f"Warning {_code(name_of(notice.key))}: {_escaped(clip(notice.message))}"
+        f"Warning {_code(name_of(notice.key))}: {_prose(notice.message)}"
         for notice in check.warnings
     ]
     if check.reproduce:
         parts += ["Reproduce with", _block(clip(check.reproduce), "sh")]
-    return "\n\n".join(parts)
+    if not check.as_expected:
+        return "\n\n".join([f"## {_escaped(title)}", *parts])
+    # what came out as declared is folded away
+    head = f"<details><summary>{html.escape(title)} (as declared)</summary>"
+    return "\n\n".join([head, *parts, "</details>"])
 
 
 def _diagnosis(diagnosis: Diagnosis) -> str:
     about = f" in {_code(name_of(diagnosis.parameter))}" if diagnosis.parameter else ""
     confidence = _escaped(name_of(diagnosis.confidence))
     parts = [
-        f"**{_code(name_of(diagnosis.cause))}**{about} ({confidence}): "
-        f"{_escaped(clip(diagnosis.message))}"
+        f"**{_code(name_of(diagnosis.cause))}**{about} ({confidence}): {_prose(diagnosis.message)}"
     ]
     if diagnosis.location is not None:
         lines = [
@@ -118,7 +147,7 @@ def _diagnosis(diagnosis: Diagnosis) -> str:
         ]
         parts += [_code(place(diagnosis.location)), _block("\n".join(lines), "text")]
     if diagnosis.remedy:
-        parts.append(f"Remedy: {_escaped(clip(diagnosis.remedy))}")
+        parts.append(f"Remedy: {_prose(diagnosis.remedy)}")
     return "\n\n".join(parts)
 
 

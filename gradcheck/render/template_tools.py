@@ -64,6 +64,16 @@ def opens(check: Check, result: ParameterResult) -> bool:
     )
 
 
+def prose(message: str) -> Markup:
+    """Return a message, its pieces between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if is_code else escape(piece)
+        for is_code, piece in text.code_spans(text.clip(message))
+    )
+
+
 def breakable(name: str) -> Markup:
     """Return a name that may break after a dot, an underscore, a colon or a slash."""
     from markupsafe import Markup, escape
@@ -87,6 +97,7 @@ def evidence_text(value: JsonValue) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "breakable": breakable,
     "name": text.name_of,
+    "prose": prose,
     "clip": text.clip,
     "error": text.error_text,
     "value": text.value_text,

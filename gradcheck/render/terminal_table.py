@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradcheck.render.text import error_text, name_of, shape_text, shorten
@@ -20,29 +21,37 @@ STYLES = {
     Verdict.ERROR: "bold magenta",
 }
 _INDENT = 2
-_GAP = 2
-_LEAST_NAME = 8
+_SHAPE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Titles and widths of the columns, and the space between two."""
+
+    titles: tuple[str, ...]
+    widths: tuple[int, ...]
+    gap: int
 
 
 def add_tables(console: Console, report: Report) -> None:
     """Print one table for all checks, its columns aligned, in the console's width."""
     oracles = oracle_keys(report.checks)
     results = [result for check in report.checks for result in check.parameter_results]
-    widths = _widths(results, oracles, console.width)
-    if widths is not None and results:
-        _print_row(console, _header(oracles), widths, style="dim")
+    layout = _layout(results, oracles, console.width)
+    if layout is not None and results:
+        _print_row(console, layout.titles, layout, style="dim")
     for check in report.checks:
         if len(report.checks) > 1 or not check.parameter_results:
             _print_check_line(console, check)
         for result in check.parameter_results:
-            if widths is not None:
-                _print_row(console, _cells(result, oracles), widths, verdict=result.verdict)
+            if layout is not None:
+                _print_row(console, _cells(result, oracles), layout, verdict=result.verdict)
             else:
                 _print_stacked(console, result, oracles)
 
 
-def _header(oracles: Sequence[str]) -> list[str]:
-    return ["parameter", "shape", *oracles, "resolution", "verdict"]
+def _titles(oracles: Sequence[str], resolution: str = "resolution") -> tuple[str, ...]:
+    return ("parameter", "shape", *(name_of(o, 20) for o in oracles), resolution, "verdict")
 
 
 def _cells(result: ParameterResult, oracles: Sequence[str]) -> list[str]:
@@ -61,26 +70,33 @@ def verdict_word(verdict: Verdict) -> str:
     return f"{GLYPHS[verdict]} {verdict}"
 
 
-def _widths(
+def _layout(
     results: Sequence[ParameterResult], oracles: Sequence[str], total: int
-) -> list[int] | None:
-    """Return the columns' widths, or None where the table does not fit and is stacked."""
+) -> _Layout | None:
+    """Return the roomiest layout that fits, or None where the rows are to be stacked."""
     from rich.cells import cell_len
 
-    rows = [_header(oracles), *(_cells(result, oracles) for result in results)]
-    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    widths[1] = min(widths[1], 20)
-    spare = total - _INDENT - sum(widths[1:]) - _GAP * (len(widths) - 1)
-    if spare < min(widths[0], _LEAST_NAME):
-        return None
-    widths[0] = min(widths[0], spare)
-    return widths
+    rows = [_cells(result, oracles) for result in results]
+    for resolution, gap, least_name in (
+        ("resolution", 2, 12),
+        ("resolution", 1, 9),
+        ("resol.", 1, 5),
+    ):
+        titles = _titles(oracles, resolution)
+        table = [titles, *rows]
+        widths = [max(cell_len(row[column]) for row in table) for column in range(len(titles))]
+        widths[1] = min(widths[1], _SHAPE)
+        spare = total - _INDENT - sum(widths[1:]) - gap * (len(widths) - 1)
+        if spare >= min(widths[0], least_name):
+            name = titles[0] if spare >= cell_len(titles[0]) else "name"
+            return _Layout((name, *titles[1:]), (min(widths[0], spare), *widths[1:]), gap)
+    return None
 
 
 def _print_row(
     console: Console,
     cells: Sequence[str],
-    widths: Sequence[int],
+    layout: _Layout,
     *,
     style: str = "",
     verdict: Verdict | None = None,
@@ -90,7 +106,7 @@ def _print_row(
 
     last = len(cells) - 1
     line = Text(" " * _INDENT, style=style)
-    for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+    for column, (cell, width) in enumerate(zip(cells, layout.widths, strict=True)):
         shown = cell if cell_len(cell) <= width else shorten(cell, width)
         is_number = 1 < column < last
         padding = " " * max(0, width - cell_len(shown))
@@ -100,7 +116,7 @@ def _print_row(
             style=STYLES[verdict] if verdict is not None and column == last else "",
         )
         line.append("" if is_number or column == last else padding)
-        line.append("" if column == last else " " * _GAP)
+        line.append("" if column == last else " " * layout.gap)
     console.print(line, soft_wrap=True)
 
 
@@ -126,7 +142,7 @@ def _print_stacked(console: Console, result: ParameterResult, oracles: Sequence[
 
     cells = _cells(result, oracles)
     console.print(Padding(_stacked_title(cells, result.verdict), (0, 0, 0, _INDENT)))
-    titles = _header(oracles)[2:-1]
+    titles = _titles(oracles)[2:-1]
     for title, cell in zip(titles, cells[2:-1], strict=True):
         console.print(f"{' ' * (_INDENT + 2)}{title} {cell}", soft_wrap=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -51,6 +52,12 @@ def clip(text: str, limit: int = 4000) -> str:
     return f"{shown[:limit]}… ({len(shown) - limit:,} more characters in report.json)"
 
 
+def code_spans(text: str) -> list[tuple[bool, str]]:
+    """Split a message at its backticks: pairs of whether a piece is code, and the piece."""
+    pieces = re.split(r"`([^`\n]+)`", text)
+    return [(number % 2 == 1, piece) for number, piece in enumerate(pieces) if piece]
+
+
 def error_text(value: float) -> str:
     """Return a relative error or a resolution with two digits: ``2.3e-09``, ``0.31``, ``0``."""
     if value == 0:
@@ -83,9 +90,11 @@ def count_text(number: int, noun: str, nouns: str = "") -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a duration: ``0.034 s``, ``12.3 s``, ``4 min 10 s``, ``2 h 05 min``."""
+    """Return a duration: ``7.3 ms``, ``0.34 s``, ``12.3 s``, ``4 min 10 s``, ``2 h 05 min``."""
     if not math.isfinite(seconds):
         return "unknown"
+    if 0 < seconds < 0.1:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)

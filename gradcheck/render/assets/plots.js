@@ -17,7 +17,9 @@
       exponentformat: "e", automargin: true, tickfont: { size: 11 }, title: { font: { size: 12 }, standoff: 8 },
     };
     const merged = Object.assign({
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, dragmode: "zoom",
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
+      // a finger scrolls the page, a mouse zooms
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       margin: { l: 48, r: 12, t: 8, b: 40 }, font: { family: styles().getPropertyValue("--sans"), size: 12, color: color("ink") },
       hoverlabel: { align: "left", bgcolor: color("surface"), bordercolor: color("strong-line"), font: { family: styles().getPropertyValue("--mono"), size: 12, color: color("ink") } },
       legend: { orientation: "h", y: -0.28, x: 0, font: { color: color("muted"), size: 11 } },
@@ -131,8 +133,9 @@
     return Plotly.react(element, traces, layout, config());
   }
 
+  // no bar of buttons: it would cover the first row of a heat map
   function config() {
-    return { displaylogo: false, responsive: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"], displayModeBar: "hover" };
+    return { displayModeBar: false, responsive: false, doubleClick: "reset" };
   }
 
   function drawGrids(element, parameter) {
