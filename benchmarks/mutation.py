@@ -45,7 +45,10 @@ Rewrite = tuple[str, str, str, Callable[[ast.Module], bool]]
 
 
 def annotate(file: str, source: str, first: int = 1, last: int | None = None) -> Annotated:
-    """Read the annotations in the comments of the lines ``first`` to ``last``."""
+    """Read the annotations in the comments of the lines ``first`` to ``last``.
+
+    Of the module's functions the tree keeps those that begin in these lines.
+    """
     annotations: dict[int, dict[str, str]] = {}
     labels: dict[str, Place] = {}
     for number, text in enumerate(source.splitlines(), start=1):
@@ -57,7 +60,14 @@ def annotate(file: str, source: str, first: int = 1, last: int | None = None) ->
         pairs = re.findall(r"(\w+)=([^\s]+)", text.split("  # ", 1)[1]) if "  # " in text else []
         if pairs:
             annotations[number] = dict(pairs)
-    return Annotated(file, ast.parse(source), annotations, labels)
+    tree = ast.parse(source)
+    tree.body = [
+        node
+        for node in tree.body
+        if not isinstance(node, ast.FunctionDef)
+        or (node.lineno >= first and (last is None or node.lineno <= last))
+    ]
+    return Annotated(file, tree, annotations, labels)
 
 
 def mutants(module: Annotated) -> Iterator[Mutant]:

@@ -61,6 +61,7 @@ SPECIFICITY = {
     "batch_divided_twice": 66,
     "factor_missing": 64,
     "sign": 63,
+    "extra_factor": 62,
     "path_detached": 60,
     "term_missing": 59,
     "scale": 45,
@@ -135,7 +136,8 @@ def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: 
     if trial.kind == "transpose":
         return "transpose"
     if trial.kind == "twice":
-        return "extra_activation_derivative"
+        names = {graph.by_index[index].name for index in trial.alterations}
+        return "extra_factor" if names <= PRODUCTS else "extra_activation_derivative"
     if trial.kind == "identity":
         return _identity_cause(trial, operation, graph)
     assert factor is not None
@@ -173,7 +175,8 @@ def _cut_cause(explanation: Explanation, evidence: Evidence, graph: Graph) -> st
         return "last_step_missing"
     if trial.runs in ("first", "all but the first", "all but the last", "one"):
         return "term_missing"
-    if trial.runs == "every" and graph.reached_from(trial.sites[0]) & set(trial.alterations):
+    reached = graph.reached_from(trial.sites[0])
+    if trial.runs == "every" and reached & set(trial.alterations):
         return "path_detached"
     whole = [i for i in trial.sites if _is_cut_whole(i, trial, graph)]
     if any(graph.by_index[index].name in STATISTICS for index in whole):

@@ -10,6 +10,8 @@ import numpy as np
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.finding import Finding, spoken
 from gradcheck.diagnose.graph import Graph, detailed
+from gradcheck.diagnose.operations import CURVED, MASKING, derivative_in_words
+from gradcheck.diagnose.plan import unary_chains
 from gradcheck.diagnose.sites import in_words, location
 from gradcheck.diagnose.space import Space
 from gradcheck.tracing.contract import DetailedTrace, Operation
@@ -17,11 +19,15 @@ from gradcheck.tracing.contract import DetailedTrace, Operation
 
 @dataclass(frozen=True, eq=False)
 class _Attempt:
+    """A wrong addition ``extra`` to the cotangent of the result of operation ``at``."""
+
     cause: str
     operation: Operation
-    cotangent: Array
+    at: int
+    extra: Array
     words: str
     remedy: str
+    local: bool = False
 
 
 def _logistic_slope(z: Array) -> Array:
@@ -37,6 +43,22 @@ _SLOPES: tuple[tuple[str, Callable[[Array], Array]], ...] = (
 """Derivatives of activations, as functions of what goes into them."""
 
 
+_WRONG_SLOPES: tuple[tuple[str, str, Callable[[Array, Array], Array]], ...] = (
+    ("activation_derivative_wrong", "1 + y**2", lambda _, y: 1.0 + y**2),
+    ("activation_derivative_wrong", "1 - y**2", lambda _, y: 1.0 - y**2),
+    ("activation_derivative_wrong", "y * (1 - y)", lambda _, y: y * (1.0 - y)),
+    ("activation_derivative_wrong", "y * (1 + y)", lambda _, y: y * (1.0 + y)),
+    ("activation_derivative_wrong", "1 - y", lambda _, y: 1.0 - y),
+    ("activation_derivative_wrong", "y", lambda _, y: y),
+    ("activation_derivative_wrong", "z", lambda z, _: z),
+    ("activation_derivative_wrong", "z > 0", lambda z, _: (z > 0).astype(np.float64)),
+    ("activation_derivative_wrong", "z < 0", lambda z, _: (z < 0).astype(np.float64)),
+    ("stale_value", "1 - z**2", lambda z, _: 1.0 - z**2),
+    ("stale_value", "z * (1 - z)", lambda z, _: z * (1.0 - z)),
+)
+"""Slopes that are taken for an activation's own; z goes into it, y comes out of it."""
+
+
 def cotangent_findings(
     evidence: Evidence, space: Space, graph: Graph, *, max_passes: int
 ) -> list[Finding]:
@@ -48,9 +70,7 @@ def cotangent_findings(
     for number, attempt in enumerate(_attempts(trace, graph, cotangents)):
         if number >= max_passes:
             break
-        index = attempt.operation.index
-        extra = trace.pull({index: attempt.cotangent - cotangents[index]})
-        change = space.vector(extra)
+        change = space.vector(trace.pull({attempt.at: attempt.extra}))
         if not np.isfinite(change).all():
             continue
         explained = space.changed(change) & space.matched(change) & space.wrong
@@ -62,16 +82,24 @@ def cotangent_findings(
 def _attempts(
     trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
 ) -> Iterator[_Attempt]:
+    yield from _transposed(graph, cotangents)
+    yield from _wrong_slopes(trace, graph, cotangents)
+    yield from _extra_slopes(trace, graph, cotangents)
+
+
+def _transposed(graph: Graph, cotangents: Mapping[int, Array]) -> Iterator[_Attempt]:
     for operation in graph.operations:
         c = cotangents.get(operation.index)
         if c is not None and c.ndim == 2 and c.shape[0] == c.shape[1]:
+            remedy = "Transpose it back: check the order of the factors of the matrix product."
             yield _Attempt(
-                "transpose",
-                operation,
-                c.T,
-                "is transposed",
-                "Transpose it back: check the order of the factors of the matrix product.",
+                "transpose", operation, operation.index, c.T - c, "is transposed", remedy
             )
+
+
+def _extra_slopes(
+    trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
+) -> Iterator[_Attempt]:
     for operation in graph.operations:
         c = cotangents.get(operation.index)
         if c is None or c.ndim == 0:
@@ -81,18 +109,69 @@ def _attempts(
             yield _Attempt(
                 "extra_activation_derivative",
                 operation,
-                c * slope(value),
+                operation.index,
+                c * slope(value) - c,
                 f"is multiplied by {words} once too often (z is that result)",
                 f"Leave out the factor {words}: it is contained in the gradient already.",
             )
+
+
+def _wrong_slopes(
+    trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
+) -> Iterator[_Attempt]:
+    for operation, source, handed in _activations(trace, graph, cotangents):
+        c, y, z = cotangents[operation.index], trace.value(operation.index), trace.value(source)
+        slopes = [*_WRONG_SLOPES]
+        if operation.name in MASKING:
+            reverse = np.divide(handed, c, out=np.zeros_like(c), where=c != 0)
+            slopes.append(
+                ("activation_derivative_wrong", "the opposite mask", lambda *_, r=reverse: 1 - r)
+            )
+        for cause, words, slope in slopes:
+            yield _Attempt(
+                cause,
+                operation,
+                source,
+                c * slope(z, y) - handed,
+                f"is multiplied by {words} on its way back, which is not the derivative there "
+                "(z goes in, y comes out)",
+                f"Multiply by the derivative: {derivative_in_words(operation)}.",
+                local=True,
+            )
+
+
+def _activations(
+    trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
+) -> Iterator[tuple[Operation, int, Array]]:
+    """Yield activations, the operation that feeds each, and what each hands back to it.
+
+    An activation is one operation of one variable, or several in a row.
+    """
+    for chain in (*([op.index] for op in graph.operations), *unary_chains(graph)):
+        first, last = graph.by_index[chain[0]], graph.by_index[chain[-1]]
+        paths = graph.paths_in(first.index)
+        names = {graph.by_index[index].name for index in chain}
+        if len(paths) != 1 or not names & (set(CURVED) | set(MASKING)):
+            continue
+        kind, source = first.inputs[paths[0]]
+        if kind != "operation" or last.index not in cotangents:
+            continue
+        handed: Array | None = cotangents[last.index]
+        for index in reversed(chain):
+            (position,) = graph.paths_in(index)
+            handed = None if handed is None else trace.local(index, handed)[position]
+        if handed is not None and handed.shape == cotangents[last.index].shape:
+            yield last, int(source), handed
 
 
 def _finding(attempt: _Attempt, evidence: Evidence, space: Space, graph: Graph) -> Finding:
     operation = attempt.operation
     names = tuple(name for name in evidence.names if name in space.wrong)
     uses = graph.consumers.get(operation.index, ())
-    places = [location(graph.by_index[user].site) for user, _ in uses]
-    places.append(location(operation.site))
+    places = [location(operation.site)]
+    if not attempt.local:
+        # What is done to a result's gradient is done where the result is used.
+        places = [location(graph.by_index[user].site) for user, _ in uses] + places
     unique = list({(place.file, place.line): place for place in places}.values())
     return Finding(
         cause=attempt.cause,

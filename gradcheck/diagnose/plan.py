@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gradcheck.diagnose.graph import Cut, Graph, cut_alteration
 from gradcheck.diagnose.operations import (
@@ -63,6 +64,7 @@ def trials(graph: Graph) -> Iterator[Trial]:
     loops = _loop_cuts(graph)
     yield from _whole_loops(graph, loops)
     yield from _chains(graph)
+    yield from _recurrences(graph)
     yield from _partial_loops(loops)
     yield from _single_runs(graph)
     yield from _loop_factors(graph, loops)
@@ -104,7 +106,7 @@ def _single_runs(graph: Graph) -> Iterator[Trial]:
 
 def _local(operation: Operation, graph: Graph) -> Iterator[tuple[str, Alteration]]:
     paths = graph.paths_in(operation.index)
-    if is_elementwise(operation):
+    if is_elementwise(operation, in_loop=operation.index in graph.in_loop):
         # Only the operand of the result's shape can be handed its cotangent unchanged.
         same = [k for k in paths if operation.input_shapes[k] == operation.output_shape]
         if operation.name in WRITES:
@@ -193,6 +195,21 @@ def _whole_loops(graph: Graph, loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
         yield _loop_cut(loop, graph, loop.run, "every")
 
 
+def _recurrences(graph: Graph) -> Iterator[Trial]:
+    """Yield the cut of all ways on which a loop's result enters its next run."""
+    for run in graph.loops:
+        if run[1] not in graph.reached_from(run[0]):
+            continue
+        edges: dict[int, Cut] = {}
+        for here, following in pairwise(run):
+            for user, operand in graph.consumers.get(here, ()):
+                if user == following or following in graph.reached_from(user):
+                    edges[user] = (user, None if user in edges else operand)
+        if len(edges) >= len(run):
+            alterations = dict(cut_alteration(cut) for cut in edges.values())
+            yield Trial("cut", alterations, run[:1], None, "every", len(run))
+
+
 def _partial_loops(loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
     for which, part in _PARTS.items():
         for loop in loops:
@@ -231,7 +248,7 @@ def _chains(graph: Graph) -> Iterator[Trial]:
     Those that the same expressions of a loop made are altered together.
     """
     together: dict[tuple[object, ...], list[list[int]]] = {}
-    for chain in _unary_chains(graph):
+    for chain in unary_chains(graph):
         key = tuple(graph.expression(index) for index in chain)
         together.setdefault(key, []).append(chain)
     for chains in together.values():
@@ -244,7 +261,8 @@ def _chains(graph: Graph) -> Iterator[Trial]:
             )
 
 
-def _unary_chains(graph: Graph) -> Iterator[list[int]]:
+def unary_chains(graph: Graph) -> Iterator[list[int]]:
+    """Yield elementwise operations of one variable that follow one another, as lists of indices."""
     follows: dict[int, int] = {}
     for operation in graph.operations:
         uses = graph.consumers.get(operation.index, ())

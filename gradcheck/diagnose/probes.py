@@ -16,6 +16,7 @@ from gradcheck.diagnose.evidence import Array, Evidence, Facts
 from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.graph import Graph, detailed
 from gradcheck.diagnose.matching import quality
+from gradcheck.diagnose.operations import PRODUCTS
 from gradcheck.diagnose.sites import in_words, location
 from gradcheck.report import Location
 from gradcheck.tracing.contract import DetailedTrace, Operation
@@ -66,7 +67,7 @@ def probe_findings(evidence: Evidence, graph: Graph, names: frozenset[str]) -> l
     probe = Probe(trace, graph, trace.cotangents())
     findings = []
     for name in names:
-        for look in (wrong_sums, lost_duplicates, stale_factors, stale_cotangents):
+        for look in (wrong_sums, lost_duplicates, stale_factors, stale_cotangents, missing_factors):
             found = look(evidence.facts[name], evidence, probe)
             if found is not None:
                 findings.append(found)
@@ -190,6 +191,45 @@ def stale_cotangents(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
                 places = (location(operation.site),)
                 return _finding("stale_value", facts, message, remedy, grade, use.operation, places)
     return None
+
+
+def missing_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
+    """Find a gradient that lacks a multiplication or a division by an intermediate result."""
+    uses = probe.uses(facts.name)
+    if len(uses) != 1:
+        return None
+    (use,) = uses
+    for operation in probe.graph.operations:
+        value = probe.trace.value(operation.index)
+        if value.ndim == 0 or not _fits(value.shape, use.cotangent.shape) or (value == 0).any():
+            continue
+        for factor, words in ((value, "divide"), (1.0 / value, "multiply")):
+            part = probe.trace.local(use.operation.index, use.cotangent * factor)[use.operand]
+            grade = None if part is None else _explains(facts, part - use.contribution)
+            if grade is None:
+                continue
+            readers = [
+                probe.graph.by_index[user]
+                for user, _ in probe.graph.consumers.get(operation.index, ())
+            ]
+            reader = next((r for r in readers if r.name in PRODUCTS), operation)
+            message = (
+                f"The gradient of {facts.name} is exactly what you get when {in_words(reader)} "
+                f"is passed without the factor: a step of the backward pass does not {words} by "
+                f"the result of {in_words(operation)}."
+            )
+            preposition = "by the result of line"
+            remedy = f"{words.capitalize()} {preposition} {operation.site.line} as well."
+            places = (location(operation.site),)
+            return _finding("factor_missing", facts, message, remedy, grade, reader, places)
+    return None
+
+
+def _fits(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(small, large) == large
+    except ValueError:
+        return False
 
 
 def _other_factor(use: Use, probe: Probe) -> Array | None:

@@ -63,6 +63,10 @@ def _told(
             f"Apply the derivative ({derivative}) once: it is already contained in the gradient "
             f"that arrives at line {line}.",
         ),
+        "extra_factor": (
+            f"the other factor of {which} is applied twice",
+            f"In the backward pass of line {line}, multiply by {derivative} once.",
+        ),
         "transpose": (
             f"the other factor of {which} is used transposed",
             f"In the backward pass of line {line}, transpose the other factor of the product.",
