@@ -1,6 +1,7 @@
 """Whole losses, as people write them, trace without change; so do the reference models."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,3 +116,12 @@ def test_reference_model_traces(case):
     assert traced.loss == plain
     assert all(site.file.endswith(".py") for site in {op.site for op in traced.operations})
     assert any(np.any(part) for part in traced.backward().values())
+
+
+def test_table_in_the_docs_is_the_registry():
+    from gradcheck.tracing.coverage import coverage
+
+    page = Path(__file__).parent.parent / "docs" / "traceable.md"
+    assert page.read_text() == coverage(), (
+        "python -m gradcheck.tracing.coverage > docs/traceable.md"
+    )

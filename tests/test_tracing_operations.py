@@ -458,6 +458,16 @@ EXPRESSIONS = {
         ),
         A,
     ),
+    "counting": (
+        lambda a: (
+            np.bincount([0, 2, 2, 1], weights=a[0]),
+            np.arange(a[0, 0], 3.0),
+            np.arange(1.0, a[0, 3] + 2, a[1, 1]),
+            np.logspace(a[0, 0], a[0, 1], 3),
+            np.geomspace(a[0, 0], a[1, 1], 3),
+        ),
+        A,
+    ),
     "iterating": (
         lambda a: (
             [x * 2 for row in a for x in row],

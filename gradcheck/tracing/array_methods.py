@@ -9,8 +9,9 @@ import numpy as np
 
 from gradcheck.tracing.errors import NotTraceable
 from gradcheck.tracing.memory import Shadow
+from gradcheck.tracing.operation import Context
 from gradcheck.tracing.operators import elements, scatter, setitem
-from gradcheck.tracing.recorder import Context, Recorder
+from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
 from gradcheck.tracing.rules import reductions
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import builtins
-import copy
 import functools
 import inspect
 import itertools
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradcheck.tracing import array_methods, ufunc_calls
 from gradcheck.tracing.errors import NotTraceable
-from gradcheck.tracing.operators import elements, getitem
+from gradcheck.tracing.operators import elements
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
 
@@ -33,6 +31,15 @@ _WITH_CALLBACK: frozenset[Any] = frozenset(
 
 _TAKING_APART = frozenset({"extend", "update", "__iadd__", "__ior__"})
 """Methods of containers that take the items of their argument; others take it as it is."""
+
+_FUNCTION_KINDS = (
+    types.FunctionType,
+    types.MethodType,
+    types.BuiltinFunctionType,
+    functools.partial,
+    np.ufunc,
+    type(np.sum),
+)
 
 _ORIGINAL = "_gradcheck_original"
 """Attribute of a wrapped callback that holds the function itself."""
@@ -78,7 +85,7 @@ def _call_known(recorder: Recorder, function: Any, args: Arguments, kwargs: Keyw
         return result
     if rule is not None:
         return _call_rule(recorder, function, rule, args, kwargs)
-    special = _SPECIAL.get(function)
+    special = _special().get(function)
     if special is not None:
         return special(recorder, function, args, kwargs)
     if getattr(function, "__module__", None) == "_operator":
@@ -125,7 +132,7 @@ def call_user(
     rule = rules.functions.get(function)
     if rule is not None:
         return _call_rule(recorder, function, rule, args, kwargs)
-    special = _SPECIAL.get(function)
+    special = _special().get(function)
     if special is not None:
         return special(recorder, function, args, kwargs)
     if recorder.rebuilder.is_open(function):
@@ -141,7 +148,9 @@ def _call_object(recorder: Recorder, function: Any, args: Arguments, kwargs: Key
         merged = {**function.keywords, **kwargs}
         return call(recorder, function.func, (*function.args, *args), merged)
     if isinstance(function, np.vectorize):
-        return _vectorized(recorder, function, args, kwargs)
+        from gradcheck.tracing.special_calls import call_vectorized
+
+        return call_vectorized(recorder, function, args, kwargs)
     if isinstance(function, type):
         return _instantiate(recorder, function, args, kwargs)
     for name in ("__wrapped__", "py_func", "_implementation"):
@@ -245,45 +254,6 @@ def read_attribute(recorder: Recorder, value: Any, name: str) -> Any:
     return getattr(value, name)
 
 
-# builtins and functions that need the recorder
-
-
-def _sum(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
-    from gradcheck.tracing.hooks import hook_add
-
-    items = list(elements(recorder, args[0]))
-    if not any(recorder.is_tracked(item) for item in items):
-        return function(items, *args[1:], **kwargs)
-    total = kwargs.get("start", args[1] if len(args) > 1 else 0)
-    for item in items:
-        total = hook_add(total, item)
-    return total
-
-
-def _deepcopy(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
-    result = function(*args, **kwargs)
-    _copy_shadows(recorder, args[0], result)
-    return result
-
-
-def _copy_shadows(recorder: Recorder, old: Any, new: Any) -> None:
-    """Give each array in a copied tree the tensor of its original."""
-    if old is new:
-        return
-    if isinstance(old, np.ndarray):
-        shadow = recorder.shadow(old)
-        if shadow is not None:
-            recorder.track(new, shadow)
-    elif isinstance(old, dict):
-        for key, item in old.items():
-            _copy_shadows(recorder, item, new[key])
-    elif isinstance(old, list | tuple):
-        for first, second in zip(old, new, strict=True):
-            _copy_shadows(recorder, first, second)
-    elif hasattr(old, "__dict__"):
-        _copy_shadows(recorder, vars(old), vars(new))
-
-
 def _operator(function: Any) -> Any:
     """Return the hook for a function of the module ``operator``."""
     from gradcheck.tracing import hooks
@@ -291,81 +261,8 @@ def _operator(function: Any) -> Any:
     return hooks.OPERATOR_FUNCTIONS.get(function, function)
 
 
-def _getattr(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
-    if len(args) == 2:
-        return read_attribute(recorder, args[0], args[1])
-    return function(*args, **kwargs)
+def _special() -> dict[Any, Any]:
+    """Return the functions that need more than a rule; they in turn need ``call``."""
+    from gradcheck.tracing.special_calls import SPECIAL
 
-
-def _apply_along_axis(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> Any:
-    def follow(func1d: Any, axis: int, arr: Any, *more: Any, **keywords: Any) -> Any:
-        moved = call(recorder, np.moveaxis, (arr, axis, -1), {})
-        lead = moved.shape[:-1]
-        rows = []
-        for place in np.ndindex(lead):
-            row = elements(recorder, [moved])[0][place]
-            rows.append(call(recorder, func1d, (row, *more), keywords))
-        stacked = call(recorder, np.array, (rows,), {})
-        inner = np.shape(rows[0])
-        shaped = call(recorder, np.reshape, (stacked, (*lead, *inner)), {})
-        if not inner:
-            return shaped
-        count = len(inner)
-        source = tuple(range(-count, 0))
-        target = tuple(range(axis % arr.ndim, axis % arr.ndim + count))
-        return call(recorder, np.moveaxis, (shaped, source, target), {})
-
-    return follow(*args, **kwargs)
-
-
-def _vectorized(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
-    """Run a function made by ``np.vectorize`` on one element after the other."""
-    if kwargs or function.signature is not None or function.excluded:
-        return call_opaque(recorder, function, args, kwargs, "signature= is not covered")
-    wide = call(recorder, np.broadcast_arrays, args, {})
-    shape = wide[0].shape
-    results = [
-        call(recorder, function.pyfunc, [getitem(recorder, array, place) for array in wide], {})
-        for place in np.ndindex(shape)
-    ]
-    return call(recorder, np.reshape, (call(recorder, np.array, (results,), {}), shape), {})
-
-
-def _enumerate(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
-    """Run ``np.ndenumerate``."""
-    array = np.asarray(args[0])
-    if not recorder.is_tracked(array):
-        return function(*args, **kwargs)
-    return ((place, getitem(recorder, array, place)) for place in np.ndindex(array.shape))
-
-
-def _from_iterable(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> Any:
-    items = list(elements(recorder, args[0]))
-    dtype = kwargs.get("dtype", args[1] if len(args) > 1 else float)
-    return call(recorder, np.array, (items,), {"dtype": dtype})
-
-
-_FUNCTION_KINDS = (
-    types.FunctionType,
-    types.MethodType,
-    types.BuiltinFunctionType,
-    functools.partial,
-    np.ufunc,
-    type(np.sum),
-)
-
-_SPECIAL: dict[Any, Callable[[Recorder, Any, Arguments, Keywords], Any]] = {
-    builtins.sum: _sum,
-    builtins.getattr: _getattr,
-    copy.deepcopy: _deepcopy,
-    copy.copy: _deepcopy,
-    np.apply_along_axis: _apply_along_axis,
-    np.ndenumerate: _enumerate,
-    np.fromiter: _from_iterable,
-    np.copyto: array_methods.copyto,
-    np.put: array_methods.put,
-    np.place: array_methods.place,
-    np.putmask: array_methods.putmask,
-    np.put_along_axis: array_methods.put_along_axis,
-    np.fill_diagonal: array_methods.fill_diagonal,
-}
+    return SPECIAL

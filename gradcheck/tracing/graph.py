@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.tracing.contract import Alteration, Operation
-from gradcheck.tracing.recorder import Recorded, Tie
+from gradcheck.tracing.operation import Recorded, Tie
 
 Gradient = dict[str, NDArray[np.float64]]
 Hook = Callable[[Any], Any]

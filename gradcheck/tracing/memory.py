@@ -106,7 +106,17 @@ def _extent(array: Array) -> tuple[int, int]:
 class Memory:
     """The tensor for one block of memory, with the writes and views since it was made."""
 
-    __slots__ = ("address", "base", "flat", "itemsize", "lost", "pending", "span", "views")
+    __slots__ = (
+        "address",
+        "base",
+        "elements",
+        "flat",
+        "itemsize",
+        "lost",
+        "pending",
+        "span",
+        "views",
+    )
 
     def __init__(self, owner: Array) -> None:
         if owner.flags.c_contiguous:
@@ -118,6 +128,7 @@ class Memory:
         self.base: Origin = ("constant", "")
         self.pending: list[tuple[NDArray[np.int64], Shadow]] = []
         self.views: dict[Key, tuple[Shadow, int, int]] = {}
+        self.elements: dict[int, Shadow] = {}
         self.lost: NotTraceable | None = None
 
     def key(self, view: Array) -> Key | None:
@@ -152,13 +163,24 @@ class Memory:
 
     def remember(self, key: Key, shadow: Shadow) -> None:
         """Keep the tensor of a view for the next reader."""
+        if not key[1] and self.span > 1:
+            self.elements[key[0]] = shadow
+            return
         low, high = self._bounds(key)
         self.views[key] = (shadow, low, high)
+
+    def known(self, key: Key) -> Shadow | None:
+        """Return the tensor of a view that was read or written before, if it still holds."""
+        if not key[1] and self.span > 1:
+            return self.elements.get(key[0])
+        found = self.views.get(key)
+        return found[0] if found is not None else None
 
     def write(self, key: Key, shadow: Shadow, positions: Positions) -> None:
         """Note that the view now holds ``shadow`` (of the view's shape)."""
         if self._covers(key):
             self.views.clear()
+            self.elements.clear()
             self.pending.clear()
             self.flat = None
             self.lost = shadow.lost
@@ -184,6 +206,11 @@ class Memory:
 
     def _forget(self, low: int, high: int) -> None:
         """Drop the views that overlap a range, keeping one that everything can be cut from."""
+        if low == high:
+            self.elements.pop(low, None)
+        else:
+            for place in [place for place in self.elements if low <= place <= high]:
+                del self.elements[place]
         overlapping = [k for k, (_, lo, hi) in self.views.items() if lo <= high and low <= hi]
         for key in overlapping:
             shadow = self.views[key][0]
@@ -205,9 +232,9 @@ class Memory:
         """Return the shadow of ``view``, a view of ``owner``."""
         key = self.key(view)
         if key is not None:
-            found = self.views.get(key)
+            found = self.known(key)
             if found is not None:
-                return found[0]
+                return found
         if self.lost is not None:
             return Shadow(None, self.base, self.lost)
         if key is None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing.memory import Shadow, owner_of
-from gradcheck.tracing.recorder import Context, Recorder
+from gradcheck.tracing.operation import Context
+from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
 
 _PLAIN = (int, str, bool, type(None), bytes, dict)
@@ -153,11 +154,11 @@ def _known_part(recorder: Recorder, array: Any, index: Any, result: Any) -> Any:
             return None
         place = int(recorder.positions.of(outer, memory.span)[index])
         key = (place, (), ())
-    found = memory.views.get(key) if key is not None else None
-    if found is None or found[0].lost is not None:
+    found = memory.known(key) if key is not None else None
+    if found is None or found.lost is not None:
         return None
     if not isinstance(result, np.ndarray):
-        recorder.track(result, found[0])
+        recorder.track(result, found)
     return result
 
 

@@ -9,99 +9,20 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gradcheck.tracing.contract import Site
 from gradcheck.tracing.errors import NotTraceable, UnsupportedError
-from gradcheck.tracing.memory import Memory, Origin, Positions, Shadow, owner_of, to_tensor
+from gradcheck.tracing.memory import Memory, Positions, Shadow, owner_of, to_tensor
+from gradcheck.tracing.operands import NUMBERS, Substitution, plain_keywords, snapshot
+from gradcheck.tracing.operation import Context, Recorded, Rule, Tie
 from gradcheck.tracing.sites import Sites
 from gradcheck.tracing.source import Rebuilder
 
-Rule = Callable[..., Any]
-
-_NUMBERS = float | complex | np.inexact
-"""Scalars that may depend on a parameter."""
-
 _FAILURES = (UnsupportedError, TypeError, ValueError, RuntimeError, IndexError, KeyError)
 """What a rule or torch raises for arguments that they do not cover."""
-
-
-@dataclass(slots=True)
-class Recorded:
-    """One operation as it was recorded, with the tensors that the backward pass needs."""
-
-    name: str
-    site: Site
-    inputs: list[Origin] = field(default_factory=list)
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
-    edges: list[Any] = field(default_factory=list)
-    operands: list[Any] = field(default_factory=list)
-    keywords: dict[str, Any] = field(default_factory=dict)
-    outputs: list[Any] = field(default_factory=list)
-    factors: tuple[Any, Any] | None = None
-
-
-@dataclass(slots=True)
-class Tie:
-    """A weight that autograd multiplies with, free to choose where an operation sits on a kink.
-
-    ``choices`` are alternative contents of ``weight``; the first is what it holds by itself.
-    """
-
-    operation: int
-    weight: Any
-    choices: dict[str, Any]
-
-
-class Context:
-    """What a rule is given besides the arguments."""
-
-    __slots__ = ("_recorder", "checked", "operation", "ties", "torch", "value")
-
-    def __init__(self, recorder: Recorder, operation: Recorded, value: Any) -> None:
-        self.torch = recorder.torch
-        self.value = value
-        self.operation = operation
-        self.checked = True
-        self.ties: list[tuple[Any, dict[str, Any]]] = []
-        self._recorder = recorder
-
-    @property
-    def dtype(self) -> Any:
-        """The torch dtype of the result."""
-        return self._recorder.torch_dtype(self.value)
-
-    def dtype_of(self, value: Any) -> Any:
-        """The torch dtype for a NumPy value's."""
-        return self._recorder.torch_dtype(value)
-
-    def tensor(self, value: Any, dtype: Any = None) -> Any:
-        """Return ``value`` (tensor, array, number, nested list) as a tensor of ``dtype``."""
-        if isinstance(value, list | tuple) and _holds_tensor(value, self.torch):
-            stacked = self.torch.stack([self.tensor(v, dtype or self.dtype) for v in value])
-            return stacked if dtype is None else stacked.to(dtype)
-        if not isinstance(value, self.torch.Tensor):
-            value = to_tensor(self.torch, value)
-        return value if dtype is None or value.dtype == dtype else value.to(dtype)
-
-    def weight(self, content: Any, choices: dict[str, Any]) -> Any:
-        """Return a factor for autograd whose content may be chosen anew at a kink."""
-        if choices:
-            content = content.clone()
-            self.ties.append((content, {"default": content.clone(), **choices}))
-        return content
-
-
-def _holds_tensor(value: Sequence[Any], torch: Any) -> bool:
-    for item in value:
-        if isinstance(item, torch.Tensor):
-            return True
-        if isinstance(item, list | tuple) and _holds_tensor(item, torch):
-            return True
-    return False
 
 
 class Recorder:
@@ -135,7 +56,7 @@ class Recorder:
 
     def shadow(self, value: Any) -> Shadow | None:
         """Return the shadow of an array or a number, or ``None`` if it depends on no parameter."""
-        if isinstance(value, _NUMBERS):
+        if isinstance(value, NUMBERS):
             found = self._scalars.get(id(value))
             return found[1] if found is not None else None
         if isinstance(value, np.ndarray):
@@ -147,7 +68,7 @@ class Recorder:
 
     def is_tracked(self, value: Any) -> bool:
         """Whether a value depends on a parameter, without making its tensor."""
-        if isinstance(value, _NUMBERS):
+        if isinstance(value, NUMBERS):
             return id(value) in self._scalars
         if isinstance(value, np.ndarray):
             return id(owner_of(value)) in self._memories and value.size > 0
@@ -187,7 +108,7 @@ class Recorder:
                 memory.remember(key, shadow)
             else:
                 memory.write(key, shadow, self.positions)
-        elif isinstance(value, _NUMBERS):
+        elif isinstance(value, NUMBERS):
             self._scalars[id(value)] = (value, shadow)
 
     def constant_write(self, array: Any) -> None:
@@ -207,7 +128,7 @@ class Recorder:
 
         What is known already stays so, unless it was overwritten.
         """
-        if isinstance(value, np.ndarray | _NUMBERS):
+        if isinstance(value, np.ndarray | NUMBERS):
             if _has_floats(value) and (wrote or not self.is_tracked(value)):
                 self.track(value, Shadow(None, ("constant", ""), reason))
         elif isinstance(value, list | tuple | dict) and depth < 4:
@@ -283,7 +204,7 @@ class Recorder:
         constant numbers, too, among the operation's inputs.
         """
         operation = Recorded(name, _NOWHERE)
-        substitute = _Substitution(self, operation, all_operands=all_operands)
+        substitute = Substitution(self, operation, all_operands=all_operands)
         new_args = [substitute(argument) for argument in args]
         new_kwargs = {key: substitute(value) for key, value in kwargs.items()}
         if not substitute.traced:
@@ -292,14 +213,14 @@ class Recorder:
                 self.constant_write(written)
             return result
         if written is not None:
-            new_args = [_snapshot(argument) for argument in new_args]
-            new_kwargs = {key: _snapshot(argument) for key, argument in new_kwargs.items()}
+            new_args = [snapshot(argument) for argument in new_args]
+            new_kwargs = {key: snapshot(argument) for key, argument in new_kwargs.items()}
         value = native(*args, **kwargs)
         target = value if written is None else written
         if not _has_floats(target):
             return value
         operation.site = self.sites.here()
-        operation.keywords = _plain_keywords(args, kwargs, parameter_names)
+        operation.keywords = plain_keywords(args, kwargs, parameter_names)
         if substitute.lost is not None:
             self.lose(target, substitute.lost, wrote=written is not None)
             return value
@@ -388,78 +309,3 @@ def _has_floats(value: Any) -> bool:
     if isinstance(value, float | complex):
         return True
     return isinstance(value, list | tuple) and any(_has_floats(item) for item in value)
-
-
-def _snapshot(argument: Any) -> Any:
-    return argument.copy() if isinstance(argument, np.ndarray) else argument
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return all(_is_plain(item) for item in value)
-    return value is None or type(value) in (int, str, bool)
-
-
-def _plain_keywords(
-    args: Sequence[Any], kwargs: Mapping[str, Any], names: Sequence[str]
-) -> dict[str, Any]:
-    """Return the arguments that are plain data (``axis``, ``keepdims`` ...), by name."""
-    keywords = {
-        name: value
-        for name, value in zip(names[1:], args[1:], strict=False)
-        if value is not None and _is_plain(value)
-    }
-    for name, value in kwargs.items():
-        if value is not None and _is_plain(value):
-            keywords[name] = value
-    return keywords
-
-
-class _Substitution:
-    """Replaces the traced values among an operation's arguments by tensors of their own.
-
-    Each gets a node of its own in autograd's graph (an edge), so that a backward pass can alter
-    what this operation hands to just this operand.
-    """
-
-    __slots__ = ("_all_operands", "_operation", "_recorder", "lost", "traced")
-
-    def __init__(self, recorder: Recorder, operation: Recorded, *, all_operands: bool) -> None:
-        self._recorder = recorder
-        self._operation = operation
-        self._all_operands = all_operands
-        self.traced = False
-        self.lost: NotTraceable | None = None
-
-    def __call__(self, argument: Any, depth: int = 0) -> Any:
-        kind = type(argument)
-        if kind is list or kind is tuple:
-            if depth > 3:
-                return argument
-            items = [self(item, depth + 1) for item in argument]
-            if any(new is not old for new, old in zip(items, argument, strict=True)):
-                return items if kind is list else tuple(items)
-            return argument
-        is_array = isinstance(argument, np.ndarray)
-        if not is_array and not isinstance(argument, _NUMBERS):
-            if self._all_operands and kind in (int, bool) and depth == 0:
-                self._constant(argument)
-            return argument
-        shadow = self._recorder.shadow(argument)
-        if shadow is None:
-            if is_array or self._all_operands:
-                self._constant(argument)
-            return argument
-        self.traced = True
-        if shadow.lost is not None:
-            self.lost = self.lost or shadow.lost
-            return argument
-        return self._recorder.edge(self._operation, shadow)
-
-    def _constant(self, argument: Any) -> None:
-        shape = np.shape(argument)
-        description = f"array {shape}" if isinstance(argument, np.ndarray) else repr(argument)
-        self._operation.inputs.append(("constant", description))
-        self._operation.shapes.append(shape)
-        self._operation.edges.append(None)
-        self._operation.operands.append(np.array(argument))

@@ -14,7 +14,8 @@ from gradcheck.tracing.errors import NotTraceable
 from gradcheck.tracing.graph import NumpyTrace
 from gradcheck.tracing.memory import Shadow, to_tensor
 from gradcheck.tracing.numbers import with_own_numbers
-from gradcheck.tracing.recorder import Recorded, Recorder
+from gradcheck.tracing.operation import Recorded
+from gradcheck.tracing.recorder import Recorder
 
 
 def _identity(result: Any) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing.errors import NotTraceable, UnsupportedError
-from gradcheck.tracing.recorder import Context, Recorder, Rule
+from gradcheck.tracing.operation import Context, Rule
+from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
 from gradcheck.tracing.rules import reductions
 
@@ -250,3 +251,12 @@ def _call_at(recorder: Recorder, method: Any, ufunc: Any, args: Arguments) -> No
         f"{ufunc.__name__}.at", rule, lambda *_: method(*args), (array, values), {},
         all_operands=True, written=array,
     )  # fmt: skip
+
+
+METHODS: dict[str, dict[Any, Any]] = {
+    "reduce": _REDUCE,
+    "accumulate": _ACCUMULATE,
+    "reduceat": {np.add: _reduceat},
+    "at": _AT,
+}
+"""The methods of ufuncs that are covered, with the ufuncs."""

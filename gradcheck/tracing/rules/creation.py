@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing.errors import UnsupportedError
-from gradcheck.tracing.recorder import Context, Rule
+from gradcheck.tracing.operation import Context, Rule
 
 
 def _full(context: Context, shape: Any, fill_value: Any, *_: Any, **__: Any) -> Any:
@@ -46,7 +46,23 @@ def _geomspace(
     return linspace(context, first.log(), last.log(), num, endpoint, axis=axis).exp()
 
 
+def _arange(context: Context, start: Any, stop: Any = None, step: Any = 1, **_: Any) -> Any:
+    first = context.tensor(0.0 if stop is None else start, context.dtype)
+    counting = context.torch.arange(context.value.shape[0], dtype=context.dtype)
+    return first + counting * context.tensor(step, context.dtype)
+
+
+def _bincount(context: Context, x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    shares = context.tensor(weights, context.dtype)
+    places = context.torch.from_numpy(np.array(x, dtype=np.int64))
+    return context.torch.zeros(context.value.shape, dtype=context.dtype).index_add(
+        0, places, shares
+    )
+
+
 FUNCTIONS: dict[Any, Rule] = {
+    np.arange: _arange,
+    np.bincount: _bincount,
     np.full: _full,
     np.full_like: _full,
     np.linspace: linspace,

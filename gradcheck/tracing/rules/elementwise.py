@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.tracing.recorder import Context, Rule
+from gradcheck.tracing.operation import Context, Rule
 
 SAME_NAME = (
     "add subtract multiply negative positive exp exp2 expm1 log log2 log10 log1p sqrt "

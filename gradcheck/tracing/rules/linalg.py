@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing.errors import UnsupportedError
-from gradcheck.tracing.recorder import Context, Rule
+from gradcheck.tracing.operation import Context, Rule
 
 
 def _two(context: Context, a: Any, b: Any) -> tuple[Any, Any]:

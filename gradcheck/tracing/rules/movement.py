@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing.errors import UnsupportedError
-from gradcheck.tracing.recorder import Context, Rule
+from gradcheck.tracing.operation import Context, Rule
 
 
 def reshaped(context: Context, a: Any, *_: Any, order: Any = "C", **__: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing.errors import UnsupportedError
-from gradcheck.tracing.recorder import Context, Rule
+from gradcheck.tracing.operation import Context, Rule
 
 
 def _flag(value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradcheck.tracing.errors import UnsupportedError
-from gradcheck.tracing.recorder import Context, Rule
+from gradcheck.tracing.operation import Context, Rule
 from gradcheck.tracing.rules.elementwise import elementwise
 
 _SAME_NAME = {

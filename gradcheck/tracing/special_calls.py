@@ -1,0 +1,128 @@
+"""Functions that a rule alone cannot follow: they call back, copy trees, or write.
+
+Each entry of ``SPECIAL`` runs ``function(*args, **kwargs)`` under the trace.
+"""
+
+from __future__ import annotations
+
+import builtins
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.tracing import array_methods
+from gradcheck.tracing.calls import call, call_opaque, read_attribute
+from gradcheck.tracing.operators import elements, getitem
+from gradcheck.tracing.recorder import Recorder
+
+Arguments = Sequence[Any]
+Keywords = Mapping[str, Any]
+
+
+def _sum(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    from gradcheck.tracing.hooks import hook_add
+
+    items = list(elements(recorder, args[0]))
+    if not any(recorder.is_tracked(item) for item in items):
+        return function(items, *args[1:], **kwargs)
+    total = kwargs.get("start", args[1] if len(args) > 1 else 0)
+    for item in items:
+        total = hook_add(total, item)
+    return total
+
+
+def _deepcopy(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    result = function(*args, **kwargs)
+    _copy_shadows(recorder, args[0], result)
+    return result
+
+
+def _copy_shadows(recorder: Recorder, old: Any, new: Any) -> None:
+    """Give each array in a copied tree the tensor of its original."""
+    if old is new:
+        return
+    if isinstance(old, np.ndarray):
+        shadow = recorder.shadow(old)
+        if shadow is not None:
+            recorder.track(new, shadow)
+    elif isinstance(old, dict):
+        for key, item in old.items():
+            _copy_shadows(recorder, item, new[key])
+    elif isinstance(old, list | tuple):
+        for first, second in zip(old, new, strict=True):
+            _copy_shadows(recorder, first, second)
+    elif hasattr(old, "__dict__"):
+        _copy_shadows(recorder, vars(old), vars(new))
+
+
+def _getattr(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    if len(args) == 2:
+        return read_attribute(recorder, args[0], args[1])
+    return function(*args, **kwargs)
+
+
+def _apply_along_axis(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> Any:
+    def follow(func1d: Any, axis: int, arr: Any, *more: Any, **keywords: Any) -> Any:
+        moved = call(recorder, np.moveaxis, (arr, axis, -1), {})
+        lead = moved.shape[:-1]
+        rows = []
+        for place in np.ndindex(lead):
+            row = elements(recorder, [moved])[0][place]
+            rows.append(call(recorder, func1d, (row, *more), keywords))
+        stacked = call(recorder, np.array, (rows,), {})
+        inner = np.shape(rows[0])
+        shaped = call(recorder, np.reshape, (stacked, (*lead, *inner)), {})
+        if not inner:
+            return shaped
+        count = len(inner)
+        source = tuple(range(-count, 0))
+        target = tuple(range(axis % arr.ndim, axis % arr.ndim + count))
+        return call(recorder, np.moveaxis, (shaped, source, target), {})
+
+    return follow(*args, **kwargs)
+
+
+def call_vectorized(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    """Run a function made by ``np.vectorize`` on one element after the other."""
+    if kwargs or function.signature is not None or function.excluded:
+        return call_opaque(recorder, function, args, kwargs, "signature= is not covered")
+    wide = call(recorder, np.broadcast_arrays, args, {})
+    shape = wide[0].shape
+    results = [
+        call(recorder, function.pyfunc, [getitem(recorder, array, place) for array in wide], {})
+        for place in np.ndindex(shape)
+    ]
+    return call(recorder, np.reshape, (call(recorder, np.array, (results,), {}), shape), {})
+
+
+def _enumerate(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    """Run ``np.ndenumerate``."""
+    array = np.asarray(args[0])
+    if not recorder.is_tracked(array):
+        return function(*args, **kwargs)
+    return ((place, getitem(recorder, array, place)) for place in np.ndindex(array.shape))
+
+
+def _from_iterable(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> Any:
+    items = list(elements(recorder, args[0]))
+    dtype = kwargs.get("dtype", args[1] if len(args) > 1 else float)
+    return call(recorder, np.array, (items,), {"dtype": dtype})
+
+
+SPECIAL: dict[Any, Callable[[Recorder, Any, Arguments, Keywords], Any]] = {
+    builtins.sum: _sum,
+    builtins.getattr: _getattr,
+    copy.deepcopy: _deepcopy,
+    copy.copy: _deepcopy,
+    np.apply_along_axis: _apply_along_axis,
+    np.ndenumerate: _enumerate,
+    np.fromiter: _from_iterable,
+    np.copyto: array_methods.copyto,
+    np.put: array_methods.put,
+    np.place: array_methods.place,
+    np.putmask: array_methods.putmask,
+    np.put_along_axis: array_methods.put_along_axis,
+    np.fill_diagonal: array_methods.fill_diagonal,
+}
