@@ -12,7 +12,7 @@ from gradcheck.compare import FAIL, UNCHECKED, Judged
 from gradcheck.curves import error_curve
 from gradcheck.judging import ParameterFindings
 from gradcheck.noise import Noise
-from gradcheck.pictures import CELLS, grids, histogram, scatter, share
+from gradcheck.pictures import CELLS, POINTS, grids, histogram, scatter, share
 from gradcheck.problem import Parameter, Problem
 
 N_CURVES = 2
@@ -24,14 +24,15 @@ def draw(
     problem: Problem, parameters: Mapping[str, ParameterFindings], noise: Noise
 ) -> dict[str, ParameterFindings]:
     """Add to each parameter its heat map, scatter plot, histogram and curves."""
-    cells = share([one.combined.codes.size for one in parameters.values()], CELLS)
+    sizes = [one.combined.codes.size for one in parameters.values()]
+    allowed = zip(share(sizes, CELLS), share(sizes, POINTS), strict=True)
     left = MAX_CURVES
     drawn = {}
-    for allowed, (name, one) in zip(cells, parameters.items(), strict=True):
+    for (cells, points), (name, one) in zip(allowed, parameters.items(), strict=True):
         number = next(i for i, p in enumerate(problem.parameters) if p.name == name)
         curves = _curves(problem, number, one, noise, min(left, N_CURVES))
         left -= len(curves)
-        drawn[name] = replace(one, pictures=_pictures(one, allowed) | {"curves": curves})
+        drawn[name] = replace(one, pictures=_pictures(one, cells, points) | {"curves": curves})
     return drawn
 
 
@@ -44,7 +45,7 @@ def _shown(one: ParameterFindings) -> Judged | None:
     return best if best is not None else central
 
 
-def _pictures(one: ParameterFindings, max_cells: int) -> dict[str, Any]:
+def _pictures(one: ParameterFindings, max_cells: int, max_points: int) -> dict[str, Any]:
     judged = _shown(one)
     if judged is None:
         return {}
@@ -72,6 +73,7 @@ def _pictures(one: ParameterFindings, max_cells: int) -> dict[str, Any]:
             reference,
             uncertainty=judged.allowed,
             verdicts=codes,
+            max_points=min(max_points, 400),
             oracle=judged.oracle,
         ),
         "histogram": histogram(relative, judged.coarsest, below_noise=below),
