@@ -96,7 +96,7 @@ def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
     if facts.spread > 0:
         return Noise(max(floor, facts.spread), facts.value, facts.dtype)
     direction = [
-        entry_lengths(problem, parameter)
+        np.where(parameter.magnitudes > 0, parameter.magnitudes, entry_lengths(problem, parameter))
         * generator.uniform(0.5, 1.0, parameter.value.shape)
         * generator.choice((-1.0, 1.0), parameter.value.shape)
         for parameter in problem.parameters

@@ -27,6 +27,10 @@ BATCH = 12
 CONFIRMED = 8
 """Entries confirmed wrong after which the rest of a parameter is judged by the first pass."""
 ROUNDS = 16
+DWARFED = 1e-4
+"""Magnitude of an entry, in units of its assumed length, below which the length is doubted."""
+DEEP = 1e-4
+"""Step, in units of the magnitude, at which such an entry is looked at, too."""
 LARGEST = 0.2
 """Largest step, in units of the entry's scale."""
 FINE_SAMPLE = 24
@@ -72,6 +76,18 @@ class _Pass:
     @property
     def slope(self) -> FloatArray:
         return (self.loss_up - self.loss_down) / (self.up + self.down)
+
+    @property
+    def dwarfed(self) -> NDArray[np.bool_]:
+        """Entries so small beside the length assumed for them that it may not be theirs."""
+        magnitude = np.abs(self.start.astype(np.float64))
+        return np.asarray((magnitude > 0) & (magnitude < DWARFED * self.scales))
+
+    def deep_level(self, position: int) -> float:
+        """The level at which the step is a small part of the entry's own magnitude."""
+        step = 0.5 * (self.up[position] + self.down[position])
+        wanted = DEEP * abs(float(self.start[position])) / step
+        return float(min(-1, round(np.log(wanted) / np.log(RATIO))))
 
     @property
     def uncertainty(self) -> FloatArray:
@@ -184,6 +200,7 @@ def _refine(
     doubtful |= ~(uncertainty <= 1e-3 * scale)
     if marked is not None:
         doubtful |= marked.reshape(-1)[first.indices]
+    doubtful |= first.dwarfed
     if problem.evaluator.exhausted:
         doubtful &= evaluated
     readings = _climb_doubtful(problem, noise, generator, first, doubtful, cap, effort)
@@ -264,6 +281,10 @@ def _climb(
         }
     floors = dict.fromkeys(rungs, 0.0)
     wanted: dict[int, list[float]] = {position: [-1.0, 1.0] for position in rungs}
+    for position in np.flatnonzero(first.dwarfed).tolist():
+        if position in wanted:
+            deep = first.deep_level(position)
+            wanted[position] += [deep, deep - 1]
     readings = _rounds(problem, noise, first, rungs, wanted, floors, effort)
     again: dict[int, list[float]] = {}
     for position, reading in readings.items():
@@ -315,15 +336,18 @@ def _is_flat(rungs: Mapping[float, Rung]) -> bool:
 def _grainy(first: _Pass, position: int, rungs: Mapping[float, Rung]) -> bool:
     """Whether small steps seem to fall below the grain of the loss.
 
-    Either the loss does not change at all over them, but does over larger ones, or its slopes
-    come nearer to the claim as the step grows; truncation does the opposite.
+    Either the loss does not change at all over them, but does over larger ones; or the slopes of
+    the smallest do not agree with each other, but come nearer to the claim as the step grows.
     """
     ordered = [rung for _, rung in sorted(rungs.items())]
     if ordered[0].loss_up == ordered[0].loss_down and not _is_flat(rungs):
         return True
     slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in ordered]
     finite = [abs(slope - first.claimed[position]) for slope in slopes if np.isfinite(slope)]
-    return len(finite) > 1 and finite[-1] < 0.7 * finite[0]
+    if len(finite) < 2 or finite[-1] >= 0.7 * finite[0]:
+        return False
+    hidden = 4 * first.noise[position] * KAPPA / (ordered[0].up + ordered[0].down)
+    return bool(abs(slopes[1] - slopes[0]) > hidden + 1e-6 * abs(slopes[0]))
 
 
 def _noise_across(
@@ -436,6 +460,10 @@ def _assemble(
         lower[position], upper[position] = reading.lower, reading.upper
         step[position] = reading.step
         kinks[position] = reading.kink
+        if first.dwarfed[position] and reading.step > abs(first.start[position]):
+            # Contradicted only by steps far longer than the entry itself: not known.
+            if _is_wrong(first, position, reading):
+                uncertainty[position] = np.nan
     evaluated = np.isfinite(first.loss_up) | np.isfinite(first.loss_down)
     if not problem.evaluator.exhausted:
         edges = ~np.isfinite(value)

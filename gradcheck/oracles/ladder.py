@@ -142,7 +142,7 @@ def _best_window(slopes: _Slopes) -> tuple[float, float, float, bool]:
             truncation = _truncation(slopes, first, last, value)
             uncertainty = roundoff + truncation
             if uncertainty < best[1] and _believable(slopes, first, value, uncertainty):
-                step = float(slopes.steps[last])
+                step = float(slopes.steps[first])
                 best = (value, uncertainty, step, roundoff >= truncation)
     return best
 
