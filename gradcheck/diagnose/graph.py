@@ -95,6 +95,19 @@ class Graph:
         return frozenset(reached)
 
     @cached_property
+    def varying(self) -> frozenset[int]:
+        """The operations of loops in which a constant number differs from run to run."""
+        found: set[int] = set()
+        for run in self.loops:
+            numbers = {
+                tuple(what for kind, what in self.by_index[i].inputs if kind == "constant")
+                for i in run
+            }
+            if len(numbers) > 1:
+                found.update(run)
+        return frozenset(found)
+
+    @cached_property
     def in_loop(self) -> frozenset[int]:
         """The operations whose expression ran several times."""
         return frozenset(index for run in self.loops for index in run)

@@ -74,15 +74,14 @@ STATISTICS = frozenset(
 """Operations whose result is often taken for a constant by mistake."""
 
 
-def is_elementwise(operation: Operation, *, in_loop: bool = False) -> bool:
+def is_elementwise(operation: Operation, *, varies: bool = False) -> bool:
     """Say whether the operation has a derivative that could be forgotten, entry by entry.
 
-    A constant number as a factor is a matter of scale, except in a loop, where it may differ from
-    run to run.
+    A constant number as a factor is a matter of scale, unless it varies from run to run of a loop.
     """
     if operation.name in MASKING or operation.name in CURVED:
         return True
-    return operation.name in PRODUCTS and (in_loop or not _by_scalar(operation))
+    return operation.name in PRODUCTS and (varies or not _by_scalar(operation))
 
 
 def derivative_in_words(operation: Operation) -> str:

@@ -106,7 +106,7 @@ def _single_runs(graph: Graph) -> Iterator[Trial]:
 
 def _local(operation: Operation, graph: Graph) -> Iterator[tuple[str, Alteration]]:
     paths = graph.paths_in(operation.index)
-    if is_elementwise(operation, in_loop=operation.index in graph.in_loop):
+    if is_elementwise(operation, varies=operation.index in graph.varying):
         # Only the operand of the result's shape can be handed its cotangent unchanged.
         same = [k for k in paths if operation.input_shapes[k] == operation.output_shape]
         if operation.name in WRITES:
