@@ -141,7 +141,8 @@ def _entry(context: click.Context, /, **options: Any) -> int:
     return run(Command(settings=settings, reproduce=reproduce, **options))
 
 
-def _build() -> click.Command:
+def build_command() -> click.Command:
+    """Return the command with all of its options."""
     function: Any = _entry
     for decorator in reversed(_DECORATORS):
         function = decorator(function)
@@ -192,7 +193,7 @@ def _reproduce(context: click.Context) -> str:
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; nothing is raised."""
-    command = _build()
+    command = build_command()
     try:
         status = command.main(arguments, prog_name=_program(), standalone_mode=False)
     except click.exceptions.Exit as stop:

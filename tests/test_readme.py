@@ -36,7 +36,7 @@ def test_the_output_shown_is_the_output_given(workplace, shell):
     (workplace / "homework.py").write_text(program)
     result = shell("homework:loss", cwd=workplace)
     assert result.returncode == 1, result.stderr
-    timed = r"[0-9,]+ loss evaluations in\s[0-9.]+ \w+\."
+    timed = r"[0-9,]+\s+loss\s+evaluations\s+in\s+[0-9.]+\s+\w+\."
     real, expected = (re.sub(timed, "TIME", text) for text in (result.stdout, expected))
     real_lines, lines = real.rstrip().splitlines(), expected.rstrip().splitlines()
     assert len(real_lines) == len(lines), result.stdout
