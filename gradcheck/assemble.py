@@ -67,11 +67,9 @@ def _parameter(parameter: Parameter, findings: Findings, problem: Problem) -> Pa
         )
     best = None if found.combined.best is None else f"analytic~{found.combined.best}"
     central = found.comparisons.get("analytic~central")
-    counted = found.combined.codes
-    if central is not None and (central.codes != UNCHECKED).any():
-        counted = central.codes
+    counted = found.counted
     verdict = Verdict.FAIL if parameter.name in findings.disagreeing else found.combined.verdict
-    if problem.evaluator.exhausted and verdict is Verdict.PASS and (counted == UNCHECKED).any():
+    if problem.evaluator.exhausted and verdict is Verdict.PASS and found.left_out:
         verdict = Verdict.INCONCLUSIVE
     return ParameterResult(
         name=parameter.name,

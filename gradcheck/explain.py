@@ -110,7 +110,10 @@ def _open_questions(
 ) -> list[Diagnosis]:
     """Say why nothing could be decided, and what would decide it."""
     open_ = [
-        name for name, one in parameters.items() if one.combined.verdict is Verdict.INCONCLUSIVE
+        name
+        for name, one in parameters.items()
+        if one.combined.verdict is Verdict.INCONCLUSIVE
+        or (problem.evaluator.exhausted and one.left_out)
     ]
     if not open_:
         return []

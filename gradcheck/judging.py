@@ -7,17 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradcheck.compare import Judged, judge, thresholds_for, typical_gradient
+from gradcheck.compare import UNCHECKED, Judged, judge, thresholds_for, typical_gradient
 from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.problem import FloatArray, Problem
+from gradcheck.rounding import is_single_precision
 from gradcheck.scales import rms
 from gradcheck.settings import Settings
 from gradcheck.verdicts import Combined, combine, share_kinks
-
-LOW_INSIDE = 1e-9
-"""Relative noise of the loss from which it must have been computed in low precision inside."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,19 @@ class ParameterFindings:
     combined: Combined
     directions: tuple[Any, ...] = ()
     pictures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> NDArray[np.int8]:
+        """Codes of the entries that count as checked: by central differences, if these ran."""
+        central = self.comparisons.get("analytic~central")
+        if central is not None and (central.codes != UNCHECKED).any():
+            return central.codes
+        return self.combined.codes
+
+    @property
+    def left_out(self) -> bool:
+        """Whether some entry was not checked."""
+        return bool((self.counted == UNCHECKED).any())
 
 
 def judge_estimate(
@@ -57,7 +69,7 @@ def precision_of(problem: Problem, name: str, noise: Noise) -> np.dtype[Any]:
     """Return the lowest precision that the parameter, its gradient or the loss has."""
     parameter = next(one for one in problem.parameters if one.name == name)
     found = [parameter.dtype, noise.dtype, problem.gradient_dtypes.get(name, parameter.dtype)]
-    if noise.loss != 0.0 and noise.level > LOW_INSIDE * abs(noise.loss):
+    if is_single_precision(problem.analytic[name]):
         found.append(np.dtype(np.float32))
     return min(found, key=lambda dtype: dtype.itemsize)
 
