@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import inspect
 import itertools
+import operator
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,6 +34,23 @@ _WITH_CALLBACK: frozenset[Any] = frozenset(
 
 _TAKING_APART = frozenset({"extend", "update", "__iadd__", "__ior__"})
 """Methods of containers that take the items of their argument; others take it as it is."""
+
+_OPERATORS = frozenset(
+    "__add__ __sub__ __mul__ __truediv__ __matmul__ __pow__ __neg__ __getitem__ __setitem__".split()
+)
+"""Methods that are operators under another name."""
+
+_ITERATES_ALL: frozenset[Any] = frozenset(
+    {zip, itertools.chain, itertools.product, itertools.zip_longest}
+)
+
+_ITERATED: dict[Any, tuple[int, ...]] = {
+    functools.reduce: (1,),
+    itertools.starmap: (1,),
+    itertools.repeat: (),
+    next: (),
+}
+"""Which arguments are iterated over, where it is not the first one."""
 
 _FUNCTION_KINDS = (
     types.FunctionType,
@@ -59,6 +79,9 @@ def call(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -
     if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
         receiver = getattr(function, "__self__", None)
         if isinstance(receiver, np.ndarray | np.generic) or type(receiver) is float:
+            same = getattr(operator, function.__name__, None)
+            if same is not None and function.__name__ in _OPERATORS:
+                return _operator(same)(receiver, *args)
             return array_methods.call_method(recorder, function, receiver, args, kwargs)
         if isinstance(receiver, np.ufunc):
             return ufunc_calls.call_ufunc_method(recorder, function, receiver, args, kwargs)
@@ -93,9 +116,22 @@ def _call_known(recorder: Recorder, function: Any, args: Arguments, kwargs: Keyw
     if iterating or getattr(function, "__module__", None) == "itertools":
         if function in _WITH_CALLBACK:
             args = [_callback(recorder, argument) for argument in args]
-        items = [elements(recorder, argument) for argument in args]
-        return function(*items, **_with_callbacks(recorder, kwargs))
+        return function(
+            *_taken_apart(recorder, function, args), **_with_callbacks(recorder, kwargs)
+        )
     return _call_object(recorder, function, args, kwargs)
+
+
+def _taken_apart(recorder: Recorder, function: Any, args: Arguments) -> list[Any]:
+    """Return the arguments, those that ``function`` iterates over as iterators of traced items."""
+    if function in (max, min) and len(args) > 1:
+        return list(args)
+    places: Sequence[int] = _ITERATED.get(function, (0,))
+    if function in _ITERATES_ALL:
+        places = range(len(args))
+    if function in (map, filter):
+        places = range(1, len(args))
+    return [elements(recorder, a) if k in places else a for k, a in enumerate(args)]
 
 
 def _call_rule(
@@ -135,6 +171,10 @@ def call_user(
     special = _special().get(function)
     if special is not None:
         return special(recorder, function, args, kwargs)
+    wrapped = getattr(function, "__wrapped__", None)
+    managing = function.__code__.co_filename == contextlib.__file__
+    if managing and isinstance(wrapped, types.FunctionType):
+        return contextlib.contextmanager(_callback(recorder, wrapped))(*args, **kwargs)
     if recorder.rebuilder.is_open(function):
         rebuilt = recorder.rebuilder.rebuild(function)
         if rebuilt is not None:
@@ -147,6 +187,10 @@ def _call_object(recorder: Recorder, function: Any, args: Arguments, kwargs: Key
     if isinstance(function, functools.partial):
         merged = {**function.keywords, **kwargs}
         return call(recorder, function.func, (*function.args, *args), merged)
+    if isinstance(function, operator.itemgetter):
+        keys = function.__reduce__()[1]
+        found = [_operator(operator.getitem)(args[0], key) for key in keys]
+        return found[0] if len(found) == 1 else tuple(found)
     if isinstance(function, np.vectorize):
         from gradcheck.tracing.special_calls import call_vectorized
 
@@ -165,23 +209,40 @@ def _call_object(recorder: Recorder, function: Any, args: Arguments, kwargs: Key
 
 def _instantiate(recorder: Recorder, kind: Any, args: Arguments, kwargs: Keywords) -> Any:
     """Make an object of a class, running the ``__init__`` that a user wrote under the trace."""
-    initialiser = getattr(kind, "__init__", None)
-    plain = type(kind) is type and "__new__" not in _defined_by(kind)
-    if not plain or not isinstance(initialiser, types.FunctionType):
+    if dataclasses.is_dataclass(kind) and hasattr(kind, "__post_init__"):
+        return _instantiate_dataclass(recorder, kind, args, kwargs)
+    new, initialiser = kind.__new__, kind.__init__
+    written = isinstance(new, types.FunctionType) or isinstance(initialiser, types.FunctionType)
+    if not written or type(kind).__call__ is not type.__call__:
         return call_opaque(recorder, kind, args, kwargs)
-    rebuilt = None
-    if recorder.rebuilder.is_open(initialiser):
-        rebuilt = recorder.rebuilder.rebuild(initialiser)
-    if rebuilt is None:
-        return call_opaque(recorder, kind, args, kwargs)
-    instance = object.__new__(kind)
-    rebuilt(instance, *args, **kwargs)
+    if isinstance(new, types.FunctionType):
+        instance = call_user(recorder, new, (kind, *args), kwargs)
+    elif new is object.__new__:
+        instance = new(kind)
+    else:
+        instance = new(kind, *args, **kwargs)
+    if isinstance(instance, kind):
+        if isinstance(initialiser, types.FunctionType):
+            call_user(recorder, initialiser, (instance, *args), kwargs)
+        elif initialiser is not object.__init__:
+            initialiser(instance, *args, **kwargs)
     return instance
 
 
-def _defined_by(kind: type) -> set[str]:
-    """Return the names that a class and its bases define, ``object`` apart."""
-    return {name for base in kind.__mro__[:-1] for name in vars(base)}
+def _instantiate_dataclass(recorder: Recorder, kind: Any, args: Arguments, kwargs: Keywords) -> Any:
+    """Make a dataclass whose ``__post_init__`` runs under the trace.
+
+    Its ``__init__`` was generated and has no source, so that it runs as it is, on a subclass
+    which hands ``__post_init__`` to the trace.
+    """
+
+    def after(instance: Any, *values: Any) -> None:
+        call_user(recorder, kind.__post_init__, (instance, *values))
+
+    stand_in = type(kind.__name__, (kind,), {"__slots__": (), "__post_init__": after})
+    instance = stand_in(*args, **kwargs)
+    object.__setattr__(instance, "__class__", kind)
+    return instance
 
 
 def call_opaque(
@@ -189,18 +250,35 @@ def call_opaque(
     why: str = "its derivative is not known",
 ) -> Any:  # fmt: skip
     """Run code that cannot be followed; floats that it makes of traced values are lost."""
-    before = [a for a in (*args, *kwargs.values()) if _is_traced(recorder, a)]
+    given = [*args, *kwargs.values()]
+    traced = any(_is_traced(recorder, argument) for argument in given)
+    plain = [a for a in given if isinstance(a, np.ndarray) and not recorder.is_tracked(a)]
+    before = [array.copy() for array in plain] if traced else []
     if isinstance(function, type):  # an object might keep what it is given beyond the trace
         result = function(*args, **kwargs)
     else:
         callbacks = [_callback(recorder, argument) for argument in args]
         result = function(*callbacks, **_with_callbacks(recorder, kwargs))
-    if before:
+    if traced:
         reason = NotTraceable(_full_name(function), recorder.sites.here(), why)
-        recorder.lose(result, reason)
-        for argument in before:
+        recorder.lose(result, reason, known=_numbers_in(given))
+        for argument in given:
             recorder.check_unchanged(argument, reason)
+        for array, old in zip(plain, before, strict=True):
+            if old.dtype.kind in "fcO" and not np.array_equal(array, old, equal_nan=True):
+                recorder.lose(array, reason, wrote=True)
     return result
+
+
+def _numbers_in(values: Any, depth: int = 0) -> frozenset[int]:
+    """Return the identities of all that is handed to a function: it may hand it back."""
+    found = {id(value) for value in values}
+    for value in values:
+        if isinstance(value, list | tuple) and depth < 4:
+            found |= _numbers_in(value, depth + 1)
+        elif isinstance(value, dict) and depth < 4:
+            found |= _numbers_in(list(value.values()), depth + 1)
+    return frozenset(found)
 
 
 def _full_name(function: Any) -> str:

@@ -232,9 +232,36 @@ def _unpacked(recorder: Recorder, value: Any, pattern: Any) -> Any:
     if not any(pattern):
         return found
     items = list(found)
+    if "*" in pattern:
+        place = pattern.index("*")
+        missing = max(len(items) - len(pattern) + 1, 0)
+        pattern = (*pattern[:place], *[None] * missing, *pattern[place + 1 :])
     if len(items) != len(pattern):
         return items
     return [_unpacked(recorder, i, p) for i, p in zip(items, pattern, strict=True)]
+
+
+class _Managed:
+    """A user's context manager whose two methods run under the trace."""
+
+    def __init__(self, recorder: Recorder, manager: Any) -> None:
+        self._recorder = recorder
+        self._manager = manager
+
+    def __enter__(self) -> Any:
+        return call_user(self._recorder, type(self._manager).__enter__, (self._manager,))
+
+    def __exit__(self, *details: Any) -> Any:
+        return call_user(self._recorder, type(self._manager).__exit__, (self._manager, *details))
+
+
+def hook_context(value: Any) -> Any:
+    """Return what ``with value`` enters and leaves."""
+    recorder = _recorder()
+    methods = (_user_method(value, "__enter__"), _user_method(value, "__exit__"))
+    if recorder is None or None in methods:
+        return value
+    return _Managed(recorder, value)
 
 
 OPERATOR_FUNCTIONS: dict[Any, Callable[..., Any]] = {

@@ -79,7 +79,11 @@ class Positions:
 def owner_of(array: Array) -> Array:
     """Return the array that owns the memory which ``array`` looks at."""
     base = array.base
-    while isinstance(base, np.ndarray):
+    while base is not None:
+        if not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)  # as_strided puts an object of its own in between
+            if not isinstance(base, np.ndarray):
+                break
         array = base
         base = array.base
     return array

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.tracing.contract import Site
+from gradcheck.tracing.errors import UnsupportedError
 from gradcheck.tracing.memory import Origin, to_tensor
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Context:
             return stacked if dtype is None else stacked.to(dtype)
         if not isinstance(value, self.torch.Tensor):
             value = to_tensor(self.torch, value)
+        if value.is_complex() and dtype is not None and not dtype.is_complex:
+            raise UnsupportedError("complex numbers are not covered")
         return value if dtype is None or value.dtype == dtype else value.to(dtype)
 
     def weight(self, content: Any, choices: dict[str, Any]) -> Any:

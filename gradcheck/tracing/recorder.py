@@ -122,18 +122,27 @@ class Recorder:
         return Shadow(tensor, ("constant", ""), site=self.sites.here())
 
     def lose(
-        self, value: Any, reason: NotTraceable, *, wrote: bool = False, depth: int = 0
+        self,
+        value: Any,
+        reason: NotTraceable,
+        *,
+        wrote: bool = False,
+        known: frozenset[int] = frozenset(),
+        depth: int = 0,
     ) -> None:
         """Mark the floats in ``value`` as depending on parameters in an unknown way.
 
-        What is known already stays so, unless it was overwritten.
+        What is known already stays so, unless it was overwritten; so do objects whose identity is
+        among ``known``.
         """
+        if id(value) in known:
+            return
         if isinstance(value, np.ndarray | NUMBERS):
             if _has_floats(value) and (wrote or not self.is_tracked(value)):
                 self.track(value, Shadow(None, ("constant", ""), reason))
         elif isinstance(value, list | tuple | dict) and depth < 4:
             for item in value.values() if isinstance(value, dict) else value:
-                self.lose(item, reason, wrote=wrote, depth=depth + 1)
+                self.lose(item, reason, wrote=wrote, known=known, depth=depth + 1)
         elif _is_opaque(value):
             self._opaque[id(value)] = (value, reason)
 

@@ -111,6 +111,11 @@ def _from_iterable(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords
     return call(recorder, np.array, (items,), {"dtype": dtype})
 
 
+def _as_it_is(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    """Run a function that returns a view: what it shows is known from the memory."""
+    return function(*args, **kwargs)
+
+
 SPECIAL: dict[Any, Callable[[Recorder, Any, Arguments, Keywords], Any]] = {
     builtins.sum: _sum,
     builtins.getattr: _getattr,
@@ -118,6 +123,7 @@ SPECIAL: dict[Any, Callable[[Recorder, Any, Arguments, Keywords], Any]] = {
     copy.copy: _deepcopy,
     np.apply_along_axis: _apply_along_axis,
     np.ndenumerate: _enumerate,
+    np.lib.stride_tricks.as_strided: _as_it_is,
     np.fromiter: _from_iterable,
     np.copyto: array_methods.copyto,
     np.put: array_methods.put,

@@ -41,11 +41,14 @@ def _hook(name: str, arguments: list[ast.expr], keywords: list[ast.keyword] | No
 
 
 def _pattern(target: ast.expr) -> ast.expr:
-    """Return the shape of an unpacking target: ``None`` for a name, a tuple for a nested one."""
+    """Return the shape of an unpacking target.
+
+    ``None`` stands for a name, ``"*"`` for a starred one, a tuple for a nested target.
+    """
+    if isinstance(target, ast.Starred):
+        return ast.Constant("*")
     if not isinstance(target, ast.Tuple | ast.List):
         return ast.Constant(None)
-    if any(isinstance(element, ast.Starred) for element in target.elts):
-        return ast.Tuple([], ast.Load())
     return ast.Tuple([_pattern(element) for element in target.elts], ast.Load())
 
 
@@ -223,6 +226,13 @@ class Rewriter(ast.NodeTransformer):
             node.target = self._at(ast.Name(temporary, ast.Store()), node.target)
         node.body = body + self._statements(node.body)
         node.orelse = self._statements(node.orelse)
+        return node
+
+    def visit_With(self, node: ast.With) -> Any:
+        for item in node.items:
+            managed = _hook("context", [self.visit(item.context_expr)])
+            item.context_expr = self._at(managed, item.context_expr)
+        node.body = self._statements(node.body)
         return node
 
     def _statements(self, statements: list[ast.stmt]) -> list[ast.stmt]:

@@ -185,6 +185,9 @@ _AT = {
 _REDUCE: dict[Any, Rule] = {u: _reduced(rule) for u, rule in reductions.REDUCE.items()}
 _REDUCE[np.logaddexp] = _logsumexp_reduce
 _ACCUMULATE: dict[Any, Rule] = {u: _accumulated(r) for u, r in reductions.ACCUMULATE.items()}
+_ACCUMULATE[np.logaddexp] = lambda c, array, axis=0, dtype=None, out=None: c.torch.logcumsumexp(
+    c.tensor(array, c.dtype), axis
+)
 _ACCUMULATE[np.maximum] = _ACCUMULATE[np.minimum] = _extreme_accumulate
 
 

@@ -261,6 +261,14 @@ def _eigvalsh(context: Context, a: Any, UPLO: str = "L") -> Any:
     )
 
 
+def _scipy_eigh(context: Context, a: Any, b: Any = None, *, lower: bool = True,
+                eigvals_only: bool = False, **others: Any) -> Any:  # fmt: skip
+    if b is not None or others.get("subset_by_index") or others.get("subset_by_value"):
+        raise UnsupportedError("b and subsets are not covered")
+    side = "L" if lower else "U"
+    return _eigvalsh(context, a, side) if eigvals_only else _eigh(context, a, side)
+
+
 def _svd(context: Context, a: Any, full_matrices: bool = True, compute_uv: bool = True,
          hermitian: bool = False) -> Any:  # fmt: skip
     tensor = context.tensor(a)
@@ -337,5 +345,7 @@ def scipy_rules() -> dict[Any, Rule]:
         linalg.inv: lambda c, a, *_, **__: c.torch.linalg.inv(c.tensor(a, c.dtype)),
         linalg.det: lambda c, a, *_, **__: c.torch.linalg.det(c.tensor(a, c.dtype)),
         linalg.norm: _scipy_norm,
+        linalg.eigh: _scipy_eigh,
+        linalg.eigvalsh: lambda c, a, lower=True, **_: _eigvalsh(c, a, "L" if lower else "U"),
         linalg.expm: lambda c, a: c.torch.linalg.matrix_exp(c.tensor(a, c.dtype)),
     }

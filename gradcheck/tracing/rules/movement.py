@@ -207,9 +207,4 @@ FUNCTIONS |= {
     np.broadcast_arrays: following(np.broadcast_arrays, every=True),
     np.meshgrid: following(np.meshgrid, every=True),
     np.lib.stride_tricks.sliding_window_view: following(np.lib.stride_tricks.sliding_window_view),
-    np.lib.stride_tricks.as_strided: lambda c, x, *args, **kw: c.torch.as_strided(
-        c.tensor(x).contiguous().clone(),
-        c.value.shape,
-        [stride // c.value.itemsize for stride in c.value.strides],
-    ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ def _as_float(context: Context, x: Any = 0.0) -> Any:
 
 def _fsum(context: Context, items: Any) -> Any:
     return context.torch.stack([context.tensor(i, context.dtype) for i in items]).sum()
+
+
+def _fmean(context: Context, data: Any) -> Any:
+    return context.torch.stack([context.tensor(i, context.dtype) for i in data]).mean()
 
 
 def _prod(context: Context, items: Any, *, start: Any = 1) -> Any:
@@ -51,6 +56,8 @@ FUNCTIONS: dict[Any, Rule] = {getattr(math, n): UFUNCS[u] for n, u in _UFUNC_TWI
 FUNCTIONS |= {
     math.log: _log,
     math.fsum: _fsum,
+    statistics.fmean: _fmean,
+    statistics.mean: _fmean,
     math.prod: _prod,
     math.dist: _dist,
     math.hypot: _hypot,
