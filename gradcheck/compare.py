@@ -27,22 +27,24 @@ class Thresholds:
     """What counts as the same.
 
     ``coarsest`` is the largest relative uncertainty at which agreement is worth a pass,
-    ``smallest`` the smallest relative difference that counts as wrong. With ``rtol`` set, a plain
+    ``smallest`` the smallest relative difference that counts as wrong, ``same`` the largest that
+    counts as none whatever the uncertainty. With ``rtol`` set, a plain
     threshold on the relative error decides instead.
     """
 
     coarsest: float = 1e-3
     smallest: float = 1e-6
+    same: float = 1e-8
     rtol: float | None = None
 
 
 def thresholds_for(dtype: np.dtype[np.generic], rtol: float | None = None) -> Thresholds:
     """Return the thresholds for a parameter handed in with ``dtype``."""
     if dtype.name == "float16" or dtype.name == "bfloat16":
-        return Thresholds(5e-2, 1e-2, rtol)
+        return Thresholds(5e-2, 1e-2, rtol=rtol)
     if dtype.name == "float32":
-        return Thresholds(1e-3, 1e-3, rtol)
-    return Thresholds(1e-3, 1e-6, rtol)
+        return Thresholds(1e-3, 1e-3, rtol=rtol)
+    return Thresholds(1e-3, 1e-6, rtol=rtol)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def typical_gradient(reference: FloatArray, allowed: FloatArray, ordinary: float
     """
     size = rms(reference)
     finite = allowed[np.isfinite(allowed)]
-    if finite.size and size > 10 * float(np.median(finite)):
+    if finite.size and SMALL * size > float(np.median(finite)):
         return size
     return max(size, SMALL * ordinary)
 
@@ -139,8 +141,12 @@ def judge(
         codes = np.where(relative <= thresholds.rtol, PASS, FAIL)
         codes = np.where(np.isfinite(reference), codes, INCONCLUSIVE)
     else:
-        agrees = (difference <= allowed) & (resolution <= thresholds.coarsest)
-        differs = (difference > allowed) & (difference > thresholds.smallest * scale)
+        # The same to eight digits: what is left is rounding, or an iteration's own tolerance.
+        close = difference <= thresholds.same * scale
+        seen = np.where(scale > 0, difference / np.where(scale > 0, scale, 1.0), 0.0)
+        resolution = np.where(close, np.fmax(resolution, seen), resolution)
+        agrees = ((difference <= allowed) | close) & (resolution <= thresholds.coarsest)
+        differs = ~close & (difference > allowed) & (difference > thresholds.smallest * scale)
         codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))
         outside = estimate.kinks & (codes == FAIL)
         codes = np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradcheck.judging import LOW_INSIDE, ParameterFindings, compare_parameter
+from gradcheck.judging import ParameterFindings, compare_parameter
 from gradcheck.noise import Noise, loss_noise
 from gradcheck.oracle_runs import OracleRuns, run_oracles
 from gradcheck.oracles.directions import DirectionResult, check_directions
 from gradcheck.problem import Problem
 from gradcheck.quiet import quiet
 from gradcheck.report import Diagnosis, Notice, Verdict
-from gradcheck.rounding import rounding_error
+from gradcheck.rounding import is_single_precision, rounding_error
 from gradcheck.settings import Settings
 from gradcheck.variation import variation
 
@@ -96,8 +96,7 @@ def _with_rounding(problem: Problem, noise: Noise, generator: np.random.Generato
     if problem.gradient_at is None or not problem.analytic or problem.facts.spread > 0:
         return problem
     unit = float(np.finfo(np.float64).eps)
-    relative = noise.level / abs(noise.loss) if noise.loss != 0.0 else 0.0
-    low_inside = LOW_INSIDE < relative < 1e-5
+    low_inside = any(is_single_precision(gradient) for gradient in problem.analytic.values())
     low = any(parameter.value.dtype != np.float64 for parameter in problem.parameters)
     if low or low_inside or noise.dtype == np.float32:
         unit = float(np.finfo(np.float32).eps)

@@ -76,10 +76,12 @@ def rounding_error(
 def cancellation_floor(parameter: Parameter, gradient: FloatArray, noise: Noise) -> FloatArray:
     """Return what cancelling terms may leave of rounding in each entry of a gradient.
 
-    A loss of this noise has terms that large, and so has its gradient, over the entry's scale.
+    A loss of this noise has terms that large, and so has its gradient, over the entry's scale; and
+    one that saturates here rounds what is left of its ordinary slope.
     """
     reach = entry_scales(gradient, parameter.scales, noise.loss)
-    floor = FLOOR * noise.level / np.maximum(reach, parameter.magnitudes)
+    terms = FLOOR * noise.level + SAFETY * float(np.finfo(np.float64).eps) * noise.variation
+    floor = terms / np.maximum(reach, parameter.magnitudes)
     return np.asarray(floor + grain(noise) * np.abs(gradient))
 
 
@@ -99,3 +101,9 @@ def _bound(values: FloatArray, changes: Sequence[FloatArray], unit: float) -> Fl
     seen = np.where(np.isfinite(seen), seen, 0.0)
     floor = unit * (SAFETY * np.abs(values) + 2.0 * rms(values))
     return np.asarray(SAFETY * seen + floor)
+
+
+def is_single_precision(gradient: FloatArray) -> bool:
+    """Return whether every entry is a float32 number: the arithmetic behind it was single."""
+    nonzero = gradient[gradient != 0]
+    return bool(nonzero.size > 2 and (nonzero.astype(np.float32) == nonzero).all())
