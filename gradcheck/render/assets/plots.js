@@ -187,7 +187,7 @@
         hoverinfo: "text", marker: { symbol, size: tone === "fail" ? 7 : 6, color: color(tone), opacity: 0.75, line: { color: color(tone), width: 1 } },
       });
     });
-    return Plotly.react(element, traces, baseLayout({ height: 300, xaxis: { label: escaped(data.oracle) }, yaxis: { label: "analytic" } }), config());
+    return Plotly.react(element, traces, baseLayout({ width: element.clientWidth, height: 300, xaxis: { label: escaped(data.oracle) }, yaxis: { label: "analytic" } }), config());
   }
 
   function drawHistogram(element, parameter) {
@@ -209,7 +209,7 @@
     const ticks = [];
     for (let at = Math.ceil(ends[0]); at <= ends[1]; at += step) ticks.push(at);
     return Plotly.react(element, [{ type: "bar", x: middles, y: data.counts, width: widths, text, textposition: "none", hoverinfo: "text", marker: { color: color("accent"), line: { color: color("page"), width: 1 } } }],
-      baseLayout({ height: 300, shapes, xaxis: { label: "relative error", range: ends, tickvals: ticks, ticktext: ticks.map((t) => (t === 0 ? "1" : `1e${t}`)), showgrid: false }, yaxis: { label: "entries" } }), config());
+      baseLayout({ width: element.clientWidth, height: 300, shapes, xaxis: { label: "relative error", range: ends, tickvals: ticks, ticktext: ticks.map((t) => (t === 0 ? "1" : `1e${t}`)), showgrid: false }, yaxis: { label: "entries" } }), config());
   }
 
   function drawSteps(element, parameter) {
@@ -238,7 +238,7 @@
     }
     const bottom = uncertainty > 0 ? Math.min(low, Math.log10(uncertainty) - 0.7) : low;
     return Plotly.react(element, traces, baseLayout({
-      height: 320, shapes, annotations, showlegend: true,
+      width: element.clientWidth, height: 320, shapes, annotations, showlegend: true,
       xaxis: { type: "log", label: "step", nticks: 7 }, yaxis: { type: "log", label: "error", range: [bottom, Math.max(high + 0.8, bottom + 1)], nticks: 7 },
     }), config());
   }
@@ -261,7 +261,7 @@
       type: "scatter", mode: "lines", name: "loss", x, y: curve.loss.map(number), line: { color: color("accent"), width: 2.25 },
       hovertemplate: "offset %{x:.3g}<br>change of the loss %{y:.4g}<extra></extra>",
     });
-    return Plotly.react(element, traces, baseLayout({ height: 320, showlegend: true, xaxis: { label: "offset", nticks: 7 }, yaxis: { label: "change of the loss", nticks: 7 } }), config());
+    return Plotly.react(element, traces, baseLayout({ width: element.clientWidth, height: 320, showlegend: true, xaxis: { label: "offset", nticks: 7 }, yaxis: { label: "change of the loss", nticks: 7 } }), config());
   }
 
   const DRAW = { grids: drawGrids, scatter: drawScatter, histogram: drawHistogram, steps: drawSteps, line: drawLine };
