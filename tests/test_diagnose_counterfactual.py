@@ -332,3 +332,103 @@ def test_no_torch_without_a_trace():
         "assert 'torch' not in sys.modules and 'scipy' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parent.parent)
+
+
+def tanh_slope(slope):
+    """The net's gradient with another function of ``(z, y)`` for the derivative of tanh."""
+
+    def change(g):
+        W, V = NET.values()
+        Z = X @ W
+        A = np.maximum(Z, 0)
+        S = A @ V
+        H = np.tanh(S)
+        dS = 2 * (H - Y) / len(X) * slope(S, H)
+        g.update(W=X.T @ (dS @ V.T * (Z > 0)), V=A.T @ dS)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("slope", "cause"),
+    [
+        (lambda z, y: y * (1 - y), "activation_derivative_wrong"),
+        (lambda z, y: 1 + y**2, "activation_derivative_wrong"),
+        (lambda z, y: 1 - z**2, "stale_value"),
+        (lambda z, y: (1 - y**2) ** 2, "extra_activation_derivative"),
+        (lambda z, y: 0.5 * (1 - y**2), "scale"),
+    ],
+)
+def test_a_wrong_slope_of_an_activation(slope, cause):
+    (found,) = explain(net, NET, tanh_slope(slope), (X, Y))
+    assert (found.cause, found.confidence) == (cause, "exact")
+    lines = [place.line for place in (found.location, *found.also)]
+    assert line_of("H = np.tanh(A @ V)") in lines
+
+
+def test_a_slope_of_nothing_known_is_unexplained():
+    (found,) = explain(net, NET, tanh_slope(lambda z, y: 0.3 + y**4), (X, Y))
+    assert found.cause == "unexplained"
+
+
+def square(U, V):
+    A = np.sin(X[:4] @ U)
+    B = np.cos(A @ V)
+    return np.sum(B * B * np.arange(4.0))
+
+
+def test_a_transposed_intermediate_gradient():
+    parameters = {"U": rng.standard_normal((4, 4)), "V": rng.standard_normal((4, 4))}
+
+    def change(g):
+        U, V = parameters.values()
+        S = X[:4] @ U
+        P = np.sin(S) @ V
+        dP = -2 * np.cos(P) * np.sin(P) * np.arange(4.0)
+        g["U"] = X[:4].T @ ((dP @ V.T).T * np.cos(S))
+
+    (found,) = explain(square, parameters, change)
+    assert (found.cause, found.parameter) == ("transpose", "U")
+    lines = [place.line for place in (found.location, *found.also)]
+    assert line_of("B = np.cos(A @ V)") in lines
+
+
+def looked_up(table, idx):
+    rows = table[idx]
+    return np.sum(np.exp(rows) * np.arange(3.0))
+
+
+def test_repeated_rows_of_a_look_up_are_found_exactly():
+    table, idx = rng.standard_normal((6, 3)), np.array([0, 2, 2, 5])
+
+    def change(g):
+        g["table"] = np.zeros_like(table)
+        g["table"][idx] += np.exp(table[idx]) * np.arange(3.0)
+
+    found, *_ = explain(looked_up, {"table": table}, change, (idx,), integer_arrays={"idx": idx})
+    assert (found.cause, found.confidence) == ("duplicate_indices", "exact")
+    assert found.location.line == line_of("rows = table[idx]")
+
+
+def gated(W, U, steps):
+    h = np.ones((9, 3))
+    for _ in range(steps):
+        z = np.tanh(h @ W)
+        h = h * z + np.sin(h @ U)
+    return np.sum(h * Y)
+
+
+def test_a_loop_of_which_only_the_last_step_is_differentiated():
+    parameters = {"W": rng.standard_normal((3, 3)), "U": rng.standard_normal((3, 3))}
+
+    def change(g):
+        W, U = parameters.values()
+        h = np.ones((9, 3))
+        for _ in range(4):
+            last, z = h, np.tanh(h @ W)
+            h = h * z + np.sin(h @ U)
+        g.update(W=last.T @ (Y * last * (1 - z**2)), U=last.T @ (Y * np.cos(last @ U)))
+
+    (found,) = explain(gated, parameters, change, (4,))
+    assert (found.cause, found.confidence) == ("path_detached", "exact")
+    assert found.location.line == line_of("h = h * z + np.sin(h @ U)")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from gradcheck.diagnose.plan import unary_chains
 from gradcheck.diagnose.sites import in_words, location
 from gradcheck.diagnose.space import Space
 from gradcheck.tracing.contract import DetailedTrace, Operation
+
+if TYPE_CHECKING:
+    from gradcheck.diagnose.counterfactual import Passes
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +65,18 @@ _WRONG_SLOPES: tuple[tuple[str, str, Callable[[Array, Array], Array]], ...] = (
 
 
 def cotangent_findings(
-    evidence: Evidence, space: Space, graph: Graph, *, max_passes: int
+    evidence: Evidence, space: Space, graph: Graph, passes: Passes
 ) -> list[Finding]:
-    """Return what a wrong gradient of one intermediate result explains, the best at most."""
+    """Return what a wrong gradient of one intermediate result explains, one at most.
+
+    Half of the passes that are left may be spent: pairs of mistakes need some, too.
+    """
     trace = detailed(evidence.trace)
     if trace is None:
         return []
     cotangents = trace.cotangents()
-    for number, attempt in enumerate(_attempts(trace, graph, cotangents)):
-        if number >= max_passes:
-            break
+    for attempt in islice(_attempts(trace, graph, cotangents), passes.left // 2):
+        passes.left -= 1
         change = space.vector(trace.pull({attempt.at: attempt.extra}))
         if not np.isfinite(change).all():
             continue

@@ -152,7 +152,7 @@ def _further(
 
     found: list[Finding] = []
     if left(found):
-        found += cotangent_findings(evidence, space, graph, max_passes=passes.left)
+        found += cotangent_findings(evidence, space, graph, passes)
     if left(found):
         found += probe_findings(evidence, graph, left(found))
     if left(found):

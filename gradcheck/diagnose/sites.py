@@ -8,6 +8,8 @@ from pathlib import Path
 from gradcheck.report import Location
 from gradcheck.tracing.contract import Operation, Site
 
+_SPOKEN = {"assemble": "assignment", "setitem": "assignment", "getitem": "indexing"}
+
 AROUND = 2
 """Lines shown before and after the one that is meant."""
 
@@ -36,7 +38,8 @@ def in_words(operation: Operation) -> str:
     """Return for instance "the `maximum` in line 41 (`A2 = np.maximum(0, Z2)`)"."""
     source = linecache.getline(operation.site.file, operation.site.line).strip()
     quoted = f" (`{source}`)" if source else ""
-    return f"the `{operation.name}` in line {operation.site.line}{quoted}"
+    what = _SPOKEN.get(operation.name, f"`{operation.name}`")
+    return f"the {what} in line {operation.site.line}{quoted}"
 
 
 def _relative(file: str) -> str:

@@ -18,6 +18,9 @@ from gradcheck.tracing.operation import Recorded
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.tracer import _pruned
 
+Origins = dict[int, tuple[str, int | str]]
+"""Where the tensors, by identity, came from: a parameter or an operation."""
+
 _NUMPY_NAMES = {
     "mm": "matmul",
     "bmm": "matmul",
@@ -64,7 +67,7 @@ def trace_torch(
     recorder = Recorder(torch)
     leaves = {name: p.detach().clone().requires_grad_(True) for name, p in parameters.items()}
     stand_ins = {id(parameters[name]): leaf for name, leaf in leaves.items()}
-    origins = {id(leaf): ("parameter", name) for name, leaf in leaves.items()}
+    origins: Origins = {id(leaf): ("parameter", name) for name, leaf in leaves.items()}
     mode = _mode(torch, recorder, origins)
     with mode, torch.enable_grad(), _opened(torch):
         loss = target(
@@ -76,12 +79,12 @@ def trace_torch(
     return _pruned(recorder, float(loss.detach()), loss.reshape(()), leaves)
 
 
-def _mode(torch: Any, recorder: Recorder, origins: dict[int, tuple[str, int | str]]) -> Any:
+def _mode(torch: Any, recorder: Recorder, origins: Origins) -> Any:
     from torch.overrides import TorchFunctionMode
 
     kept: list[Any] = []  # results stay alive, so that their identities stay their own
 
-    class Recording(TorchFunctionMode):  # type: ignore[misc]
+    class Recording(TorchFunctionMode):
         def __torch_function__(
             self, function: Any, _: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
@@ -99,7 +102,7 @@ def _mode(torch: Any, recorder: Recorder, origins: dict[int, tuple[str, int | st
                 raise NotTraceable(name, operation.site, "a tensor is changed in place")
             operation.keywords.update({k: v for k, v in kwargs.items() if isinstance(v, int)})
             if operation.name == "matmul" and len(operation.operands) == 2:
-                operation.factors = tuple(t.detach() for t in operation.operands)  # type: ignore[assignment]
+                operation.factors = tuple(t.detach() for t in operation.operands)
             operation.outputs.append(result)
             kept.append(result)
             origins[id(result)] = ("operation", len(recorder.operations))
@@ -109,16 +112,13 @@ def _mode(torch: Any, recorder: Recorder, origins: dict[int, tuple[str, int | st
     return Recording()
 
 
-def _edges(
-    torch: Any, operation: Recorded, value: Any, origins: Mapping[int, tuple[str, int | str]]
-) -> Any:
+def _edges(torch: Any, operation: Recorded, value: Any, origins: Origins) -> Any:
     """Return an argument with each tensor replaced by a node of this operation's own."""
     if isinstance(value, list | tuple):
         return type(value)(_edges(torch, operation, item, origins) for item in value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        value_shape: tuple[int, ...] = ()
         operation.inputs.append(("constant", repr(value)))
-        operation.shapes.append(value_shape)
+        operation.shapes.append(())
         operation.edges.append(None)
         operation.operands.append(value)
         return value
