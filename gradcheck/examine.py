@@ -96,7 +96,7 @@ def _with_rounding(problem: Problem, noise: Noise, generator: np.random.Generato
     if problem.gradient_at is None or not problem.analytic or problem.facts.spread > 0:
         return problem
     unit = float(np.finfo(np.float64).eps)
-    low_inside = any(is_single_precision(gradient) for gradient in problem.analytic.values())
+    low_inside = any(is_single_precision(one, noise) for one in problem.analytic.values())
     low = any(parameter.value.dtype != np.float64 for parameter in problem.parameters)
     if low or low_inside or noise.dtype == np.float32:
         unit = float(np.finfo(np.float32).eps)

@@ -19,6 +19,8 @@ from gradcheck.scales import entry_scales, rms
 
 SAFETY = 8.0
 FLOOR = 4.0
+SINGLE = 1e-9
+"""Relative noise below which no loss was computed in single precision."""
 MAGNIFIED = 1024.0
 """How much more of its relative precision a derivative may lose than the loss."""
 
@@ -103,7 +105,12 @@ def _bound(values: FloatArray, changes: Sequence[FloatArray], unit: float) -> Fl
     return np.asarray(SAFETY * seen + floor)
 
 
-def is_single_precision(gradient: FloatArray) -> bool:
-    """Return whether every entry is a float32 number: the arithmetic behind it was single."""
+def is_single_precision(gradient: FloatArray, noise: Noise) -> bool:
+    """Return whether the arithmetic behind a float64 gradient was single.
+
+    Then every entry is a float32 number, and the loss jitters accordingly.
+    """
     nonzero = gradient[gradient != 0]
-    return bool(nonzero.size > 2 and (nonzero.astype(np.float32) == nonzero).all())
+    if noise.level <= SINGLE * abs(noise.loss) or nonzero.size < 3:
+        return False
+    return bool((nonzero.astype(np.float32) == nonzero).all())
