@@ -278,6 +278,8 @@ def print_table(everything: list[Result]) -> None:
     for cause in sorted(totals):
         _print_row(cause, [r for r in everything if r.mutant.cause == cause])
     _print_row("all", everything)
+    by_cause = [[r.cause_right for r in everything if r.mutant.cause == c] for c in totals]
+    print(f"mean over the causes: {sum(sum(b) / len(b) for b in by_cause) / len(by_cause):.1%}")
 
 
 def _print_row(words: str, found: list[Result]) -> None:

@@ -100,6 +100,7 @@ def test_a_missing_derivative():
     assert found.cause == "activation_derivative_missing"
     assert found.location.line == line_of("H = np.tanh(A @ V)")
     assert "1 - tanh(z)**2" in found.remedy
+    assert found.remedy.startswith("In the backward pass of line")
 
 
 def test_a_missing_division():

@@ -24,6 +24,7 @@ from gradcheck.diagnose.plan import Trial, shifts, trials
 from gradcheck.diagnose.probes import probe_findings
 from gradcheck.diagnose.sites import location
 from gradcheck.diagnose.space import Space, make_space
+from gradcheck.report import Location
 from gradcheck.tracing.contract import Alteration, Operation, Trace
 
 MOST_STORED = 50_000_000
@@ -295,4 +296,8 @@ def locate(finding: Finding, evidence: Evidence, found: Counterfactuals) -> Find
                 break
     if not places:
         return finding
-    return replace(finding, location=places[0], also=tuple(dict.fromkeys(places[1:])))
+    by_line: dict[tuple[str, int], Location] = {}
+    for place in places:
+        by_line.setdefault((place.file, place.line), place)
+    first_place, *others = by_line.values()
+    return replace(finding, location=first_place, also=tuple(others))

@@ -11,6 +11,7 @@ from gradcheck.tracing.contract import Operation
 
 if TYPE_CHECKING:
     from gradcheck.diagnose.causes import Explanation
+    from gradcheck.diagnose.plan import Trial
 
 _RUNS = {
     "": "",
@@ -28,7 +29,8 @@ def word(
 ) -> tuple[str, str]:
     """Return message and remedy for a cause at an operation."""
     what = spoken(names)
-    which = in_words(operation) + _RUNS[explanation.trial.runs].format(n=explanation.trial.n_runs)
+    trial = explanation.trial
+    which = _subject(operation, trial) + _RUNS[trial.runs].format(n=trial.n_runs)
     sure = "exactly" if explanation.confidence == "exact" else "nearly (99% of the error)"
     opening = f"The gradient of {what} is {sure} what you get when"
     closing = f", on the way to {what} alone" if explanation.alone else ""
@@ -36,11 +38,27 @@ def word(
     return f"{opening} {told}{closing}.", remedy
 
 
+def _subject(operation: Operation, trial: Trial) -> str:
+    """Return the operation in words, or the expression of which it is the last part."""
+    words = in_words(operation)
+    if not _is_expression(trial):
+        return words
+    return f"the expression in line {words.split(' in line ', 1)[1]}"
+
+
+def _is_expression(trial: Trial) -> bool:
+    """Say whether several operations in a row were altered as one activation."""
+    altered = set(trial.alterations)
+    return trial.kind in ("identity", "twice") and len(altered & set(trial.sites)) > 1
+
+
 def _told(
     cause: str, operation: Operation, which: str, explanation: Explanation
 ) -> tuple[str, str]:
-    derivative = derivative_in_words(operation)
+    together = _is_expression(explanation.trial)
+    derivative = "the derivative of that expression" if together else derivative_in_words(operation)
     factor = "" if explanation.factor is None else explanation.factor.words.split(",")[0]
+    words = "" if explanation.factor is None else explanation.factor.words
     size = None if explanation.factor is None else explanation.factor.size
     line = operation.site.line
     texts = {
@@ -51,8 +69,7 @@ def _told(
         ),
         "activation_derivative_missing": (
             f"{which} is treated as the identity",
-            f"In the backward pass of line {line}, multiply the gradient by the derivative: "
-            f"{derivative}.",
+            f"In the backward pass of line {line}, multiply the gradient by {derivative}.",
         ),
         "factor_missing": (
             f"{which} is treated as the identity: its factor is missing",
@@ -60,8 +77,8 @@ def _told(
         ),
         "extra_activation_derivative": (
             f"the derivative of {which} is applied twice",
-            f"Apply the derivative ({derivative}) once: it is already contained in the gradient "
-            f"that arrives at line {line}.",
+            f"Apply {derivative} once: the gradient that arrives at line {line} contains it "
+            "already.",
         ),
         "extra_factor": (
             f"the other factor of {which} is applied twice",
@@ -76,12 +93,12 @@ def _told(
             f"In the backward pass of line {line}, negate what is handed on.",
         ),
         "batch_not_divided": (
-            f"the gradient through {which} is {factor} times too large: a division by {size} is "
+            f"the gradient through {which} is {size} times too large ({words}): a division is "
             "missing",
             f"In the backward pass of line {line}, divide by {size}.",
         ),
         "batch_divided_twice": (
-            f"the gradient through {which} is divided by {size} once too often",
+            f"the gradient through {which} is divided by {size} once too often ({words})",
             f"In the backward pass of line {line}, leave out one division by {size}.",
         ),
         "scale": (
@@ -94,7 +111,7 @@ def _told(
         ),
         "reg_scale": (
             f"the regulariser in {which} counts {factor} times in the gradient",
-            f"Take {factor} out of the regulariser's gradient: it has to be the derivative of the "
+            f"Divide the regulariser's gradient by {factor}: it has to be the derivative of the "
             f"term in line {line}.",
         ),
         "path_detached": (
