@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
-
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -21,9 +18,7 @@ def visible(text: str, *, keep: str = "") -> str:
         shown = text
     else:
         shown = "".join(
-            character
-            if character in keep or unicodedata.category(character) not in _INVISIBLE
-            else _escape(character)
+            character if character in keep or character.isprintable() else _escape(character)
             for character in text
         )
     if text and not shown.strip() and not keep:
@@ -59,14 +54,20 @@ def code_spans(text: str) -> list[tuple[bool, str]]:
 
 
 def error_text(value: float) -> str:
-    """Return a relative error or a resolution with two digits: ``2.3e-09``, ``0.31``, ``0``."""
+    """Return a relative error or a resolution: ``2.3e-09``, ``0.312``, ``0``.
+
+    Nothing but 0 shows as 0, and nothing below 1 as 1.
+    """
     if value == 0:
         return "0"
     if not math.isfinite(value):
         return str(value)
-    if 0.01 <= abs(value) < 1:
-        return f"{value:.2g}"
-    return f"{value:.1e}" if abs(value) < 0.01 or abs(value) >= 100 else f"{value:.3g}"
+    if abs(value) < 0.01 or abs(value) >= 100:
+        return f"{value:.1e}"
+    text = f"{value:.3g}"
+    if abs(value) < 1 <= abs(float(text)):
+        return f"{math.floor(abs(value) * 1e6) / 1e6 * math.copysign(1, value):g}"
+    return text
 
 
 def value_text(value: float, digits: int = 8) -> str:

@@ -101,14 +101,14 @@ def check_sentence(check: Check) -> str:
 
 def _passing_sentence(check: Check) -> str:
     results = check.parameter_results
-    resolutions = [result.resolution for result in results if math.isfinite(result.resolution)]
+    resolutions = [result.resolution for result in results]
     checked = sum(result.checked for result in results)
     entries = sum(result.entries for result in results)
     right, where = "The gradient is right", "everywhere"
     if checked < entries:
         right += f" where it was checked, in {checked_text(checked, entries)} entries"
         where = "there"
-    if not resolutions:
+    if not resolutions or not all(math.isfinite(resolution) for resolution in resolutions):
         return f"{right}."
     seen = error_text(max(resolutions))
     return f"{right}; a relative error above {seen} would have been seen {where}."
