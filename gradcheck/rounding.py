@@ -2,8 +2,8 @@
 
 Moving every parameter by about one unit in its last place moves a right gradient by its condition
 number times that unit: the error that its own arithmetic may have made (stochastic arithmetic
-after Vignes, "A stochastic arithmetic for reliable scientific computation", Math. Comput. Simul. 35,
-1993, with two samples).
+after Vignes, "A stochastic arithmetic for reliable scientific computation", Math. Comput. Simul.
+35, 1993, with two samples).
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ def rounding_error(
     """Estimate the rounding error of each entry of ``gradient()``, by parameter name.
 
     On either side of the point the gradients one and two units away are compared, and the smaller
-    change counts, so that a mask which flips at a kink is not taken for rounding. Where the moved point cannot be evaluated, the
-    change counts as none. The parameters are put back.
+    change counts, so that a mask which flips at a kink is not taken for rounding. Where the moved
+    point cannot be evaluated, the change counts as none. The parameters are put back.
 
     Args:
+        gradient: computes it at the parameters' present values.
+        parameters: moved, and put back.
+        generator: draws the signs of the moves.
         unit: relative rounding unit of the arithmetic, such as 2.2e-16.
         noise: of the loss; terms that cancel in the gradient are rounded as those of the loss
             are, so that an entry is no better known than this over its scale.
@@ -91,11 +94,18 @@ def grain(noise: Noise) -> float:
     """Return the relative error that a coarse grain of the loss leaves in its exact derivative.
 
     A loss that loses digits inside (by cancellation, or in lower precision) loses them in its
-    derivative too, and more of them; 0 where the noise is that of plain roundoff.
+    derivative too, and more of them; 0 where the noise is that of plain roundoff. What it loses is
+    measured against its variation, too: a loss may be near zero and its derivative be exact.
     """
     if noise.level <= ORDINARY * float(half_ulp(np.array([noise.loss]), noise.dtype)[0]):
         return 0.0
-    return MAGNIFIED * noise.level / abs(noise.loss) if noise.loss != 0.0 else 0.0
+    size = _size(noise)
+    return MAGNIFIED * noise.level / size if size > 0 else 0.0
+
+
+def _size(noise: Noise) -> float:
+    """What the noise is measured against: the loss, or its variation where it is near zero."""
+    return max(abs(noise.loss), noise.variation)
 
 
 def _bound(values: FloatArray, changes: Sequence[FloatArray], unit: float) -> FloatArray:
@@ -111,6 +121,6 @@ def is_single_precision(gradient: FloatArray, noise: Noise) -> bool:
     Then every entry is a float32 number, and the loss jitters accordingly.
     """
     nonzero = gradient[gradient != 0]
-    if noise.level <= SINGLE * abs(noise.loss) or nonzero.size < 3:
+    if noise.level <= SINGLE * _size(noise) or nonzero.size < 3:
         return False
     return bool((nonzero.astype(np.float32) == nonzero).all())
