@@ -83,7 +83,7 @@ def typical_gradient(reference: FloatArray, allowed: FloatArray, ordinary: float
     """
     size = rms(reference)
     finite = allowed[np.isfinite(allowed)]
-    if finite.size and SMALL * size > float(np.median(finite)):
+    if finite.size and SMALL * size > _median(finite):
         return size
     return max(size, SMALL * ordinary)
 
