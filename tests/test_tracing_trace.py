@@ -293,6 +293,39 @@ class TestLost:
         with pytest.raises(NotTraceable, match="shuffle"):
             trace(loss, (w,), {}, {"w": w})
 
+    def test_unknown_code_that_writes_into_another_array(self):
+        from scipy.interpolate import CubicSpline
+
+        def loss(w):
+            return CubicSpline(np.arange(4.0), w)(1.3)
+
+        w = np.arange(1.0, 5.0) ** 2
+        with pytest.raises(NotTraceable, match="ppoly"):
+            trace(loss, (w,), {}, {"w": w})
+
+    @pytest.mark.parametrize("dtype", [complex, [("a", float), ("b", int)], object])
+    def test_arrays_that_hold_no_plain_floats(self, dtype):
+        def loss(w):
+            box = np.zeros(3, dtype=dtype)
+            if box.dtype.names:
+                box["a"] = w
+                return np.sum(box["a"])
+            box[:] = w
+            return np.real(np.sum(box * 2))
+
+        w = np.ones(3)
+        with pytest.raises(NotTraceable, match=r"dtype|complex"):
+            trace(loss, (w,), {}, {"w": w})
+
+    def test_what_the_loss_does_not_depend_on_may_be_anything(self):
+        def loss(w):
+            report = {"spectrum": np.fft.rfft(w), "order": np.argsort(w), "text": f"{w}"}
+            assert len(report) == 3
+            return np.sum(w**2)
+
+        w = np.arange(1.0, 4.0)
+        assert trace(loss, (w,), {}, {"w": w}).backward()["w"].tolist() == [2, 4, 6]
+
     def test_a_loss_that_is_no_number(self):
         w = np.ones(3)
         with pytest.raises(NotTraceable, match="shape"):

@@ -76,7 +76,9 @@ def _tolist(recorder: Recorder, receiver: Any) -> Any:
 
 
 def read_array_attribute(recorder: Recorder, array: Any, name: str) -> Any:
-    """Run ``array.name``."""
+    """Run ``array.name`` of an array or a scalar of NumPy's."""
+    if isinstance(array, np.inexact) and name in ("T", "real") and recorder.is_tracked(array):
+        return recorder.apply(name, _RULES["T"], lambda scalar: getattr(scalar, name), (array,), {})
     if name in ("T", "mT") and recorder.is_tracked(array):
         return recorder.apply("transpose", _RULES[name], _NATIVE[name], (array,), {})
     if name == "imag" and recorder.is_tracked(array):

@@ -319,7 +319,7 @@ def _with_callbacks(recorder: Recorder, kwargs: Keywords) -> dict[str, Any]:
 
 def read_attribute(recorder: Recorder, value: Any, name: str) -> Any:
     """Run ``value.name``: properties that a user wrote run under the trace."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.inexact):
         return array_methods.read_array_attribute(recorder, value, name)
     if not isinstance(value, types.ModuleType):
         found = getattr(type(value), name, None)

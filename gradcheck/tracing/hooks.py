@@ -156,7 +156,7 @@ def hook_getitem(value: Any, index: Any) -> Any:
     recorder = _recorder()
     if recorder is None:
         return value[index]
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.inexact):
         return operators.getitem(recorder, value, index)
     if isinstance(value, np.flatiter) and recorder.is_tracked(value.base):
         return operators.getitem(recorder, value.base.reshape(-1), index)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.tracing.errors import NotTraceable
 from gradcheck.tracing.memory import Shadow, owner_of
 from gradcheck.tracing.operation import Context
 from gradcheck.tracing.recorder import Recorder
@@ -113,11 +114,15 @@ def _is_basic(index: Any) -> bool:
 
 def getitem(recorder: Recorder, array: Any, index: Any) -> Any:
     """Run ``array[index]`` on a traced array and record it."""
+    if isinstance(array, np.generic):  # scalar[..., None] and scalar[()]
+        return recorder.apply("getitem", _reshaped, lambda scalar: scalar[index], (array,), {})
     result = array[index]
     if getattr(result, "size", 1) == 0 or not recorder.is_tracked(array):
         return result
     if not isinstance(result, np.ndarray | np.inexact):
         return result
+    if array.dtype.kind == "O" and recorder.is_tracked(result):
+        return result  # the very object that was put there
     memory, _ = recorder.memory(array)
     if memory is not None and _is_basic(index):
         known = _known_part(recorder, array, index, result)
@@ -135,6 +140,10 @@ def getitem(recorder: Recorder, array: Any, index: Any) -> Any:
         return picked.reshape(places.shape)
 
     return recorder.apply("getitem", rule, lambda _: result, (array,), {})
+
+
+def _reshaped(context: Context, tensor: Any) -> Any:
+    return tensor.reshape(np.shape(context.value))
 
 
 def _has_negative_step(index: Any) -> bool:
@@ -164,10 +173,13 @@ def _known_part(recorder: Recorder, array: Any, index: Any, result: Any) -> Any:
 
 def setitem(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
     """Run ``array[index] = value`` and record it."""
-    if array.dtype.kind != "f" or not (
-        _may_be_traced(recorder, value) or recorder.is_tracked(array)
-    ):
+    traced = _may_be_traced(recorder, value)
+    if array.dtype.kind != "f" or not (traced or recorder.is_tracked(array)):
         array[index] = value
+        if traced and array.dtype.kind in "cOV":
+            why = f"an array of dtype {array.dtype} is written to"
+            lost = NotTraceable("setitem", recorder.sites.here(), why)
+            recorder.lose(array, lost, wrote=True)
         return
     region = array[index] if _is_basic(index) else None
     if isinstance(region, np.ndarray):

@@ -314,7 +314,7 @@ def _is_opaque(value: Any) -> bool:
 
 def _has_floats(value: Any) -> bool:
     if isinstance(value, np.ndarray | np.generic):
-        return value.dtype.kind in "fcO"
+        return value.dtype.kind in "fcOV"
     if isinstance(value, float | complex):
         return True
     return isinstance(value, list | tuple) and any(_has_floats(item) for item in value)

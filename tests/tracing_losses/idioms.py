@@ -1,6 +1,8 @@
 """The odd corners of NumPy and Python in which numbers travel."""
 
+import abc
 import collections
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -258,7 +260,113 @@ def match_and_walrus(w, kind="square"):
     return loss if loss > -1e9 else 0.0
 
 
+@contextlib.contextmanager
+def scaled(x):
+    yield x * 2
+
+
+class Recorder:
+    def __init__(self, x):
+        self.x = x
+
+    def __enter__(self):
+        self.total = np.sum(self.x**2)
+        return self
+
+    def __exit__(self, *details):
+        return False
+
+
+def context_managers(w):
+    with scaled(w) as doubled, Recorder(doubled) as recorder:
+        return recorder.total + doubled[0]
+
+
+@dataclasses.dataclass
+class Penalty:
+    W: np.ndarray
+    reg: float = 0.1
+    history: list = dataclasses.field(default_factory=list)
+
+    def __post_init__(self):
+        self.norm = np.sum(self.W**2)
+
+
+class Activation(abc.ABC):
+    def __init__(self, gain):
+        self.squared = gain**2
+
+    @abc.abstractmethod
+    def __call__(self, x): ...
+
+
+class Scaled(Activation):
+    def __call__(self, x):
+        return np.tanh(x) * self.squared[0]
+
+
+class Bounded(Scaled):
+    def __init__(self, gain, shift):
+        super().__init__(gain)
+        self.__shift = shift * 2
+
+    def __call__(self, x):
+        return np.minimum(super().__call__(x), 0.7) + self.__shift.sum()
+
+
+def classes_of_every_kind(w, x):
+    penalty = Penalty(w)
+    penalty.history.append(penalty.norm)
+    return penalty.reg * penalty.history[-1] + Bounded(w, x)(x).sum()
+
+
+def starred_targets(W):
+    (a, b), *rest, last = W
+    head, *tail = last
+    return a * b + sum(r.prod() for r in rest) - head * len(tail) + tail[0] ** 2
+
+
+def scalars_as_arrays(w):
+    total = np.sum(w)
+    column = total[..., None] * np.ones(2)
+    return column.sum() + total[()] + total.real * total.T
+
+
+def elimination(A, b):
+    A, b = A.copy() + 3 * np.eye(3), b.copy()
+    for i in range(3):
+        for j in range(i + 1, 3):
+            factor = A[j, i] / A[i, i]
+            A[j] -= factor * A[i]
+            b[j] -= factor * b[i]
+    x = np.zeros(3)
+    for i in range(2, -1, -1):
+        x[i] = (b[i] - A[i, i + 1 :] @ x[i + 1 :]) / A[i, i]
+    return x.sum()
+
+
+def library_density(mu, A, x):
+    from scipy import stats
+
+    covariance = A @ A.T + np.eye(3)
+    return -stats.multivariate_normal.logpdf(x, mean=mu, cov=covariance).sum()
+
+
 LOSSES = {
+    "context_managers": (context_managers, {"w": draw(3)}, ["w"]),
+    "classes_of_every_kind": (
+        classes_of_every_kind,
+        {"w": draw(3), "x": draw(4)},
+        ["w", "x"],
+    ),
+    "starred_targets": (starred_targets, {"W": draw(4, 2)}, ["W"]),
+    "scalars_as_arrays": (scalars_as_arrays, {"w": draw(3)}, ["w"]),
+    "elimination": (elimination, {"A": draw(3, 3), "b": draw(3)}, ["A", "b"]),
+    "library_density": (
+        library_density,
+        {"mu": draw(3), "A": draw(3, 3), "x": draw(4, 3)},
+        ["mu", "A"],
+    ),
     "names_imported_from_numpy": (
         names_imported_from_numpy, {"w": draw(3), "x": draw(3, 3)}, ["w", "x"],
     ),
