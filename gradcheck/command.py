@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -189,6 +188,8 @@ def _run(
 
 def _select(cases: Sequence[Case], pattern: str | None) -> list[Case]:
     """The cases of exactly that name, or else those whose name contains or matches the pattern."""
+    import fnmatch
+
     if pattern is None:
         return list(cases)
     names = [case.name for case in cases]

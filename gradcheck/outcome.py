@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +90,7 @@ def show(report: Report, outputs: Outputs) -> None:
             return
     to_stderr = outputs.json == "-"
     stream = sys.stderr if to_stderr else sys.stdout
-    width = shutil.get_terminal_size((80, 24)).columns if stream.isatty() else 80
+    width = _terminal_width() if stream.isatty() else 80
     color = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     text = render(report, width=max(40, width), color=color, verbose=outputs.verbose)
     click.echo(text, nl=False, err=to_stderr, color=color)
@@ -100,6 +98,12 @@ def show(report: Report, outputs: Outputs) -> None:
         page = os.path.relpath(Path(outputs.report) / "index.html")
         shown = page if not page.startswith("..") else str(Path(outputs.report) / "index.html")
         click.echo(f"Report: {shown}", err=to_stderr)
+
+
+def _terminal_width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def write_outputs(report: Report, outputs: Outputs) -> None:
@@ -140,6 +144,8 @@ def read_report(path: str) -> Report:
     Raises:
         UsageError: there is no such file, or it holds something else.
     """
+    import json
+
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
