@@ -19,6 +19,7 @@ MODULES = (
     "manners",
     "random_losses",
     "large",
+    "further",
     "torch_targets",
 )
 
