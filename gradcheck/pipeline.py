@@ -21,6 +21,7 @@ from gradcheck.report import (
     TrainingTrace,
     Verdict,
 )
+from gradcheck.resources import resources
 from gradcheck.settings import Settings
 
 Progress = Callable[[int, int, str], None]
@@ -88,19 +89,21 @@ def check(
     _refuse_repeated(wrt)
     label = name or getattr(target, "__qualname__", type(target).__name__)
     began = time.monotonic()
+    own = target
     if jac is not None or args is not None:
         from gradcheck.scipy_form import from_scipy
 
         target, inputs, grad = from_scipy(target, inputs, args=args, jac=jac, grad=grad)
     problem: Problem | None = None
     try:
-        problem = _problem(
-            target, inputs, wrt, grad, vjp, params, torch, chosen, label, progress, executor
-        )
-        findings = examine(
-            problem, chosen, learning_rate=learning_rate, pictures=pictures, thorough=thorough
-        )
+        problem = _problem(target, inputs, wrt, grad, vjp, params, torch, chosen, label, progress)
+        variant = (thorough, pictures)
+        with resources(problem, chosen, target=own, executor=executor, variant=variant):
+            findings = examine(
+                problem, chosen, learning_rate=learning_rate, pictures=pictures, thorough=thorough
+            )
         found = assemble(problem, findings, chosen, expect=expect)
+        found = _audited(found, target, inputs, wrt, params, chosen, problem)
     except TargetError as error:
         found = error_check(label, describe_target(target), error, chosen, expect=expect)
     finally:
@@ -128,14 +131,11 @@ def _problem(
     settings: Settings,
     name: str,
     progress: Progress | None,
-    executor: Any,
 ) -> Problem:
     from dataclasses import replace
 
     deadline = None if settings.time is None else time.monotonic() + settings.time
     limits = Limits(settings.budget, deadline, None)
-    if executor is not None or settings.workers is not None or settings.dask is not None:
-        raise UsageError("evaluation by workers is not available yet; leave it out")
     if not callable(target):
         raise UsageError(f"the target is {type(target).__name__}, which cannot be called")
     if _is_torch(target, inputs, params):
@@ -191,6 +191,29 @@ def describe_target(target: Any) -> str:
     return f"{module}:{qualified}"
 
 
+def _audited(
+    found: Check,
+    target: Any,
+    inputs: Any,
+    wrt: Sequence[str | int] | str | int | None,
+    params: Any,
+    settings: Settings,
+    problem: Problem,
+) -> Check:
+    """Add the audit of a torch backward, where it was asked for or goes without saying."""
+    if problem.kind != "torch" or settings.audit is False:
+        return found
+    from gradcheck.torch_targets import is_function_class
+
+    if settings.audit is None and not is_function_class(target):
+        return found
+    from gradcheck.audit import audit, with_audit
+
+    if problem.cleanup is not None:
+        problem.cleanup()
+    return with_audit(found, audit(target, inputs, wrt, params=params, seed=settings.seed))
+
+
 def _timed(found: Check, seconds: float) -> Check:
     from dataclasses import replace
 
@@ -228,6 +251,9 @@ def run_case(case: Case, settings: Settings, *, pictures: bool = False) -> Check
         chosen = replace(
             settings, oracles=tuple(name for name in DECLARED_ORACLES if name not in excluded)
         )
+    if settings.checkpoint is not None:
+        # Each check of a package keeps its work in a file of its own.
+        chosen = replace(chosen, checkpoint=f"{settings.checkpoint}.{case.name}")
     began = time.monotonic()
     expect = case.expect or Expectation(Verdict.PASS)
     try:

@@ -18,10 +18,7 @@ ORACLES = ("central", "complex", "autograd", "forward")
 """Names of the oracles, in the order in which they are shown."""
 
 # Declared, but without the machinery behind them: asking for one is refused, never ignored.
-NOT_AVAILABLE_YET: tuple[str, ...] = (
-    *("jitter", "repeats", "confidence", "timeout", "workers", "dask", "checkpoint", "order"),
-    "audit",
-)
+NOT_AVAILABLE_YET: tuple[str, ...] = (*("jitter", "repeats", "confidence", "timeout", "order"),)
 
 
 def _option(default: Any, text: str) -> Any:

@@ -261,3 +261,31 @@ def test_the_fingerprint_tells_targets_inputs_and_settings_apart() -> None:
     }
     assert len(prints) == 6
     assert of() in prints
+
+
+def test_a_check_goes_on_from_its_checkpoint_and_refuses_anothers(tmp_path: Path) -> None:
+    import gradcheck
+
+    path = str(tmp_path / "work")
+    inputs = {"x": np.linspace(1, 2, 300), "c": 2.0}
+    expected = gradcheck.check(cube, inputs, "x", autograd=False).to_dict()
+    part = gradcheck.check(cube, inputs, "x", autograd=False, checkpoint=path, budget=300)
+    assert part.verdict == "inconclusive"
+    whole = gradcheck.check(cube, inputs, "x", autograd=False, checkpoint=path)
+    assert whole.to_dict() == expected
+    with pytest.raises(gradcheck.UsageError, match="belongs to another check"):
+        gradcheck.check(square, inputs, "x", autograd=False, checkpoint=path)
+
+
+def test_each_check_of_a_package_has_a_file_of_its_own(tmp_path: Path) -> None:
+    from gradcheck.case import Case
+    from gradcheck.pipeline import run_cases
+    from gradcheck.settings import Settings
+
+    inputs = {"x": np.ones(3), "c": 2.0}
+    cases = [Case("one", cube, inputs, wrt="x"), Case("two", square, inputs, wrt="x")]
+    settings = Settings(checkpoint=str(tmp_path / "work"), autograd=False)
+    for _ in range(2):
+        report = run_cases(cases, settings)
+        assert [check.verdict for check in report.checks] == ["pass", "pass"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["work.one", "work.two"]

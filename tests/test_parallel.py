@@ -362,3 +362,17 @@ def test_two_processes_are_nearly_twice_as_fast(fork_is_safe: None) -> None:
             problem.evaluator.entries(0, indices, values)
         ratios.append(alone / (time.perf_counter() - began))
     assert max(ratios) > 1.7
+
+
+def test_a_check_with_workers_is_the_same_check(fork_is_safe: None) -> None:
+    import gradcheck
+
+    generator = np.random.default_rng(0)
+    inputs = {"W": generator.normal(size=(12, 9)), "b": generator.normal(size=12)}
+    alone = gradcheck.check(layer, inputs, autograd=False).to_dict()
+    assert gradcheck.check(layer, inputs, autograd=False, workers=2).to_dict() == alone
+    with ThreadPoolExecutor(2) as executor:
+        found = gradcheck.check(layer, inputs, autograd=False, executor=executor)
+        assert found.to_dict() == alone
+        with pytest.raises(UsageError, match="exclude each other"):
+            gradcheck.check(layer, inputs, autograd=False, executor=executor, workers=2)
