@@ -84,6 +84,7 @@ def run_oracles(
             thorough=thorough,
         )
         _add(found, "central", central)
+    notices += _distrusted_forward(found)
     if autograd.trace is not None:
         settle_kinks(found, autograd.trace)
     notices += selection.notices + _complex(problem, settings, noise, selection, autograd, found)
@@ -127,6 +128,20 @@ def _forward(
         return (Notice("forward_refused", f"forward mode not available: {outcome.refusal}"),)
     _add(found, "forward", outcome.estimates)
     return ()
+
+
+def _distrusted_forward(found: Found) -> tuple[Notice, ...]:
+    """Drop forward mode where it contradicts the central differences."""
+    from gradcheck.oracles.forward_mode import disagreement
+
+    forward = {name: one["forward"] for name, one in found.items() if "forward" in one}
+    central = {name: one["central"] for name, one in found.items() if "central" in one}
+    reason = disagreement(forward, central)
+    if reason is None:
+        return ()
+    for estimates in found.values():
+        estimates.pop("forward", None)
+    return (Notice("forward_refused", f"forward mode not used: {reason}"),)
 
 
 def _suspects(problem: Problem, exact: Mapping[str, Estimate]) -> dict[str, NDArray[np.bool_]]:

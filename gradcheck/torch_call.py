@@ -116,7 +116,15 @@ class TorchCall:
         tensors: Mapping[int, Tensor],
         buffers: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """Return the loss with other tensors in the place of some parameters.
+        """Return the loss with other tensors in the place of some parameters."""
+        return self.reduced(self.result_at(tensors, buffers))
+
+    def result_at(
+        self,
+        tensors: Mapping[int, Tensor],
+        buffers: Mapping[str, Tensor] | None = None,
+    ) -> Any:
+        """Return what the target returns with other tensors in the place of some parameters.
 
         Nothing is written to: what the target was seen to change is given to it as a copy.
         """
@@ -143,7 +151,7 @@ class TorchCall:
             stack.enter_context(_swapped(swaps))
             if elsewhere:
                 stack.enter_context(_substituting(elsewhere))
-            return self.reduced(self.function(*args, **kwargs))
+            return self.function(*args, **kwargs)
 
     def reduced(self, result: Any) -> Tensor:
         """Return the loss in what the target returned."""
@@ -213,12 +221,13 @@ def make_call(
     buffers: Sequence[Buffer],
     *,
     wide: bool,
+    dtype: torch.dtype | None = None,
 ) -> TorchCall:
     """Copy the inputs and give the target private tensors to read.
 
     Tensors held elsewhere, ``others`` that are not under check among them, get other data, of
     which ``hold`` keeps the old ones. With ``wide``, all floating-point tensors become float64 and
-    complex ones complex128.
+    complex ones complex128; with ``dtype``, real ones are rounded to that instead.
     """
     import torch
 
@@ -232,21 +241,21 @@ def make_call(
         if id(leaf) not in copies:
             number = numbers.get(id(leaf))
             if isinstance(leaf, torch.Tensor) and number is not None:
-                memory[number], copies[id(leaf)] = _allocate(leaf, wide=wide)
+                memory[number], copies[id(leaf)] = _allocate(leaf, _goal(leaf, wide, dtype))
                 read[number] = copies[id(leaf)].requires_grad_()
             else:
-                copies[id(leaf)] = _copy_leaf(leaf, wide=wide)
+                copies[id(leaf)] = _copy_leaf(leaf, wide, dtype)
             _keep_state(copies[id(leaf)], kept)
         return copies[id(leaf)]
 
     args, kwargs = map_leaves(adopt, (bound.args, dict(bound.kwargs)))
     for k, one in enumerate(parameters):
         if one.held:
-            memory[k], data = _allocate(one.tensor, wide=wide)
+            memory[k], data = _allocate(one.tensor, _goal(one.tensor, wide, dtype))
             one.tensor.data = data
             read[k] = one.tensor.requires_grad_()
     for other in (*others, *(buffer.tensor for buffer in buffers)):
-        other.data = _copy_leaf(other, wide=wide).detach()
+        other.data = _copy_leaf(other, wide, dtype).detach()
     return TorchCall(
         function,
         args,
@@ -260,12 +269,19 @@ def make_call(
     )
 
 
-def _allocate(tensor: Tensor, *, wide: bool) -> tuple[Tensor, Tensor]:
+def _goal(tensor: Tensor, wide: bool, dtype: torch.dtype | None) -> torch.dtype:
+    """Return the dtype that a tensor is given to the target in."""
+    if dtype is not None and tensor.is_floating_point():
+        return dtype
+    return widened(tensor.dtype) if wide else tensor.dtype
+
+
+def _allocate(tensor: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return memory for NumPy and what the target reads, both with the values of ``tensor``."""
     import torch
 
     value = tensor.detach()
-    own = value.to(widened(value.dtype) if wide else value.dtype).clone()
+    own = value.to(dtype).clone()
     visible = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}.get(own.dtype)
     if own.device.type == "cpu" and visible is None:
         own = own.resolve_conj().resolve_neg()
@@ -283,15 +299,13 @@ def widened(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype.is_floating_point else dtype
 
 
-def _copy_leaf(leaf: Any, *, wide: bool) -> Any:
+def _copy_leaf(leaf: Any, wide: bool, dtype: torch.dtype | None) -> Any:
     import copy
 
     import torch
 
     if isinstance(leaf, torch.Tensor):
-        value = leaf.detach().clone()
-        if wide:
-            value = value.to(widened(value.dtype))
+        value = leaf.detach().clone().to(_goal(leaf, wide, dtype))
         return value.requires_grad_(leaf.requires_grad)
     if isinstance(leaf, np.ndarray):
         low = wide and leaf.dtype.name in ("float16", "float32")

@@ -66,7 +66,7 @@ def is_torch_target(target: Any, inputs: Any, params: Any = None) -> bool:
         return True
     if any(type(value).__module__ == "numpy" for value in values):
         return False
-    return bool(_closed_over(target))
+    return bool(closed_over(target))
 
 
 def is_function_class(value: Any) -> bool:
@@ -95,7 +95,7 @@ def understand(target: Any, params: Any) -> Subject:
         return Subject(target, (HeldModule("", params),))
     if params is not None:
         return Subject(target, live=params)
-    closed = _closed_over(target)
+    closed = closed_over(target)
     modules = tuple(
         HeldModule(name, value) for name, value in closed if isinstance(value, torch.nn.Module)
     )
@@ -148,7 +148,7 @@ def _like(function: Callable[..., Any], model: Callable[..., Any]) -> Callable[.
     return call
 
 
-def _closed_over(target: Any) -> list[tuple[str, Any]]:
+def closed_over(target: Any) -> list[tuple[str, Any]]:
     """Modules, and leaf tensors that require grad, among a function's closure and globals."""
     import torch
 

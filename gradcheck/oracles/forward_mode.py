@@ -43,17 +43,10 @@ class ForwardMode:
     disagreeing: tuple[str, ...] = ()
 
 
-def forward_mode(
-    problem: Problem,
-    generator: np.random.Generator,
-    *,
-    central: Mapping[str, Estimate] | None = None,
-) -> ForwardMode:
+def forward_mode(problem: Problem, generator: np.random.Generator) -> ForwardMode:
     """Estimate the gradient of each parameter that has a claimed one.
 
-    The method is refused where an operation has no forward formula, and where it disagrees with
-    the central differences beyond their uncertainty: what stops cotangents without a trace in the
-    loss (``detach``) stops tangents, too.
+    The method is refused where an operation has no forward formula.
     """
     from gradcheck.torch_forward import ForwardModeError
 
@@ -78,12 +71,15 @@ def forward_mode(
             estimates[parameter.name] = _entries(derivatives, number, parameter, indices)
     except ForwardModeError as error:
         return ForwardMode({}, str(error))
-    refusal = _disagreement(estimates, central or {})
-    return ForwardMode({} if refusal else estimates, refusal, tuple(disagreeing))
+    return ForwardMode(estimates, disagreeing=tuple(disagreeing))
 
 
-def _disagreement(estimates: Mapping[str, Estimate], central: Mapping[str, Estimate]) -> str | None:
-    """Say where forward mode contradicts the central differences, if it does."""
+def disagreement(estimates: Mapping[str, Estimate], central: Mapping[str, Estimate]) -> str | None:
+    """Say where forward mode contradicts central differences beyond both uncertainties, if it does.
+
+    Its estimates are then not to be believed: what stops cotangents while the loss goes on
+    (``detach``) stops tangents, too.
+    """
     for name, estimate in estimates.items():
         reference = central.get(name)
         if reference is None:

@@ -1,0 +1,145 @@
+"""The contract of a torch backward pass, audited case by case in one run.
+
+Wrong backward passes ship because their tests try contiguous random cotangents in float64, once.
+Autograd hands over others: expanded ones from a sum, zeros, none at all for an unused output; it
+runs the pass twice, differentiates it, batches it. Each clause has its own key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gradcheck import random_state
+from gradcheck.audit.bench import Bench, Case, finding
+from gradcheck.audit.closure_case import closed_over_parameter
+from gradcheck.audit.cotangent_cases import CASES as COTANGENTS
+from gradcheck.audit.effect_cases import CASES as EFFECTS
+from gradcheck.audit.mode_cases import CASES as MODES
+from gradcheck.audit.precision_cases import ALLOWED, low_precision
+from gradcheck.calls import bind_inputs
+from gradcheck.report import Check, Diagnosis, Notice, Verdict, worst_verdict
+from gradcheck.torch_call import buffers_of, hold, make_call, modules_in, with_private_modules
+from gradcheck.torch_parameters import by_request, candidates, default_choice, validate
+from gradcheck.torch_targets import is_function_class, understand
+
+if TYPE_CHECKING:
+    import torch
+
+Finding = Diagnosis | Notice
+
+CASES: tuple[Case, ...] = (*EFFECTS, *COTANGENTS, *MODES)
+"""Every clause but those on precision and on closed-over parameters."""
+
+
+def audit(
+    target: Callable[..., Any],
+    inputs: Any,
+    wrt: Sequence[str | int] | str | int | None = None,
+    *,
+    params: Any = None,
+    seed: int = 0,
+) -> tuple[Finding, ...]:
+    """Try every clause of the contract on a torch target.
+
+    Returns:
+        A ``Diagnosis`` for each broken clause, with the case that failed, how to reproduce it
+        (``evidence["reproduce"]``) and a remedy; a ``Notice`` ``contract_not_tried`` for what the
+        target does not offer (no forward formula, no vmap, no such precision). Empty if the
+        contract is kept in all cases.
+
+    Raises:
+        UsageError: the inputs do not fit the target, or the parameters cannot be told.
+    """
+    states = random_state.snapshot()
+    auditor = _Auditor(target, inputs, wrt, params, seed)
+    try:
+        return tuple(auditor.findings())
+    finally:
+        auditor.put_back()
+        random_state.restore(states)
+
+
+def with_audit(check: Check, findings: Sequence[Finding]) -> Check:
+    """Return the check with the findings of an audit; a broken clause is a wrong gradient."""
+    broken = tuple(one for one in findings if isinstance(one, Diagnosis))
+    notices = tuple(one for one in findings if isinstance(one, Notice))
+    verdict = worst_verdict([check.verdict, Verdict.FAIL]) if broken else check.verdict
+    return replace(
+        check,
+        verdict=verdict,
+        diagnoses=(*check.diagnoses, *broken),
+        warnings=(*check.warnings, *notices),
+    )
+
+
+class _Auditor:
+    """The target with what it takes to put it on a bench, again for each case."""
+
+    def __init__(self, target: Any, inputs: Any, wrt: Any, params: Any, seed: int) -> None:
+        self.target = target
+        self.subject = understand(target, params)
+        self.bound = with_private_modules(bind_inputs(self.subject.function, inputs))
+        known = candidates(self.bound, self.subject)
+        self.parameters = (
+            default_choice(known) if wrt is None else by_request(wrt, known, self.bound)
+        )
+        validate(self.parameters)
+        chosen = {id(one.tensor) for one in self.parameters}
+        self.others = [x.tensor for x in known if x.held and id(x.tensor) not in chosen]
+        modules = [(one.label, one.module) for one in self.subject.modules]
+        self.buffers = buffers_of([*modules, *modules_in(self.bound)])
+        self.put_back = hold(self.parameters, self.buffers, self.others)
+        self.seed = seed
+
+    def findings(self) -> list[Finding]:
+        found = [one for case in CASES for one in self._tried(case)]
+        if is_function_class(self.target):
+            closure = Case(
+                "contract_closed_over",
+                "parameters read from elsewhere",
+                lambda bench: closed_over_parameter(bench, self.target),
+                optional=True,
+            )
+            found += self._tried(closure)
+        for name in ALLOWED:
+            case = Case(
+                f"contract_{name}",
+                f"a run in {name}",
+                lambda _, name=name: low_precision(self.bench, name),  # type: ignore[misc]
+                optional=True,
+            )
+            found += self._tried(case)
+        return found
+
+    def _tried(self, case: Case) -> list[Finding]:
+        try:
+            found = case.look(self.bench(None))
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            text = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+            if case.optional:
+                return [Notice("contract_not_tried", f"{case.tries} was not tried: {text}")]
+            return [
+                finding(
+                    case.key, f"{case.tries} makes the target raise {text}", reproduce=case.tries
+                )
+            ]
+        return [] if found is None else [found]
+
+    def bench(self, dtype: torch.dtype | None) -> Bench:
+        """Return a bench in float64, or with all floating-point tensors in ``dtype``."""
+        self.put_back()
+        call = make_call(
+            self.subject.function,
+            self.bound,
+            self.parameters,
+            self.others,
+            self.buffers,
+            wide=True,
+            dtype=dtype,
+        )
+        call.seed = self.seed
+        names = tuple(one.name for one in self.parameters)
+        return Bench(call, names, tolerance=1e-9)
