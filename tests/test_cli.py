@@ -380,3 +380,43 @@ class TestProcess:
         )
         assert "Traceback" not in result.stderr
         assert "Exception" not in result.stderr
+
+
+class TestTerminal:
+    """On a terminal there are colours and a progress bar; nowhere else."""
+
+    def run(self, folder, *arguments, **variables):
+        import os
+        import pty
+
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gradcheck", *arguments],
+            cwd=folder,
+            env=environment(TERM="xterm", COLUMNS="80", LINES="24", **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        output = b""
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:
+                break
+            if not piece:
+                break
+            output += piece
+        os.close(ours)
+        assert process.wait(60) == 0, output
+        return output.decode()
+
+    def test_colours_and_progress(self, models):
+        output = self.run(models, "models", "--no-autograd", "--no-report")
+        assert "\x1b[32m" in output
+        assert "/3" in output
+
+    def test_no_progress_and_no_colours_when_they_are_not_wanted(self, models):
+        arguments = ("models", "--no-autograd", "--no-report", "--no-progress")
+        assert "\x1b" not in self.run(models, *arguments, NO_COLOR="1")
