@@ -433,3 +433,48 @@ def test_a_loop_of_which_only_the_last_step_is_differentiated():
     (found,) = explain(gated, parameters, change, (4,))
     assert (found.cause, found.confidence) == ("path_detached", "exact")
     assert found.location.line == line_of("h = h * z + np.sin(h @ U)")
+
+
+def written(W, V):
+    A = X @ W
+    A[A < 0] = 0
+    return np.sum((A @ V) ** 2)
+
+
+def test_a_write_into_an_array_is_no_obstacle_to_finding_nothing():
+    def change(g):
+        for gradient in g.values():
+            gradient += rng.standard_normal(gradient.shape)
+
+    (found,) = explain(written, NET, change)
+    assert found.cause == "unexplained"
+
+
+def test_a_missing_mask_of_a_write_into_an_array():
+    def change(g):
+        W, V = NET.values()
+        g["W"] = X.T @ (2 * np.maximum(X @ W, 0) @ V @ V.T)
+
+    (found,) = explain(written, NET, change)
+    assert (found.cause, found.parameter) == ("activation_mask_missing", "W")
+    assert found.location.line == line_of("A[A < 0] = 0")
+    assert "the assignment in line" in found.message
+
+
+def leaky(W):
+    Z = X @ W
+    A = np.where(Z > 0, Z, 0.2 * Z)
+    return np.sum(np.sin(A) * Y)
+
+
+@pytest.mark.parametrize(
+    ("left", "cause"), [(1.0, "activation_mask_missing"), (0.0, "term_missing"), (0.4, "scale")]
+)
+def test_the_slope_of_a_leaky_relu(left, cause):
+    W = rng.standard_normal((4, 3))
+    Z = X @ W
+    A = np.where(Z > 0, Z, 0.2 * Z)
+    wrong = X.T @ (np.cos(A) * Y * np.where(Z > 0, 1, left))
+    (found,) = explain(leaky, {"W": W}, lambda g: g.update(W=wrong))
+    assert (found.cause, found.confidence) == (cause, "exact")
+    assert found.location.line == line_of("A = np.where(Z > 0, Z, 0.2 * Z)")

@@ -143,6 +143,8 @@ def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: 
     assert factor is not None
     if is_regulariser(explanation.change, explanation.parameters, evidence, space):
         return "reg_missing" if factor.value == 0.0 else "reg_scale"
+    if _is_slope_of_a_branch(trial, factor, graph):
+        return "activation_mask_missing"
     if factor.kind == "sign":
         return "sign"
     if factor.kind == "size":
@@ -165,6 +167,29 @@ def _identity_cause(trial: Trial, operation: Operation, graph: Graph) -> str:
     return "activation_derivative_missing" if reciprocal else "factor_missing"
 
 
+def _is_slope_of_a_branch(trial: Trial, factor: Factor, graph: Graph) -> bool:
+    """Say whether the constant slope of one branch is left out, as that of a leaky ReLU."""
+    for index in trial.sites:
+        operation = graph.by_index[index]
+        users = graph.consumers.get(index, ())
+        chosen = users and all(graph.by_index[user].name in MASKING for user, _ in users)
+        if operation.name != "multiply" or not chosen:
+            continue
+        for kind, what in operation.inputs:
+            slope = _number(str(what)) if kind == "constant" else None
+            if slope is not None and abs(slope * factor.value - 1.0) <= 1e-9:
+                return True
+    return False
+
+
+def _number(text: str) -> float | None:
+    """Read a number as ``repr`` writes it, also NumPy's."""
+    try:
+        return float(text.removeprefix("np.float64(").rstrip(")"))
+    except ValueError:
+        return None
+
+
 def _cut_cause(explanation: Explanation, evidence: Evidence, graph: Graph) -> str:
     trial = explanation.trial
     if all(not evidence.facts[name].analytic.any() for name in explanation.parameters):
@@ -178,15 +203,14 @@ def _cut_cause(explanation: Explanation, evidence: Evidence, graph: Graph) -> st
     reached = graph.reached_from(trial.sites[0])
     if trial.runs == "every" and reached & set(trial.alterations):
         return "path_detached"
+    names = {graph.by_index[index].name for index in trial.sites}
+    if names & SELECTIONS:
+        return "term_missing"
     whole = [i for i in trial.sites if _is_cut_whole(i, trial, graph)]
     if any(graph.by_index[index].name in STATISTICS for index in whole):
         return "path_detached"
-    names = {graph.by_index[index].name for index in trial.sites}
-    return (
-        "term_missing"
-        if names & (SELECTIONS | PRODUCTS | {"add", "subtract", "negative"})
-        else ("path_detached")
-    )
+    terms = PRODUCTS | {"add", "subtract", "negative"}
+    return "term_missing" if names & terms else "path_detached"
 
 
 def _only_regulariser_left(explanation: Explanation, evidence: Evidence) -> bool:

@@ -167,7 +167,11 @@ def _activations(
         for index in reversed(chain):
             (position,) = graph.paths_in(index)
             handed = None if handed is None else trace.local(index, handed)[position]
-        if handed is not None and handed.shape == cotangents[last.index].shape:
+        if handed is None:
+            continue
+        # Writes into an array are recorded flat: what goes in has another shape there.
+        shapes = {handed.shape, cotangents[last.index].shape, trace.value(int(source)).shape}
+        if len(shapes) == 1:
             yield last, int(source), handed
 
 

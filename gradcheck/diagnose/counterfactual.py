@@ -299,5 +299,5 @@ def locate(finding: Finding, evidence: Evidence, found: Counterfactuals) -> Find
     by_line: dict[tuple[str, int], Location] = {}
     for place in places:
         by_line.setdefault((place.file, place.line), place)
-    first_place, *others = by_line.values()
-    return replace(finding, location=first_place, also=tuple(others))
+    distinct = tuple(by_line.values())
+    return replace(finding, location=distinct[0], also=distinct[1:])

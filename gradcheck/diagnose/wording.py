@@ -61,6 +61,11 @@ def _told(
     words = "" if explanation.factor is None else explanation.factor.words
     size = None if explanation.factor is None else explanation.factor.size
     line = operation.site.line
+    if cause == "activation_mask_missing" and explanation.trial.kind == "cut":
+        return (
+            f"{which} leaves its constant slope out",
+            f"In the backward pass of line {line}, multiply by the slope of each branch.",
+        )
     texts = {
         "activation_mask_missing": (
             f"{which} is treated as the identity",
