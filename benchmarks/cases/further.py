@@ -166,7 +166,13 @@ def _scaleless() -> Iterator[PowerCase]:
         return torch.nn.functional.binary_cross_entropy_with_logits(X @ w + b, labels)
 
     draw = drawn(201, w=(4,), X=(9, 4), Y=(9,))
-    starts = {"all_zero": [0.0] * 4, "one_zero": [0.5, 0.0, -1.0, 0.2], "tiny": [1e-12] * 4}
+    starts = {
+        "all_zero": [0.0] * 4,
+        "one_zero": [0.5, 0.0, -1.0, 0.2],
+        "1e-4": [1e-4, -2e-4, 5e-5, 1e-4],
+        "1e-9": [1e-9, -2e-9, 5e-10, 1e-9],
+        "1e-12": [1e-12] * 4,
+    }
     for name, start in starts.items():
         yield from family(
             f"logistic_from_{name}",
