@@ -80,33 +80,28 @@ def _first_line(statement: ast.stmt) -> int:
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
+Group = tuple[str, int]
+"""Name and first line of a function; only lambdas on one line share them."""
+
+
 @lru_cache(maxsize=1024)
 def _compiled(
-    filename: str, source: str, first: int, last: int
-) -> dict[tuple[str, int], list[tuple[Any, Any]]]:
-    """Return pairs (code as written, code with hooks) of a statement's functions, by name and line.
+    filename: str, source: str, first: int, last: int, *, hooked: bool
+) -> dict[Group, list[types.CodeType]]:
+    """Return the functions in a statement, with hooks or as written, in order.
 
     The statement is parsed by itself, behind as many empty lines as there are lines before it.
     """
     future = _statements(filename, source)[0]
     text = "\n" * (first - 1) + "\n".join(source.split("\n")[first - 1 : last])
-
-    def module() -> ast.Module:
-        return ast.Module([*future, *ast.parse(text, filename).body], [])
-
-    plain = compile(module(), filename, "exec", dont_inherit=True)
-    hooked = _with_hooks(compile(syntax.rewrite(module()), filename, "exec", dont_inherit=True))
-    originals: dict[tuple[str, int], list[types.CodeType]] = {}
-    for code in _code_objects(plain):
-        originals.setdefault(_group(code), []).append(code)
-    results: dict[tuple[str, int], list[types.CodeType]] = {}
-    for code in _code_objects(hooked):
-        results.setdefault(_group(code), []).append(code)
-    return {
-        key: list(zip(codes, results[key], strict=True))
-        for key, codes in originals.items()
-        if len(results.get(key, ())) == len(codes)
-    }
+    module = ast.Module([*future, *ast.parse(text, filename).body], [])
+    if hooked:
+        module = syntax.rewrite(module)
+    code = compile(module, filename, "exec", dont_inherit=True)
+    found: dict[Group, list[types.CodeType]] = {}
+    for inner in _code_objects(_with_hooks(code) if hooked else code):
+        found.setdefault(_group(inner), []).append(inner)
+    return found
 
 
 def _same_signature(first: types.CodeType, second: types.CodeType) -> bool:
@@ -141,15 +136,29 @@ def _hooked_code(function: types.FunctionType) -> types.CodeType | None:
     try:
         extents = _statements(code.co_filename, source)[1]
         around = [e for e in extents if e[0] <= code.co_firstlineno <= e[1]]
-        tables = [_compiled(code.co_filename, source, *extent) for extent in around]
+        found: list[types.CodeType] = []
+        for extent in around:
+            found += _candidates(code, source, extent)
     except SyntaxError:
         return None
-    found = [pair for table in tables for pair in table.get(_group(code), [])]
-    pairs = [pair for pair in found if _same_signature(code, pair[0])]
-    if len(pairs) > 1:
-        place = _extent(code)
-        pairs = [pair for pair in pairs if _extent(pair[0]) == place]
-    return pairs[0][1] if pairs else None
+    return next((one for one in found if _same_signature(code, one)), None)
+
+
+def _candidates(code: types.CodeType, source: str, extent: tuple[int, int]) -> list[types.CodeType]:
+    """Return the functions with hooks that may be ``code``; of several lambdas, the one in place.
+
+    The hooks change the positions in the code, so that lambdas on one line are told apart by their
+    text as written, and found with hooks by their order.
+    """
+    group = _group(code)
+    hooked = _compiled(code.co_filename, source, *extent, hooked=True).get(group, [])
+    if len(hooked) < 2:
+        return hooked
+    plain = _compiled(code.co_filename, source, *extent, hooked=False).get(group, [])
+    if len(plain) != len(hooked):
+        return []
+    place = _extent(code)
+    return [h for p, h in zip(plain, hooked, strict=True) if _extent(p) == place]
 
 
 class Rebuilder:
