@@ -68,13 +68,9 @@ def bind_inputs(target: Callable[..., Any], inputs: Any) -> BoundInputs:
                 "give a dict for keyword arguments or a tuple for positional ones"
             ) from None
         args, kwargs = alone
-    positional = list(signature.parameters.values())
-    names = []
-    for i in range(len(args)):
-        if i < len(positional) and positional[i].kind is not inspect.Parameter.VAR_POSITIONAL:
-            names.append(positional[i].name)
-        else:
-            names.append(f"argument_{i}")
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [one.name for one in signature.parameters.values() if one.kind in kinds]
+    names = names[: len(args)] + [f"argument_{i}" for i in range(len(names), len(args))]
     return BoundInputs(args, dict(kwargs), tuple(names))
 
 

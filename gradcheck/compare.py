@@ -136,20 +136,22 @@ def judge(
         resolution = np.where(scale > 0, allowed / scale, np.where(allowed > 0, np.inf, 0.0))
     # No change whatever at any step, and none claimed: exact, whatever the noise might hide.
     resolution = np.where(estimate.flat & (analytic == 0.0), 0.0, resolution)
+    # The same to eight digits: what is left is rounding, or an iteration's own tolerance.
+    close = (difference <= thresholds.same * scale) & np.isfinite(allowed)
+    with np.errstate(all="ignore"):
+        seen = np.where(scale > 0, difference / np.where(scale > 0, scale, 1.0), 0.0)
+    resolution = np.where(close, np.fmax(resolution, seen), resolution)
+    agrees = ((difference <= allowed) | close) & (resolution <= thresholds.coarsest)
+    differs = ~close & (difference > allowed) & (difference > thresholds.smallest * scale)
+    codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))
+    outside = estimate.kinks & (codes == FAIL)
+    codes = np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)
     relative = relative_errors(analytic, reference)
     if thresholds.rtol is not None:
-        codes = np.where(relative <= thresholds.rtol, PASS, FAIL)
-        codes = np.where(np.isfinite(reference), codes, INCONCLUSIVE)
-    else:
-        # The same to eight digits: what is left is rounding, or an iteration's own tolerance.
-        close = difference <= thresholds.same * scale
-        seen = np.where(scale > 0, difference / np.where(scale > 0, scale, 1.0), 0.0)
-        resolution = np.where(close, np.fmax(resolution, seen), resolution)
-        agrees = ((difference <= allowed) | close) & (resolution <= thresholds.coarsest)
-        differs = ~close & (difference > allowed) & (difference > thresholds.smallest * scale)
-        codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))
-        outside = estimate.kinks & (codes == FAIL)
-        codes = np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)
+        # A true zero has no relative error: what is lost in the uncertainty is judged by it.
+        size = np.fmax(np.abs(analytic), np.abs(reference))
+        judged = np.isfinite(reference) & ~(size <= allowed)
+        codes = np.where(judged, np.where(relative <= thresholds.rtol, PASS, FAIL), codes)
     codes = np.where(estimate.checked, codes, UNCHECKED)
     codes = np.where(np.isfinite(analytic), codes, FAIL).astype(np.int8)
     return Judged(
