@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.pictures import four_digits
+from gradcheck.cells import four_digits
 from gradcheck.report import JsonValue
 
 _STEPS_PER_DECADE = 2
