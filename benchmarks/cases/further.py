@@ -226,7 +226,13 @@ def _unequal(weak: float) -> Iterator[PowerCase]:
         wrt=("strong", "feeble"),
         twin=twin,
         bugs=("feeble_scaled",),
-        changes={"sign": "feeble", "zero": "feeble", "factor_1.0001": "strong"},
+        changes={
+            "sign": "feeble",
+            "zero": "feeble",
+            "factor_2": "feeble",
+            "factor_1.0001": "strong",
+        },
+        beyond_arithmetic=weak < 1e-10,
     )
 
 
@@ -246,5 +252,5 @@ def cases() -> Iterator[PowerCase]:
         smooth=False,
     )
     yield from _scaleless()
-    for weak in (1e-2, 1e-4, 1e-6, 1e-8):
+    for weak in (1e-2, 1e-4, 1e-6, 1e-8, 1e-12, 1e-13, 1e-14):
         yield from _unequal(weak)
