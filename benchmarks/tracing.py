@@ -3,8 +3,8 @@
     python benchmarks/tracing.py
 
 Prints a table of ratios; exits with status 1 if one exceeds its bound. PyTorch is imported before
-the clock starts; the first trace, which compiles the target anew, is counted by itself. The fastest
-of several runs counts: what else the machine does only ever slows a run down.
+the clock starts; the first trace, which compiles the target anew, is counted by itself. Processor
+time counts, of the fastest of several runs: what else the machine does only ever slows a run down.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ALTERED_SECONDS = 0.5
 
 
 def fastest(function: Callable[[], Any], rounds: int) -> float:
-    """Return the shortest of ``rounds`` times, in seconds."""
+    """Return the shortest of ``rounds`` processor times, in seconds."""
     best = float("inf")
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best
 
 

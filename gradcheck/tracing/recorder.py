@@ -7,6 +7,7 @@ parameter: arrays are recognised by their memory, scalars by their identity.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -292,6 +293,10 @@ _NOWHERE = Site("", 0, "")
 
 def _close(torch: Any, data: Any, exact: Any) -> bool:
     tolerance = {torch.float64: 1e-7, torch.float32: 1e-3, torch.float16: 1e-1}[exact.dtype]
+    if exact.numel():
+        apart, largest = float((data - exact).abs().max()), float(exact.abs().max())
+        if apart <= tolerance * largest:  # false for nan: then look entry by entry
+            return math.isfinite(largest)
     finite = torch.isfinite(exact)
     scale = float(exact[finite].abs().max()) if bool(finite.any()) else 1.0
     close: bool = torch.allclose(

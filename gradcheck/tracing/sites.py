@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from gradcheck.tracing.contract import Site
 
 _GRADCHECK = str(Path(__file__).parent.parent)
+_STANDARD_LIBRARY = str(Path(functools.__file__).parent)
 _TRACING = str(Path(__file__).parent)
 
 
@@ -26,7 +28,7 @@ class Sites:
     @staticmethod
     def _library_folders() -> tuple[str, ...]:
         folders = [_GRADCHECK, str(Path(np.__file__).parent)]
-        for name in ("scipy", "torch", "functools"):
+        for name in ("scipy", "torch"):
             module = sys.modules.get(name)
             if module is not None and module.__file__:
                 folders.append(str(Path(module.__file__).parent))
@@ -35,7 +37,10 @@ class Sites:
     def _user_file(self, filename: str) -> bool:
         known = self._is_user.get(filename)
         if known is None:
-            known = self._is_user[filename] = not filename.startswith(self._libraries)
+            known = not filename.startswith(self._libraries)
+            if known and filename.startswith(_STANDARD_LIBRARY):
+                known = "site-packages" in filename or "dist-packages" in filename
+            self._is_user[filename] = known
         return known
 
     def here(self) -> Site:
