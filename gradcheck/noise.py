@@ -42,8 +42,10 @@ class Noise:
     def at(self, losses: NDArray[np.float64]) -> FloatArray:
         """Return the noise level at other values of the loss, which scales with their size."""
         magnitude = np.abs(losses)
-        own = half_ulp(np.array([self.loss]), self.dtype)[0]
-        ratio = self.level / own if own > 0 and self.loss != 0.0 else 1.0
+        # A loss near zero by cancellation has the noise of its terms: those are of its variation.
+        size = max(abs(self.loss), self.variation)
+        own = half_ulp(np.array([size]), self.dtype)[0]
+        ratio = self.level / own if own > 0 and size > 0 else 1.0
         scaled = half_ulp(magnitude, self.dtype) * max(1.0, ratio)
         grown = magnitude > 2 * abs(self.loss)
         return np.where(grown, np.maximum(scaled, self.level), self.level)

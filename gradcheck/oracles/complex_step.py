@@ -24,6 +24,11 @@ from gradcheck.scales import rms
 STEP = 1e-30
 """Imaginary step, in units of the entry's scale: so small that no truncation is left."""
 
+LINE = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+"""Steps along a line, in units of the entries' scales, at which the method must prove itself."""
+SHOWN = 0.05
+"""Relative agreement that is proof enough: a lost imaginary part shows as a large difference."""
+
 
 @dataclass(frozen=True)
 class ComplexStep:
@@ -52,8 +57,10 @@ def complex_step(
     try:
         with quiet():
             base = problem.complex_loss(values)
-            if not np.isclose(base.real, problem.facts.value, rtol=1e-10, atol=1e-300):
+            if abs(base.real - problem.facts.value) > 64 * noise.level + 1e-10 * abs(base.real):
                 return ComplexStep({}, "the loss has another value with complex parameters")
+            if not _is_shown(problem, noise):
+                return ComplexStep({}, "it does not agree with a central difference along a line")
             for number, parameter in enumerate(problem.parameters):
                 chosen = selection.get(parameter.name)
                 if chosen is None or chosen.size == 0:
@@ -65,6 +72,36 @@ def complex_step(
         return ComplexStep({}, f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": "))
     refusal = _disagreement(estimates, central)
     return ComplexStep({} if refusal else estimates, refusal)
+
+
+def _is_shown(problem: Problem, noise: Noise) -> bool:
+    """Whether the complex step gives the slope along one direction that the loss shows there.
+
+    The central difference is taken at the steps where noise is small against the slope, or
+    against the loss's ordinary slope where that along the direction is zero.
+    """
+    if problem.complex_loss is None:
+        return False
+    generator = np.random.default_rng(0)
+    direction = [
+        parameter.scales * generator.choice((-1.0, 1.0), parameter.value.shape)
+        for parameter in problem.parameters
+    ]
+    moved = [
+        parameter.value + STEP * 1j * steps
+        for parameter, steps in zip(problem.parameters, direction, strict=True)
+    ]
+    exact = problem.complex_loss(moved).imag / STEP
+    problem.evaluator.count += 1
+    losses = problem.evaluator.along(direction, [sign * t for t in LINE for sign in (1.0, -1.0)])
+    for j, step in enumerate(LINE):
+        slope = (losses[2 * j] - losses[2 * j + 1]) / (2 * step)
+        error = 4 * float(noise.at(losses[2 * j : 2 * j + 1])[0]) / step
+        size = max(abs(exact), abs(slope))
+        known = error <= SHOWN * max(size, noise.variation)
+        if known and abs(slope - exact) <= SHOWN * size + error:
+            return True
+    return False
 
 
 def _slopes(
