@@ -87,7 +87,7 @@ def check(
     """
     chosen = Settings.from_options(options, settings)
     _refuse_repeated(wrt)
-    label = name or getattr(target, "__qualname__", type(target).__name__)
+    label = str(name or getattr(target, "__qualname__", type(target).__name__))
     began = time.monotonic()
     own = target
     if jac is not None or args is not None:
