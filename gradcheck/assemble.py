@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.compare import UNCHECKED, summarise
+from gradcheck.compare import UNCHECKED, summarise, worst_positions
 from gradcheck.errors import TargetError
 from gradcheck.examine import Findings
 from gradcheck.problem import Parameter, Problem
@@ -68,6 +68,8 @@ def _parameter(parameter: Parameter, findings: Findings, problem: Problem) -> Pa
     best = None if found.combined.best is None else f"analytic~{found.combined.best}"
     central = found.comparisons.get("analytic~central")
     counted = found.counted
+    judged = found.comparisons.get(best or "")
+    first = None if judged is None else worst_positions(judged)
     verdict = Verdict.FAIL if parameter.name in findings.disagreeing else found.combined.verdict
     if problem.evaluator.exhausted and verdict is Verdict.PASS and found.left_out:
         verdict = Verdict.INCONCLUSIVE
@@ -79,7 +81,7 @@ def _parameter(parameter: Parameter, findings: Findings, problem: Problem) -> Pa
         checked=int((counted != UNCHECKED).sum()),
         verdict=verdict,
         kinks=0 if central is None else int(central.kinks.sum()),
-        comparisons={key: summarise(one) for key, one in found.comparisons.items()},
+        comparisons={key: summarise(one, first) for key, one in found.comparisons.items()},
         best=best,
         path=parameter.path,
         note=_note(parameter),

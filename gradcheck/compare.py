@@ -166,8 +166,12 @@ def judge(
     )
 
 
-def summarise(judged: Judged) -> Comparison:
-    """Reduce a comparison to the figures of a report, with its worst entries."""
+def summarise(judged: Judged, first: NDArray[np.intp] | None = None) -> Comparison:
+    """Reduce a comparison to the figures of a report, with its worst entries.
+
+    ``first`` are flat positions of entries to list before this comparison's own worst, so that
+    the comparisons of one parameter tell of the same entries.
+    """
     checked = judged.codes != UNCHECKED
     comparable = checked & np.isfinite(judged.reference)
     size = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
@@ -185,7 +189,7 @@ def summarise(judged: Judged) -> Comparison:
         below_noise=int((comparable & ~above).sum()),
         failing_entries=int((judged.codes == FAIL).sum()),
         inconclusive_entries=int((judged.codes == INCONCLUSIVE).sum()),
-        worst=_worst(judged, checked),
+        worst=_entries(judged, _listed(judged, first)),
     )
 
 
@@ -201,9 +205,20 @@ def norm_relative_error(one: FloatArray, two: FloatArray) -> float:
     return float(np.linalg.norm(one - two)) / total
 
 
-def _worst(judged: Judged, checked: NDArray[np.bool_]) -> tuple[Entry, ...]:
-    """The entries that matter most: by verdict first, then by error in units of what is allowed."""
-    positions = np.flatnonzero(checked.reshape(-1))
+def _listed(judged: Judged, first: NDArray[np.intp] | None) -> list[int]:
+    own: list[int] = worst_positions(judged).tolist()
+    if first is None:
+        return own
+    shared = [int(i) for i in first if judged.codes.reshape(-1)[i] != UNCHECKED]
+    return (shared + [i for i in own if i not in shared])[:N_WORST]
+
+
+def worst_positions(judged: Judged) -> NDArray[np.intp]:
+    """Return the flat positions of the entries that matter most, at most ``N_WORST``.
+
+    By verdict first, then by error: relative for wrong entries, else in units of what is allowed.
+    """
+    positions = np.flatnonzero(judged.codes.reshape(-1) != UNCHECKED)
     codes = judged.codes.reshape(-1)[positions]
     errors = judged.relative_error.reshape(-1)[positions]
     difference = np.abs(judged.analytic - judged.reference).reshape(-1)[positions]
@@ -211,19 +226,21 @@ def _worst(judged: Judged, checked: NDArray[np.bool_]) -> tuple[Entry, ...]:
         severity = difference / judged.allowed.reshape(-1)[positions]
     severity = np.where(np.isnan(severity), np.where(np.isnan(errors), np.inf, 0.0), severity)
     key = np.where(codes == FAIL, np.where(np.isnan(errors), np.inf, errors), severity)
-    order = np.lexsort((-key, -codes))[:N_WORST]
+    return np.asarray(positions[np.lexsort((-key, -codes))[:N_WORST]])
+
+
+def _entries(judged: Judged, positions: list[int]) -> tuple[Entry, ...]:
     verdicts = {PASS: Verdict.PASS, INCONCLUSIVE: Verdict.INCONCLUSIVE, FAIL: Verdict.FAIL}
-    shape = judged.codes.shape
     return tuple(
         Entry(
-            index=tuple(int(i) for i in np.unravel_index(int(positions[j]), shape)),
-            analytic=float(judged.analytic.reshape(-1)[positions[j]]),
-            reference=float(judged.reference.reshape(-1)[positions[j]]),
-            relative_error=float(errors[j]),
-            uncertainty=float(judged.allowed.reshape(-1)[positions[j]]),
-            verdict=verdicts[int(codes[j])],
+            index=tuple(int(i) for i in np.unravel_index(position, judged.codes.shape)),
+            analytic=float(judged.analytic.reshape(-1)[position]),
+            reference=float(judged.reference.reshape(-1)[position]),
+            relative_error=float(judged.relative_error.reshape(-1)[position]),
+            uncertainty=float(judged.allowed.reshape(-1)[position]),
+            verdict=verdicts[int(judged.codes.reshape(-1)[position])],
         )
-        for j in order
+        for position in positions
     )
 
 

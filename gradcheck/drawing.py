@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -95,7 +96,7 @@ def _curves(
         if not (np.isfinite(step) and np.isfinite(allowed)):
             continue
         curve = error_curve(
-            lambda offset, p=position: _loss_at(problem, number, p, offset),
+            functools.partial(_loss_at, problem, number, position),
             float(central.analytic.reshape(-1)[position]),
             scale=float(parameter.scales.reshape(-1)[position]),
             noise=noise.level,

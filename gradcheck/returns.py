@@ -104,7 +104,7 @@ def loss_as_number(loss: Any) -> np.floating[Any]:
         )
     if array.dtype.kind in "iu":
         array = array.astype(np.float64)
-    scalar: np.floating[Any] = array.reshape(())[()]
+    scalar: np.floating[Any] = array.reshape(-1)[0]
     return scalar
 
 
