@@ -10,6 +10,7 @@ from gradcheck.calls import bind_inputs
 from gradcheck.tracing import NotTraceable, trace
 from gradcheck.tree import leaves
 from tests.tracing_losses import COLLECTION, layers
+from tests.twin_gradient import loss_and_gradient
 
 
 def parameters_of(inputs, names):
@@ -89,6 +90,12 @@ def reference_cases():
     ]
 
 
+def loss_in(result):
+    if not isinstance(result, tuple):
+        return result
+    return result[1] if isinstance(result[0], dict | list | tuple) else result[0]
+
+
 @pytest.mark.parametrize("case", reference_cases(), ids=lambda case: case.name)
 def test_reference_model_traces(case):
     inputs = case.inputs() if callable(case.inputs) else case.inputs
@@ -103,16 +110,11 @@ def test_reference_model_traces(case):
         if isinstance(leaf.value, np.ndarray) and leaf.value.dtype.kind == "f"
     }
 
-    def pick(result):
-        if not isinstance(result, tuple):
-            return result
-        return result[1] if isinstance(result[0], dict | list | tuple) else result[0]
-
     try:
-        traced = trace(case.target, bound.args, bound.kwargs, parameters, loss_of=pick)
+        traced = trace(case.target, bound.args, bound.kwargs, parameters, loss_of=loss_in)
     except NotTraceable as error:
         pytest.fail(str(error))
-    plain = float(pick(case.target(*bound.args, **bound.kwargs)))
+    plain = float(loss_in(case.target(*bound.args, **bound.kwargs)))
     assert traced.loss == plain
     assert all(site.file.endswith(".py") for site in {op.site for op in traced.operations})
     assert any(np.any(part) for part in traced.backward().values())
@@ -125,3 +127,33 @@ def test_table_in_the_docs_is_the_registry():
     assert page.read_text() == coverage(), (
         "python -m gradcheck.tracing.coverage > docs/traceable.md"
     )
+
+
+def cases_with_twins():
+    return [
+        case
+        for case in reference_cases()
+        if callable(case.torch)
+        and callable(case.inputs)
+        and case.params is None
+        and "bound_method" not in case.name
+        and isinstance(case.inputs(), dict)
+        and not any(isinstance(value, list) for value in case.inputs().values())
+        and "wrong_twin" not in case.name
+        and "kink" not in case.name
+    ]
+
+
+@pytest.mark.parametrize("case", cases_with_twins(), ids=lambda case: case.name)
+def test_traced_gradient_is_that_of_the_twin(case):
+    inputs = case.inputs()
+    parameters = {
+        name: value
+        for name, value in inputs.items()
+        if isinstance(value, np.ndarray) and value.dtype == np.float64
+    }
+    traced = trace(case.target, (), inputs, parameters, loss_of=loss_in).backward()
+    _, expected = loss_and_gradient(case.torch, inputs, list(parameters))
+    for name, gradient in expected.items():
+        scale = np.abs(gradient).max()
+        np.testing.assert_allclose(traced[name], gradient, rtol=1e-12, atol=1e-12 * scale)
