@@ -26,8 +26,8 @@ def _register_dataclass(cls: type) -> None:
     def flatten(node: Any) -> tuple[tuple[Any, ...], None, tuple[str, ...]]:
         return tuple(getattr(node, name) for name in names), None, names
 
-    def unflatten(_: None, children: Any) -> Any:
-        node = object.__new__(cls)
+    def unflatten(_: Any, children: Any) -> Any:
+        node: Any = object.__new__(cls)
         for name, child in zip(names, children, strict=True):
             object.__setattr__(node, name, child)
         return node
