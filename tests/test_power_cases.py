@@ -37,7 +37,7 @@ def test_every_category_has_right_and_wrong_gradients(cases: list[PowerCase]) ->
 
 def test_only_few_cases_are_excused(cases: list[PowerCase]) -> None:
     excused = [case for case in cases if case.stochastic or case.beyond_arithmetic]
-    assert len(excused) < 0.04 * len(cases)
+    assert len(excused) < 0.06 * len(cases)
 
 
 def test_inputs_are_the_same_at_every_call_and_never_shared(cases: list[PowerCase]) -> None:
