@@ -110,9 +110,9 @@ def _autograd(
     if importlib.util.find_spec("torch") is None:
         text = "torch is not installed, so that there is no autograd oracle: pip install torch"
         return Autograd({}, notices=(Notice("not_traceable", text),))
-    traced = autograd_of_trace(problem, noise, generator)
     if problem.twin_gradient is None:
-        return traced
+        return autograd_of_trace(problem, noise, generator)
+    traced = autograd_of_trace(problem, noise, generator, estimate=False)
     return replace(autograd_of_twin(problem, noise, generator), trace=traced.trace)
 
 

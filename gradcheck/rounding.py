@@ -31,6 +31,9 @@ def rounding_error(
     generator: np.random.Generator,
     unit: float,
     noise: Noise,
+    *,
+    base: Mapping[str, FloatArray] | None = None,
+    sides: Sequence[float] = (1.0, -1.0),
 ) -> dict[str, FloatArray]:
     """Estimate the rounding error of each entry of ``gradient()``, by parameter name.
 
@@ -45,26 +48,29 @@ def rounding_error(
         unit: relative rounding unit of the arithmetic, such as 2.2e-16.
         noise: of the loss; terms that cancel in the gradient are rounded as those of the loss
             are, so that an entry is no better known than this over its scale.
+        base: the gradient at the point, if it is known already.
+        sides: the sides of the point to look at; two evaluations each.
     """
-    base = gradient()
+    if base is None:
+        base = gradient()
     signs = [generator.choice((-1.0, 1.0), parameter.value.shape) for parameter in parameters]
     changes: dict[str, list[FloatArray]] = {name: [] for name in base}
     saved = [parameter.value.copy() for parameter in parameters]
     try:
-        for direction in (1.0, -1.0):
-            sides = []
+        for direction in sides:
+            nearby = []
             for units in (1.0, 2.0):
                 for parameter, start, sign in zip(parameters, saved, signs, strict=True):
                     np.copyto(parameter.value, start * (1.0 + direction * units * unit * sign))
                 try:
                     with quiet():
-                        sides.append(gradient())
+                        nearby.append(gradient())
                 except Exception:
                     # Outside the domain: this side says nothing about rounding.
                     break
-            if len(sides) == 2:
+            if len(nearby) == 2:
                 for name in base:
-                    changes[name].append(np.abs(sides[1][name] - sides[0][name]))
+                    changes[name].append(np.abs(nearby[1][name] - nearby[0][name]))
     finally:
         for parameter, start in zip(parameters, saved, strict=True):
             np.copyto(parameter.value, start)

@@ -53,10 +53,13 @@ def autograd_of_twin(problem: Problem, noise: Noise, generator: np.random.Genera
     return Autograd(estimates, "twin", loss)
 
 
-def autograd_of_trace(problem: Problem, noise: Noise, generator: np.random.Generator) -> Autograd:
+def autograd_of_trace(
+    problem: Problem, noise: Noise, generator: np.random.Generator, *, estimate: bool = True
+) -> Autograd:
     """Trace the target's own NumPy code on torch tensors and differentiate that.
 
-    What cannot be traced leaves a notice that names the operation and the line.
+    What cannot be traced leaves a notice that names the operation and the line. Without
+    ``estimate`` only the trace is returned.
     """
     request = problem.trace_request
     if request is None:
@@ -83,6 +86,8 @@ def autograd_of_trace(problem: Problem, noise: Noise, generator: np.random.Gener
     found = Autograd({}, "trace", traced.loss, traced)
     if not found.agrees_on_loss(problem):
         return Autograd({}, notices=(_discarded_for_loss(problem, traced.loss),))
+    if not estimate:
+        return found
     estimates = _estimates(problem, gradients, lambda: run().backward(), noise, generator)
     return Autograd(estimates, "trace", traced.loss, traced)
 
@@ -105,7 +110,10 @@ def _estimates(
     unit = float(np.finfo(np.float64).eps)
     if any(parameter.value.dtype != np.float64 for parameter in problem.parameters):
         unit = float(np.finfo(np.float32).eps)
-    errors = rounding_error(again, problem.parameters, generator, unit, noise)
+    # One side is enough here: kinks are settled by the operations that sit on them.
+    errors = rounding_error(
+        again, problem.parameters, generator, unit, noise, base=gradients, sides=(1.0,)
+    )
     return {
         name: smooth_estimate("autograd", np.asarray(value, dtype=np.float64), errors[name])
         for name, value in gradients.items()
