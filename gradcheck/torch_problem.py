@@ -3,113 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck import random_state
-from gradcheck.calls import BoundInputs, bind_inputs
-from gradcheck.choose import choose
+from gradcheck.calls import bind_inputs
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.evaluator import Evaluator
 from gradcheck.numpy_problem import REPEATS, Limits, quiet
 from gradcheck.problem import FloatArray, LossFacts, Parameter, Problem, Surroundings
 from gradcheck.report import Notice
-from gradcheck.returns import NOT_GIVEN, GradientProblem, match_gradients, split_result
 from gradcheck.scales import rms
 from gradcheck.torch_batch import batched_losses
-from gradcheck.torch_call import (
-    Buffer,
-    TorchCall,
-    buffers_of,
-    hold,
-    make_call,
-    modules_in,
-    widened,
-    with_private_modules,
-)
+from gradcheck.torch_call import TorchCall
+from gradcheck.torch_claim import Claim, first_call, gradients_of, working_call
 from gradcheck.torch_forward import forward_derivatives
-from gradcheck.torch_outputs import (
-    arrays_in,
-    as_array,
-    as_real,
-    explicit_gradients,
-    numpy_dtype,
-    reduction_of,
-    shapes_of,
-)
-from gradcheck.torch_parameters import (
-    TorchParameter,
-    by_request,
-    candidates,
-    default_choice,
-    no_parameters,
-    validate,
-)
-from gradcheck.torch_targets import Subject, is_torch_target, understand
+from gradcheck.torch_outputs import as_array, as_real
+from gradcheck.torch_prepared import Prepared, prepare
+from gradcheck.torch_setup import with_private_modules
+from gradcheck.torch_targets import is_torch_target, understand
 from gradcheck.tree import leaves
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 __all__ = ["is_torch_target", "torch_problem"]
-
-Gradients = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """The target, its inputs, and everything that it reads."""
-
-    subject: Subject
-    bound: BoundInputs
-    gradient: Callable[..., Any] | None
-    parameters: tuple[TorchParameter, ...]
-    others: tuple[Tensor, ...]
-    buffers: tuple[Buffer, ...]
-    put_back: Callable[[], None]
-    dtypes: tuple[np.dtype[Any], ...]
-    returns_gradient: bool
-
-    @property
-    def low_others(self) -> bool:
-        """Whether tensors that the target reads, not under check, are of low precision."""
-        return any(widened(one.dtype) != one.dtype for one in self.others)
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return shapes_of(self.parameters)
-
-    @property
-    def groups(self) -> list[tuple[str, tuple[str, ...]]]:
-        names = list(dict.fromkeys(one.group for one in self.parameters))
-        return [
-            (group, tuple(one.name for one in self.parameters if one.group == group))
-            for group in names
-        ]
-
-    def call(self, *, wide: bool) -> TorchCall:
-        self.put_back()
-        return make_call(
-            self.subject.function,
-            self.bound,
-            self.parameters,
-            self.others,
-            self.buffers,
-            wide=wide,
-        )
-
-
-@dataclass(frozen=True)
-class _Claim:
-    """The gradient on trial, as it came out at the user's own precision."""
-
-    arrays: Gradients
-    problems: tuple[GradientProblem, ...]
-    explicit: bool
-    loss: float
 
 
 def torch_problem(
@@ -144,7 +61,7 @@ def torch_problem(
     if vjp is not None:
         raise UsageError("vjp= takes a NumPy layer; a torch layer has its backward in its graph")
     states = random_state.snapshot()
-    prepared = _choose(subject, bound, wrt, grad)
+    prepared = prepare(subject, bound, wrt, grad)
     try:
         return _build(prepared, seed, name, limits or Limits(), states)
     except BaseException:
@@ -153,69 +70,15 @@ def torch_problem(
         raise
 
 
-def _choose(
-    subject: Subject,
-    bound: BoundInputs,
-    wrt: Sequence[str | int] | str | int | None,
-    grad: Callable[..., Any] | None,
-) -> _Prepared:
-    known = candidates(bound, subject)
-    returns_gradient = False
-    if wrt is not None:
-        parameters = by_request(wrt, known, bound)
-    else:
-        parameters = default_choice(known)
-        if not parameters:
-            parameters = _by_returned_gradient(subject, bound, known)
-            returns_gradient = bool(parameters)
-    if not parameters:
-        raise UsageError(no_parameters(known))
-    validate(parameters)
-    chosen = {id(one.tensor) for one in parameters}
-    others = tuple(one.tensor for one in known if one.held and id(one.tensor) not in chosen)
-    modules = [(held.label, held.module) for held in subject.modules] + modules_in(bound)
-    buffers = tuple(buffers_of(modules))
-    return _Prepared(
-        subject,
-        bound,
-        grad,
-        tuple(parameters),
-        others,
-        buffers,
-        hold(parameters, buffers, others),
-        tuple(numpy_dtype(one.tensor.dtype) for one in parameters),
-        returns_gradient,
-    )
-
-
-def _by_returned_gradient(
-    subject: Subject, bound: BoundInputs, known: Sequence[TorchParameter]
-) -> list[TorchParameter]:
-    """Choose as for a NumPy target where the target returns its gradient with the loss."""
-    import torch
-
-    states = random_state.snapshot()
-    call = make_call(subject.function, bound, (), (), (), wide=False)
-    with torch.no_grad():
-        grads = explicit_gradients(call.run(), {})
-    random_state.restore(states)
-    if grads is NOT_GIVEN:
-        return []
-    args, kwargs = arrays_in((bound.args, dict(bound.kwargs)))
-    names = choose(BoundInputs(args, kwargs, bound.names), arrays_in(grads), wrt=None, live=None)
-    paths = {leaf.path for leaf in names.leaves}
-    return [one for one in known if one.path in paths]
-
-
 def _build(
-    prepared: _Prepared, seed: int, name: str, limits: Limits, states: tuple[Any, ...]
+    prepared: Prepared, seed: int, name: str, limits: Limits, states: tuple[Any, ...]
 ) -> Problem:
     notices: list[Notice] = []
     own = prepared.call(wide=False)
-    claim = _first_call(prepared, own, seed, notices, states)
+    claim = first_call(prepared, own, seed, notices, states)
     if not np.isfinite(claim.loss):
         raise TargetError("non_finite_loss", _non_finite_message(claim.loss))
-    call = _working_call(prepared, own, claim)
+    call = working_call(prepared, own, claim)
     values = [np.asarray(as_real(memory).numpy()) for memory in call.memory]
     parameters = tuple(
         Parameter(one.name, one.path, value, dtype)
@@ -223,7 +86,7 @@ def _build(
     )
 
     def gradient_at() -> Mapping[str, FloatArray]:
-        arrays = _gradients(prepared, call, explicit=claim.explicit).arrays
+        arrays = gradients_of(prepared, call, explicit=claim.explicit).arrays
         return {key: array.astype(np.float64) for key, array in arrays.items()}
 
     analytic = {key: array.astype(np.float64) for key, array in claim.arrays.items()}
@@ -258,148 +121,6 @@ def _build(
     )
 
 
-def _first_call(
-    prepared: _Prepared,
-    call: TorchCall,
-    seed: int,
-    notices: list[Notice],
-    states: tuple[Any, ...],
-) -> _Claim:
-    """Call the target at the user's own precision; find out what it returns, changes and draws."""
-    import torch
-
-    before = [one.detach().clone() for one in call.watched()]
-    start = random_state.snapshot()
-    with torch.enable_grad():
-        result = call.run()
-    draws = random_state.differ(start, random_state.snapshot())
-    changed = [
-        i
-        for i, (one, two) in enumerate(zip(call.watched(), before, strict=True))
-        if not _same(one, two)
-    ]
-    call.changed = [call.watched()[i] for i in changed]
-    for i in changed:
-        call.watched()[i].data.copy_(before[i])
-    if draws:
-        # Drawn again from the seed, so that loss and gradient belong to the same draw.
-        call.seed = seed
-    if changed:
-        _note_mutation(prepared, call, notices)
-    elsewhere = prepared.gradient is not None
-    explicit = prepared.returns_gradient
-    if not explicit and not elsewhere:
-        explicit = explicit_gradients(result, prepared.shapes) is not NOT_GIVEN
-    call.reduction, left_out = reduction_of(
-        result, explicit=explicit, gradient_elsewhere=elsewhere, seed=seed
-    )
-    if left_out:
-        notices.append(_left_out_notice(left_out))
-    matched = _gradients(prepared, call, explicit=explicit, notices=notices)
-    with torch.enable_grad(), call.preserved():
-        loss = float(call.reduced(call.run()).detach())
-    random_state.restore(states)
-    return _Claim(matched.arrays, matched.problems, explicit, loss)
-
-
-def _same(one: Tensor, two: Tensor) -> bool:
-    import torch
-
-    one = one.detach()
-    if one.is_floating_point() or one.is_complex():
-        return bool(torch.isclose(one, two, rtol=0.0, atol=0.0, equal_nan=True).all())
-    return bool(torch.equal(one, two))
-
-
-def _note_mutation(prepared: _Prepared, call: TorchCall, notices: list[Notice]) -> None:
-    names = []
-    for label, value in zip(
-        [label for label, _ in prepared.bound.items()],
-        [*call.args, *call.kwargs.values()],
-        strict=True,
-    ):
-        inside = [
-            leaf.path
-            for leaf in leaves(value, label)
-            if any(leaf.value is one for one in call.changed)
-        ]
-        names += inside
-    names += [
-        one.name
-        for one, read in zip(prepared.parameters, call.read, strict=True)
-        if one.held and any(read is changed for changed in call.changed)
-    ]
-    if names:
-        notices.append(
-            Notice(
-                "mutates_input",
-                f"the target changes its input {', '.join(names)}; every evaluation here starts "
-                "from the original values, but a second call on the same tensors computes "
-                "something else: work on a clone",
-            )
-        )
-
-
-def _left_out_notice(left_out: Sequence[int]) -> Notice:
-    which = ", ".join(str(i) for i in left_out)
-    return Notice(
-        "output_without_graph",
-        f"of the returned tensors, number {which} (counted from 0) carries no graph and was left "
-        "out of the check: it is detached, or does not depend on the parameters",
-    )
-
-
-@dataclass(frozen=True)
-class _Matched:
-    arrays: Gradients
-    problems: tuple[GradientProblem, ...] = ()
-
-
-def _gradients(
-    prepared: _Prepared,
-    call: TorchCall,
-    *,
-    explicit: bool,
-    notices: list[Notice] | None = None,
-) -> _Matched:
-    """Return the gradient on trial at the present values, in the dtype in which it came."""
-    import torch
-
-    if explicit or prepared.gradient is not None:
-        with torch.enable_grad(), call.preserved():
-            if explicit:
-                grads = split_result(call.run(), gradient_elsewhere=False)[1]
-            else:
-                grads = call.run(prepared.gradient)
-        known = [label for label, _ in prepared.bound.items()]
-        matched = match_gradients(
-            arrays_in(grads), list(prepared.shapes.items()), prepared.groups, known_names=known
-        )
-        return _Matched(dict(matched.arrays), matched.problems)
-    found = call.gradient()
-    unreached = [
-        one.name for one, grad in zip(prepared.parameters, found, strict=True) if grad is None
-    ]
-    if unreached and notices is not None:
-        notices.append(_unreached_notice(unreached))
-    arrays: Gradients = {}
-    for one, read, grad in zip(prepared.parameters, call.read, found, strict=True):
-        arrays[one.name] = as_array(torch.zeros_like(read) if grad is None else _dense(grad))
-    return _Matched(arrays)
-
-
-def _dense(grad: Tensor) -> Tensor:
-    return grad.to_dense() if grad.is_sparse else grad
-
-
-def _unreached_notice(names: Sequence[str]) -> Notice:
-    return Notice(
-        "gradient_none",
-        f"autograd gives None for {', '.join(names)}: the graph does not reach it, which counts "
-        "as a gradient of zero here",
-    )
-
-
 def _non_finite_message(loss: float) -> str:
     return (
         f"the loss is {loss} at the point checked, so that there is no gradient to compare; check "
@@ -407,58 +128,8 @@ def _non_finite_message(loss: float) -> str:
     )
 
 
-def _working_call(prepared: _Prepared, own: TorchCall, claim: _Claim) -> TorchCall:
-    """Return the call that the oracles evaluate: in float64 if the target follows its inputs."""
-    if any(widened(one.dtype) != one.dtype for one in own.watched()) or prepared.low_others:
-        wide = _like(own, prepared.call(wide=True))
-        if _follows(prepared, wide, claim):
-            return _settled(wide)
-        own = _like(own, prepared.call(wide=False))
-    return _settled(own)
-
-
-def _like(own: TorchCall, other: TorchCall) -> TorchCall:
-    """Give ``other`` what the first call showed of the target."""
-    positions = [
-        i for i, one in enumerate(own.watched()) if any(one is changed for changed in own.changed)
-    ]
-    other.changed = [other.watched()[i] for i in positions]
-    other.reduction, other.seed = own.reduction, own.seed
-    return other
-
-
-def _follows(prepared: _Prepared, wide: TorchCall, claim: _Claim) -> bool:
-    """Whether the target computes the same with its low-precision tensors made float64."""
-    try:
-        loss = _settled(wide).loss()
-        _gradients(prepared, wide, explicit=claim.explicit)
-    except Exception:
-        # A constant of its own is in lower precision and does not mix with float64.
-        return False
-    half = any(dtype == np.float16 for dtype in prepared.dtypes)
-    small = abs(loss) < 1e-6 and abs(claim.loss) < 1e-6
-    return small or bool(np.isclose(loss, claim.loss, rtol=0.05 if half else 1e-2, atol=0.0))
-
-
-def _settled(call: TorchCall) -> TorchCall:
-    """Find out whether the target runs without a graph, and the precision of its outputs."""
-    import torch
-
-    try:
-        with torch.no_grad(), call.preserved():
-            result = call.run()
-    except RuntimeError:
-        # It calls autograd itself, as a loss with a derivative of the model in it does.
-        call.keeps_graph = True
-        with torch.enable_grad(), call.preserved():
-            result = call.run()
-    if call.reduction is not None:
-        call.reduction = call.reduction.at_precision_of(result)
-    return call
-
-
 def _rounding(
-    prepared: _Prepared, claim: _Claim, gradient_at: Callable[[], Mapping[str, FloatArray]]
+    prepared: Prepared, claim: Claim, gradient_at: Callable[[], Mapping[str, FloatArray]]
 ) -> dict[str, FloatArray]:
     """How far the gradient in its own low precision is from the same code's in float64.
 
@@ -517,7 +188,7 @@ def _averaged(
     return mean, error
 
 
-def _surroundings(prepared: _Prepared) -> Surroundings:
+def _surroundings(prepared: Prepared) -> Surroundings:
     import torch
 
     checked = {id(one.tensor) for one in prepared.parameters}
@@ -537,7 +208,7 @@ def _surroundings(prepared: _Prepared) -> Surroundings:
     return Surroundings(scalars, data, integers)
 
 
-def _cleanup(prepared: _Prepared, states: tuple[Any, ...]) -> Callable[[], None]:
+def _cleanup(prepared: Prepared, states: tuple[Any, ...]) -> Callable[[], None]:
     def cleanup() -> None:
         prepared.put_back()
         random_state.restore(states)

@@ -20,8 +20,8 @@ from gradcheck.audit.mode_cases import CASES as MODES
 from gradcheck.audit.precision_cases import ALLOWED, low_precision
 from gradcheck.calls import bind_inputs
 from gradcheck.report import Check, Diagnosis, Notice, Verdict, worst_verdict
-from gradcheck.torch_call import buffers_of, hold, make_call, modules_in, with_private_modules
 from gradcheck.torch_parameters import by_request, candidates, default_choice, validate
+from gradcheck.torch_setup import buffers_of, hold, make_call, modules_in, with_private_modules
 from gradcheck.torch_targets import is_function_class, understand
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ def closed_over_parameter(bench: Bench, function_class: Any) -> Diagnosis | None
     """Every parameter that ``forward`` reads is one of its inputs, else it gets no gradient."""
     import torch
 
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for name, value in closed_over(function_class.forward):
         if isinstance(value, torch.nn.Module):
             tensors |= {f"{name}.{key}": one for key, one in value.named_parameters()}

@@ -58,20 +58,22 @@ def backward_effects(bench: Bench) -> Diagnosis | None:
                 reproduce="before = x.clone(); y.sum().backward(); (x == before).all()",
                 remedy="do not write to what ctx.saved_tensors returns: work on clones",
             )
-    for one, before in zip(outputs, values, strict=True):
-        if not _equal(one, before):
+    for output, value in zip(outputs, values, strict=True):
+        if not _equal(output, value):
             return finding(
                 "contract_changes_output",
                 "the backward pass changes an output of the forward pass in place",
                 reproduce="before = y.clone(); y.sum().backward(); (y == before).all()",
                 remedy="do not write to saved outputs: work on clones",
             )
-    for name, one, (kept, before) in zip(bench.names, bench.call.read, grads, strict=True):
+    for name, one, (kept, held) in zip(bench.names, bench.call.read, grads, strict=True):
         touched = one.grad is not kept
-        if kept is not None and before is not None:
-            touched = touched or not _equal(kept, before)
+        if kept is not None and held is not None:
+            touched = touched or not _equal(kept, held)
         if touched:
-            one.grad = None
+            one.grad = kept
+            if kept is not None and held is not None:
+                kept.copy_(held)
             return finding(
                 "contract_writes_grad",
                 f"the backward pass writes {name}.grad itself; autograd adds what is returned, "

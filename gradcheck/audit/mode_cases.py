@@ -168,8 +168,8 @@ def batched(bench: Bench) -> Diagnosis | None:
         return tuple(returned[i] for i in positions)
 
     def both(tensors: list[Tensor], given: list[Tensor]) -> Any:
-        returned, pull = torch.func.vjp(forward, *tensors)
-        return returned, pull(tuple(given))
+        found = torch.func.vjp(forward, *tensors)
+        return found[0], found[1](tuple(given))
 
     stacked = [torch.stack(list(one)) for one in zip(*cotangents, strict=True)]
     returned, together = torch.func.vmap(both, randomness="same")(points, stacked)

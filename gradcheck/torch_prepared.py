@@ -1,0 +1,136 @@
+"""A torch target with its parameters chosen, ready to be called at any precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcheck import random_state
+from gradcheck.calls import BoundInputs
+from gradcheck.choose import choose
+from gradcheck.errors import UsageError
+from gradcheck.returns import NOT_GIVEN
+from gradcheck.torch_call import Buffer, TorchCall
+from gradcheck.torch_outputs import arrays_in, explicit_gradients, numpy_dtype, shapes_of
+from gradcheck.torch_parameters import (
+    TorchParameter,
+    by_request,
+    candidates,
+    default_choice,
+    no_parameters,
+    validate,
+)
+from gradcheck.torch_setup import buffers_of, hold, make_call, modules_in, widened
+from gradcheck.torch_targets import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The target, its inputs, and everything that it reads."""
+
+    subject: Subject
+    bound: BoundInputs
+    gradient: Callable[..., Any] | None
+    parameters: tuple[TorchParameter, ...]
+    others: tuple[Tensor, ...]
+    buffers: tuple[Buffer, ...]
+    put_back: Callable[[], None]
+    dtypes: tuple[np.dtype[Any], ...]
+    returns_gradient: bool
+
+    @property
+    def low_others(self) -> bool:
+        """Whether tensors that the target reads, not under check, are of low precision."""
+        return any(widened(one.dtype) != one.dtype for one in self.others)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter as the oracles see it, by name."""
+        return shapes_of(self.parameters)
+
+    @property
+    def groups(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Each argument or module with the names of its parameters."""
+        names = list(dict.fromkeys(one.group for one in self.parameters))
+        return [
+            (group, tuple(one.name for one in self.parameters if one.group == group))
+            for group in names
+        ]
+
+    def call(self, *, wide: bool) -> TorchCall:
+        """Return the call with private tensors, at the user's precision or in float64."""
+        self.put_back()
+        return make_call(
+            self.subject.function,
+            self.bound,
+            self.parameters,
+            self.others,
+            self.buffers,
+            wide=wide,
+        )
+
+
+def prepare(
+    subject: Subject,
+    bound: BoundInputs,
+    wrt: Sequence[str | int] | str | int | None,
+    grad: Callable[..., Any] | None,
+) -> Prepared:
+    """Decide which tensors are the parameters, and take hold of everything that is read.
+
+    Raises:
+        UsageError: the parameters cannot be told, or cannot be perturbed.
+        TargetError: a parameter holds integers.
+    """
+    known = candidates(bound, subject)
+    returns_gradient = False
+    if wrt is not None:
+        parameters = by_request(wrt, known, bound)
+    else:
+        parameters = default_choice(known)
+        if not parameters:
+            parameters = _by_returned_gradient(subject, bound, known)
+            returns_gradient = bool(parameters)
+    if not parameters:
+        raise UsageError(no_parameters(known))
+    validate(parameters)
+    chosen = {id(one.tensor) for one in parameters}
+    others = tuple(one.tensor for one in known if one.held and id(one.tensor) not in chosen)
+    modules = [(held.label, held.module) for held in subject.modules] + modules_in(bound)
+    buffers = tuple(buffers_of(modules))
+    return Prepared(
+        subject,
+        bound,
+        grad,
+        tuple(parameters),
+        others,
+        buffers,
+        hold(parameters, buffers, others),
+        tuple(numpy_dtype(one.tensor.dtype) for one in parameters),
+        returns_gradient,
+    )
+
+
+def _by_returned_gradient(
+    subject: Subject, bound: BoundInputs, known: Sequence[TorchParameter]
+) -> list[TorchParameter]:
+    """Choose as for a NumPy target where the target returns its gradient with the loss."""
+    import torch
+
+    states = random_state.snapshot()
+    call = make_call(subject.function, bound, (), (), (), wide=False)
+    with torch.no_grad():
+        grads = explicit_gradients(call.run(), {})
+    random_state.restore(states)
+    if grads is NOT_GIVEN:
+        return []
+    args, kwargs = arrays_in((bound.args, dict(bound.kwargs)))
+    names = choose(BoundInputs(args, kwargs, bound.names), arrays_in(grads), wrt=None, live=None)
+    paths = {leaf.path for leaf in names.leaves}
+    return [one for one in known if one.path in paths]
