@@ -14,7 +14,7 @@ pytest.importorskip("mpmath")
 from benchmarks.cases import collection
 from benchmarks.cases.contract import PowerCase, deviation, mislabelled
 
-SAMPLE = 300
+SAMPLE = 200
 
 
 @pytest.fixture(scope="module")
