@@ -39,8 +39,10 @@ class Parameter:
 
     @property
     def scales(self) -> FloatArray:
-        """Length that counts as one unit of change, an entry: the larger of its magnitude and the
-        root mean square of the array's non-zero entries; 1 where all are zero.
+        """Length that counts as one unit of change, for each entry.
+
+        The larger of its magnitude and the root mean square of the array's non-zero entries; 1
+        where all are zero.
         """
         magnitude = np.abs(self.value.astype(np.float64))
         nonzero = magnitude[magnitude > 0]

@@ -1,4 +1,4 @@
-"""How much a loss changes over the scale of its parameters: what a gradient of zero is small against.
+"""How much a loss changes over its parameters' scale: what a zero gradient is small against.
 
 At an optimum, in saturation, or for a parameter that the loss ignores, the gradient has no size of
 its own. It is zero to the accuracy asked for when it is small against the slope that leads from
