@@ -57,7 +57,7 @@ def _parameter(parameter: Parameter, findings: Findings, problem: Problem) -> Pa
         return ParameterResult(
             name=parameter.name,
             shape=shape,
-            dtype=parameter.dtype.name,
+            dtype=parameter.dtype_name or parameter.dtype.name,
             entries=int(parameter.value.size),
             checked=0,
             verdict=Verdict.FAIL,
@@ -76,7 +76,7 @@ def _parameter(parameter: Parameter, findings: Findings, problem: Problem) -> Pa
     return ParameterResult(
         name=parameter.name,
         shape=shape,
-        dtype=parameter.dtype.name,
+        dtype=parameter.dtype_name or parameter.dtype.name,
         entries=int(parameter.value.size),
         checked=int((counted != UNCHECKED).sum()),
         verdict=verdict,

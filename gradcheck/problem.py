@@ -24,13 +24,15 @@ class Parameter:
         name: the name in reports, ``W1`` or ``theta[0]``.
         path: pasteable Python that reaches it, ``params['W1']``.
         value: the working memory that the oracles perturb, in the precision they work in.
-        dtype: dtype of what the user handed in.
+        dtype: dtype of what the user handed in, or NumPy's nearest where it has none of the kind.
+        dtype_name: what the user calls it, where NumPy has another name or none (``bfloat16``).
     """
 
     name: str
     path: str
     value: NDArray[Any]
     dtype: np.dtype[Any]
+    dtype_name: str = ""
 
     @property
     def magnitudes(self) -> FloatArray:
@@ -58,12 +60,14 @@ class LossFacts:
     """What preflight found out about the loss.
 
     ``value`` is the loss where the oracles evaluate it, ``dtype`` that of the value returned
-    there, ``spread`` the standard deviation of repeated calls at one point (0 if deterministic).
+    there, ``spread`` the standard deviation of repeated evaluations at one point (0 if
+    deterministic), ``quantile`` the number of standard errors that an error bar then spans.
     """
 
     value: float
     dtype: np.dtype[Any]
     spread: float = 0.0
+    quantile: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Problem:
             target cannot be called so.
         twin_gradient: loss and gradient by parameter name from the PyTorch twin, or None.
         gradient_at: the target's own gradient at the parameters' present values.
+        hessian_product: the target's own second derivative there, times a direction.
         gradient_dtypes: dtype of the gradient as the target returned it, by parameter name.
     """
 
@@ -120,6 +125,7 @@ class Problem:
     twin_gradient: Callable[[], tuple[float, dict[str, FloatArray]]] | None = None
     forward_gradient: Callable[..., Any] | None = None
     gradient_at: Callable[[], Mapping[str, FloatArray]] | None = None
+    hessian_product: Callable[[Mapping[str, FloatArray]], Mapping[str, FloatArray]] | None = None
     trace_request: TraceRequest | None = None
     surroundings: Surroundings = field(default_factory=Surroundings)
     gradient_dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)

@@ -42,6 +42,7 @@ class Prepared:
     buffers: tuple[Buffer, ...]
     put_back: Callable[[], None]
     dtypes: tuple[np.dtype[Any], ...]
+    dtype_names: tuple[str, ...]
     returns_gradient: bool
 
     @property
@@ -95,8 +96,8 @@ def prepare(
     else:
         parameters = default_choice(known)
         if not parameters:
-            parameters = _by_returned_gradient(subject, bound, known)
-            returns_gradient = bool(parameters)
+            parameters = _by_returned_gradient(subject, bound, known, grad)
+            returns_gradient = bool(parameters) and grad is None
     if not parameters:
         raise UsageError(no_parameters(known))
     validate(parameters)
@@ -113,20 +114,25 @@ def prepare(
         buffers,
         hold(parameters, buffers, others),
         tuple(numpy_dtype(one.tensor.dtype) for one in parameters),
+        tuple(str(one.tensor.dtype).removeprefix("torch.") for one in parameters),
         returns_gradient,
     )
 
 
 def _by_returned_gradient(
-    subject: Subject, bound: BoundInputs, known: Sequence[TorchParameter]
+    subject: Subject,
+    bound: BoundInputs,
+    known: Sequence[TorchParameter],
+    gradient: Callable[..., Any] | None,
 ) -> list[TorchParameter]:
-    """Choose as for a NumPy target where the target returns its gradient with the loss."""
+    """Choose as for a NumPy target, by the gradient that the target or ``gradient`` returns."""
     import torch
 
     states = random_state.snapshot()
     call = make_call(subject.function, bound, (), (), (), wide=False)
-    with torch.no_grad():
-        grads = explicit_gradients(call.run(), {})
+    with torch.enable_grad():
+        result = call.run(gradient)
+    grads = explicit_gradients(result, {}) if gradient is None else result
     random_state.restore(states)
     if grads is NOT_GIVEN:
         return []

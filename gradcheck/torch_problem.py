@@ -12,8 +12,9 @@ from gradcheck import random_state
 from gradcheck.calls import bind_inputs
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.evaluator import Evaluator
-from gradcheck.numpy_problem import REPEATS, Limits, quiet
+from gradcheck.numpy_problem import Limits
 from gradcheck.problem import FloatArray, LossFacts, Parameter, Problem, Surroundings
+from gradcheck.quiet import quiet
 from gradcheck.report import Notice
 from gradcheck.scales import rms
 from gradcheck.torch_batch import batched_losses
@@ -27,6 +28,9 @@ from gradcheck.torch_targets import is_torch_target, understand
 from gradcheck.tree import leaves
 
 __all__ = ["is_torch_target", "torch_problem"]
+
+REPEATS = 12
+"""Calls at one point from which the spread of a stochastic loss is taken."""
 
 
 def torch_problem(
@@ -81,8 +85,8 @@ def _build(
     call = working_call(prepared, own, claim)
     values = [np.asarray(as_real(memory).numpy()) for memory in call.memory]
     parameters = tuple(
-        Parameter(one.name, one.path, value, dtype)
-        for one, value, dtype in zip(prepared.parameters, values, prepared.dtypes, strict=True)
+        Parameter(one.name, one.path, value, prepared.dtypes[k], prepared.dtype_names[k])
+        for k, (one, value) in enumerate(zip(prepared.parameters, values, strict=True))
     )
 
     def gradient_at() -> Mapping[str, FloatArray]:

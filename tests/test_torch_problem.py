@@ -216,6 +216,10 @@ def test_a_gradient_that_the_target_returns_is_the_one_on_trial():
         lambda w, x: right(w, x)[0].item(), inputs, "w", grad=lambda w, x: wrong(w, x)[1]
     )
     assert verdicts(loss_alone) == {"w": "fail"}
+    found_by_key = gradcheck.check(
+        lambda w, x: right(w, x)[0], inputs, grad=lambda w, x: right(w, x)[1]
+    )
+    assert verdicts(found_by_key) == {"w": "pass"}
 
 
 # --- precision ----------------------------------------------------------------------------------
@@ -226,6 +230,7 @@ def test_a_gradient_that_the_target_returns_is_the_one_on_trial():
 def test_low_precision_targets_are_judged_in_float64(dtype, function, verdict):
     check = gradcheck.check(lambda x: function.apply(x).sum(), (leaf(5, dtype=dtype),))
     assert check.verdict == verdict
+    assert check.parameters["x"].dtype == str(dtype).removeprefix("torch.")
 
 
 def test_a_float32_module_passes_at_the_resolution_of_its_own_rounding():
@@ -233,6 +238,7 @@ def test_a_float32_module_passes_at_the_resolution_of_its_own_rounding():
     net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
     check = gradcheck.check(net, (torch.randn(5, 4),))
     assert check.verdict == "pass"
+    assert {result.dtype for result in check.parameters.values()} == {"float32"}
     assert all(p.dtype is torch.float32 for p in net.parameters())
 
 
