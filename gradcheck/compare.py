@@ -103,7 +103,7 @@ def judge(
     estimate: Estimate,
     thresholds: Thresholds,
     *,
-    typical: float = 0.0,
+    typical: float | FloatArray = 0.0,
     kink_is_known: bool = False,
 ) -> Judged:
     """Judge every entry of one parameter against one oracle.
@@ -120,7 +120,7 @@ def judge(
         rounding: how far rounding may have moved it.
         estimate: what the oracle says.
         thresholds: what counts as the same.
-        typical: the parameter's typical gradient (see ``typical_gradient``).
+        typical: the parameter's typical gradient (see ``typical_gradient``), or each entry's.
         kink_is_known: whether the valid values at kinks are all known.
     """
     reference = np.where(

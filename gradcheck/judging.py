@@ -14,7 +14,7 @@ from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.rounding import is_single_precision
-from gradcheck.scales import rms
+from gradcheck.scales import own_size, rms
 from gradcheck.settings import Settings
 from gradcheck.verdicts import Combined, combine, share_kinks
 
@@ -60,7 +60,7 @@ def judge_estimate(
         rounding,
         estimate,
         thresholds_for(precision_of(problem, name, noise), settings.rtol),
-        typical=typical,
+        typical=own_size(parameter, typical, noise.variation, problem.size),
         kink_is_known=trace is not None,
     )
 

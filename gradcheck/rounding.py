@@ -15,7 +15,7 @@ import numpy as np
 from gradcheck.noise import ORDINARY, Noise, half_ulp
 from gradcheck.numpy_problem import quiet
 from gradcheck.problem import FloatArray, Parameter
-from gradcheck.scales import entry_scales, rms
+from gradcheck.scales import entry_scales, own_size, rms
 
 SAFETY = 8.0
 FLOOR = 4.0
@@ -79,8 +79,15 @@ def rounding_error(
         for one in parameters
         if one.name in base
     }
+    size = sum(one.value.size for one in parameters)
+    typical = {
+        one.name: own_size(one, rms(base[one.name]), noise.variation, size)
+        for one in parameters
+        if one.name in base
+    }
     return {
-        name: _bound(values, changes[name], unit) + floors[name] for name, values in base.items()
+        name: _bound(values, changes[name], unit, typical[name]) + floors[name]
+        for name, values in base.items()
     }
 
 
@@ -114,10 +121,12 @@ def _size(noise: Noise) -> float:
     return max(abs(noise.loss), noise.variation)
 
 
-def _bound(values: FloatArray, changes: Sequence[FloatArray], unit: float) -> FloatArray:
+def _bound(
+    values: FloatArray, changes: Sequence[FloatArray], unit: float, typical: FloatArray
+) -> FloatArray:
     seen = np.min(changes, axis=0) if changes else np.zeros(values.shape)
     seen = np.where(np.isfinite(seen), seen, 0.0)
-    floor = unit * (SAFETY * np.abs(values) + 2.0 * rms(values))
+    floor = unit * (SAFETY * np.abs(values) + 2.0 * typical)
     return np.asarray(SAFETY * seen + floor)
 
 

@@ -9,6 +9,9 @@ from gradcheck.problem import FloatArray, Parameter, Problem
 REACH = 10.0
 """Loss values that an entry may change by at its slope before the slope must change."""
 
+GIANT = 100.0
+"""Times the median entry from which an entry counts as one of another size."""
+
 
 def rms(values: FloatArray) -> float:
     """Root mean square of the finite values, safe from overflow and underflow; 0 of none."""
@@ -38,3 +41,25 @@ def entry_lengths(problem: Problem, parameter: Parameter) -> FloatArray:
         return parameter.scales
     reach = entry_scales(claimed, parameter.scales, problem.facts.value)
     return np.asarray(np.maximum(reach, parameter.magnitudes))
+
+
+def own_size(parameter: Parameter, typical: float, variation: float, size: int) -> FloatArray:
+    """Return the typical gradient of each entry, where one array mixes entries of many sizes.
+
+    An entry far larger than the others has a gradient as much smaller, in its units: no more than
+    the slope at which its own size would change the loss as much as the loss varies at all.
+
+    Args:
+        parameter: whose entries are looked at.
+        typical: the root mean square gradient of the whole array.
+        variation: how much the loss changes over the parameters' scales (see ``variation``).
+        size: number of entries that moved together to make it.
+    """
+    magnitudes = parameter.magnitudes
+    nonzero = magnitudes[magnitudes > 0]
+    if variation <= 0 or nonzero.size == 0:
+        return np.full(magnitudes.shape, typical)
+    giant = magnitudes > GIANT * float(np.median(nonzero))
+    with np.errstate(all="ignore"):
+        slope = variation / (np.sqrt(size) * magnitudes)
+    return np.asarray(np.where(giant, np.minimum(typical, slope), typical))

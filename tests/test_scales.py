@@ -56,13 +56,47 @@ def change(position, factor):
     return changed
 
 
-def test_parameters_of_mixed_sizes_in_one_array():
+@pytest.mark.parametrize("factor", [1.3, -1.0])
+@pytest.mark.parametrize("position", [0, 1, 2, 4, 5, 6])
+def test_parameters_of_mixed_sizes_in_one_array(position, factor):
     found = verdicts(
         lambda x: np.sum(np.sin(x / SIZES)),
         lambda x: np.cos(x / SIZES) / SIZES,
         0.7 * SIZES,
-        change(0, 1.001),
+        change(position, factor),
     )
+    assert found == RIGHT_AND_WRONG
+
+
+@pytest.mark.parametrize("position", range(7))
+def test_mixed_sizes_of_which_the_small_are_below_the_loss_s_last_digit(position):
+    found = verdicts(
+        lambda x: np.sum(SIZES * np.sin(x / SIZES)),
+        lambda x: np.cos(x / SIZES),
+        0.7 * SIZES,
+        change(position, 1.01),
+    )
+    assert found[0] is not Verdict.FAIL
+    assert found[1] is not Verdict.PASS
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_zeroed_entry_does_not_pass_for_want_of_a_length(seed):
+    sizes = 10.0 ** np.array([-6, -3, 0, 3, 6])
+    x = np.random.default_rng(seed).normal(size=5) / sizes
+    gradient = sizes * np.cos(x * sizes)
+    for position in range(5):
+        claimed = change(position, 0.0)(gradient)
+        found = gradcheck.check(
+            lambda x, claimed=claimed: (np.sum(np.sin(x * sizes)), claimed), x, autograd=False
+        )
+        assert found.verdict is not Verdict.PASS
+
+
+@pytest.mark.parametrize("loss", [0.0, 1e-15, 1e-12, 1e-9])
+def test_a_loss_near_zero_by_cancellation_has_a_gradient_like_any_other(loss):
+    x = np.array([0.1 + loss, 0.2, -0.3])
+    found = verdicts(lambda x: np.sum(x), np.ones_like, x, lambda g: g * (1 + 1e-5))
     assert found == RIGHT_AND_WRONG
 
 

@@ -86,8 +86,8 @@ class Facts:
 
     @cached_property
     def support(self) -> Mask:
-        """The entries that are off by more than the tolerance."""
-        return self.known & (np.abs(self.residual) > self.tolerance)
+        """The entries that are off by more than the tolerance, or were found wrong."""
+        return self.known & (self.failing | (np.abs(self.residual) > self.tolerance))
 
     @property
     def error(self) -> float:
