@@ -73,11 +73,17 @@ def test_the_true_error_lies_within_the_uncertainty_in_999_of_1000_draws():
     assert found.missed <= 1e-3 * found.errors.size
 
 
-@pytest.mark.parametrize("factor", FACTORS)
-@pytest.mark.parametrize("name", [form.name for form in EXPECTED])
+# Of a loss that oscillates, a wrong claim is seen long before its slope is sharp.
+SHARP = [
+    (form.name, factor)
+    for form in EXPECTED
+    for factor in FACTORS
+    if factor == 1.0 or form.name != "fast oscillation"
+]
+
+
+@pytest.mark.parametrize(("name", "factor"), SHARP)
 def test_the_median_uncertainty_is_within_a_thousand_times_the_error(name, factor):
-    if name == "fast oscillation" and factor != 1.0:
-        pytest.skip("a claim that is wrong by more than its uncertainty climbs no further")
     assert sample([BY_NAME[name]], (factor,)).generosity < 1000
 
 
