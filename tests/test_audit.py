@@ -376,6 +376,25 @@ def test_a_parameter_that_forward_reads_from_elsewhere_is_found():
     assert keys(audit(ReadsTable, (leaf(3),))) == []
 
 
+BUILT_IN = [
+    lambda x: torch.fft.fft(x),
+    lambda x: x.norm(dim=1),
+    lambda x: torch.linalg.svdvals(x),
+    lambda x: x.sort(),
+    lambda x: torch.nn.functional.layer_norm(x, x.shape[-1:]),
+]
+
+
+@pytest.mark.parametrize("target", BUILT_IN)
+def test_torch_functions_keep_the_contract(target):
+    assert keys(audit(target, (leaf(3, 4),))) == []
+
+
+def test_complex_inputs_are_audited():
+    z = torch.complex(leaf(3).detach(), leaf(3, seed=1).detach()).requires_grad_()
+    assert keys(audit(lambda z: z * z.conj() + z.sin(), (z,))) == []
+
+
 def test_a_module_is_audited_and_left_as_it_was():
     torch.manual_seed(0)
     net = torch.nn.Sequential(
