@@ -128,8 +128,6 @@ def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
     """Import what ``--grad``, ``--vjp``, ``--torch``, ``--hess`` and ``--params`` name."""
     from gradcheck.target import resolve_function
 
-    if command.hess is not None:
-        raise UsageError("the option --hess is not available yet: leave it out")
     found: dict[str, Any] = {}
     for option in ("grad", "vjp", "hess", "torch"):
         text = getattr(command, option)

@@ -79,6 +79,7 @@ class Evaluator:
         batch: evaluates single-entry perturbations of one parameter together; it returns the
             losses of a first part of those asked for, or none where they have to be done singly.
         progress: told the number of evaluations so far, as they go on.
+        calls: calls of the target behind one evaluation; the budget counts these.
 
     Attributes:
         distributor: where given, evaluates single entries in other processes.
@@ -94,6 +95,7 @@ class Evaluator:
         deadline: float | None = None,
         batch: Batch | None = None,
         progress: Callable[[int], None] | None = None,
+        calls: int = 1,
     ) -> None:
         self.loss = loss
         self.values = tuple(values)
@@ -106,11 +108,12 @@ class Evaluator:
         self.journal: Journal | None = None
         self._batch = batch
         self._progress = progress
+        self._calls = calls
         self._moves = 0
 
     def current(self) -> float:
         """Return the loss at the parameters' current values."""
-        self.count += 1
+        self.count += self._calls
         return self._guarded()
 
     def on_progress(self, tell: Callable[[int], None]) -> None:
@@ -264,15 +267,15 @@ class Evaluator:
             return float("nan")
 
     def _advance(self, n: int) -> None:
-        self.count += n
+        self.count += n * self._calls
         if self._progress is not None and n:
             self._progress(self.count)
 
     def _allowed(self, wanted: int, *, whole: bool = False) -> int:
         """How many of ``wanted`` evaluations may be made now; pairs are not split."""
         n = wanted
-        if self.budget is not None and self.count + wanted > self.budget:
-            n = max(0, self.budget - self.count) // 2 * 2
+        if self.budget is not None and self.count + wanted * self._calls > self.budget:
+            n = max(0, self.budget - self.count) // self._calls // 2 * 2
             n = 0 if whole else n
         if self.deadline is not None and time.monotonic() > self.deadline:
             n = 0

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck import random_state
-from gradcheck.calls import LOW_PRECISION, BoundInputs, Call, bind_inputs
+from gradcheck.calls import LOW_PRECISION, BoundInputs, bind_inputs
 from gradcheck.choose import Chosen, choose, live_parameters
+from gradcheck.closures import (
+    gradient_closure,
+    surroundings,
+    trace_request,
+    twin_closure,
+)
+from gradcheck.closures import loss_closure as loss_closure
 from gradcheck.complex_call import complex_closure
 from gradcheck.eligible import refuse_ineligible
 from gradcheck.errors import TargetError
@@ -20,36 +25,33 @@ from gradcheck.evaluator import Evaluator
 from gradcheck.first_call import FirstCall, Functions, first_call, mutation_notice
 from gradcheck.live import LiveState
 from gradcheck.preflight import (
-    REPEATS as REPEATS,
-)
-from gradcheck.preflight import (
     Gradient,
     examine_loss,
     follows_float64,
     low_precision_rounding,
     repeat_gradient,
 )
-from gradcheck.problem import FloatArray, Parameter, Problem, Surroundings, TraceRequest
+from gradcheck.problem import Parameter, Problem
 from gradcheck.quiet import quiet as quiet
 from gradcheck.report import Notice
-from gradcheck.returns import (
-    MatchedGradients,
-    leaf_name,
-    match_gradients,
-    require_gradient,
-    split_result,
-)
+from gradcheck.returns import MatchedGradients, leaf_name, match_gradients, require_gradient
+from gradcheck.stochastic import Repetition, averaged_loss
+from gradcheck.time_limit import limited
 from gradcheck.tree import leaves
 from gradcheck.working_call import Working, working_call
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much work the evaluator may do, and whom to tell of it."""
+    """How much work the evaluator may do, and whom to tell of it.
+
+    ``deadline`` is a ``time.monotonic()``, ``timeout`` in seconds, for one call of the target.
+    """
 
     budget: int | None = None
     deadline: float | None = None
     progress: Callable[[int], None] | None = None
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,6 @@ class _Point:
     known: tuple[str, ...]
     notices: tuple[Notice, ...]
 
-    @property
-    def shapes(self) -> list[tuple[str, tuple[int, ...]]]:
-        return [(leaf.name, np.shape(leaf.value)) for leaf in self.chosen.leaves]
-
 
 def numpy_problem(
     target: Callable[..., Any],
@@ -86,11 +84,15 @@ def numpy_problem(
     seed: int = 0,
     name: str = "",
     limits: Limits | None = None,
+    jitter: float = 0.0,
+    repetition: Repetition | None = None,
+    hess: Callable[..., Any] | None = None,
 ) -> Problem:
     """Examine a NumPy target and make it ready for the oracles.
 
     The inputs are copied: the user's arrays are never written to, except those in ``params``,
-    which are put back by ``Problem.cleanup``.
+    which are put back by ``Problem.cleanup``. With ``jitter`` the parameters are moved by that
+    much of their scale first; ``hess`` is the second derivative, for ``Problem.hessian_product``.
 
     Raises:
         UsageError: the inputs do not fit the target, or the parameters cannot be told.
@@ -108,12 +110,38 @@ def numpy_problem(
             live.restore()
         random_state.restore(states)
 
+    limits = limits or Limits()
+    functions = Functions(
+        limited(target, limits.timeout),
+        None if grad is None else limited(grad, limits.timeout),
+    )
     try:
-        point = _first_look(Functions(target, grad), bound, wrt, live, seed, states)
-        return _build(point, twin, name, limits or Limits(), cleanup)
+        point = _first_look(functions, bound, wrt, live, seed, states, finite=not jitter)
+        if jitter:
+            point = _moved(point, wrt, owner, seed, states, jitter)
+        own = None if hess is None else limited(hess, limits.timeout)
+        return _build(point, twin, name, limits, repetition or Repetition(), own, cleanup)
     except BaseException:
         cleanup()
         raise
+
+
+def _moved(
+    point: _Point,
+    wrt: Sequence[str | int] | str | int | None,
+    owner: Any,
+    seed: int,
+    states: tuple[Any, ...],
+    jitter: float,
+) -> _Point:
+    """Look again from a point beside the one handed in."""
+    from gradcheck.jitter import jitter_notice, moved_inputs
+
+    bound = moved_inputs(point.bound, point.chosen, jitter, seed)
+    live = None if point.live is None else LiveState(point.live.tree, owner)
+    again = _first_look(point.functions, bound, wrt, live, seed, states)
+    seen = dict.fromkeys((*point.notices, *again.notices, jitter_notice(jitter)))
+    return replace(again, notices=tuple(seen))
 
 
 def _first_look(
@@ -123,10 +151,12 @@ def _first_look(
     live: LiveState | None,
     seed: int,
     states: tuple[Any, ...],
+    *,
+    finite: bool = True,
 ) -> _Point:
     """Call the target once, and find parameters and gradient in what it took and returned."""
     first = first_call(functions, bound, live, seed, states)
-    if not np.isfinite(first.loss):
+    if finite and not np.isfinite(first.loss):
         raise TargetError("non_finite_loss", _non_finite_message(float(first.loss)))
     require_gradient(first.grads)
     tree = None if live is None else live.tree
@@ -160,6 +190,8 @@ def _build(
     twin: Callable[..., Any] | str | None,
     name: str,
     limits: Limits,
+    repetition: Repetition,
+    hess: Callable[..., Any] | None,
     cleanup: Callable[[], None],
 ) -> Problem:
     """Choose the working precision, and evaluate loss and gradient in it."""
@@ -168,23 +200,32 @@ def _build(
     working, loss, gradient, upcast = _in_working_precision(point)
     analytic = {key: array.astype(np.float64) for key, array in point.matched.arrays.items()}
     rounding = low_precision_rounding(point.matched.arrays, gradient, upcast=upcast)
-    facts, calls, notices = examine_loss(working.call, functions)
-    repeated = repeat_gradient(gradient, analytic, rounding, stochastic=facts.spread > 0)
+    entries = sum(value.size for value in working.values)
+    facts, calls, notices = examine_loss(working.call, functions, repetition, entries)
+    random = facts.spread > 0
+    repeated = repeat_gradient(gradient, analytic, rounding, repetition, stochastic=random)
     evaluator = Evaluator(
-        loss,
+        averaged_loss(loss, repetition.averaged) if random else loss,
         working.values,
         budget=limits.budget,
         deadline=limits.deadline,
         progress=limits.progress,
+        calls=repetition.averaged if random else 1,
     )
     evaluator.count = 4 + calls
+    parameters = tuple(
+        Parameter(leaf.name, leaf.path, value, _dtype_of(leaf.value))
+        for leaf, value in zip(chosen.leaves, working.values, strict=True)
+    )
+    product = None
+    if hess is not None:
+        from gradcheck.second_order import product_closure
+
+        product = product_closure(working.call, hess, parameters)
     return Problem(
         name=name,
         target="",
-        parameters=tuple(
-            Parameter(leaf.name, leaf.path, value, _dtype_of(leaf.value))
-            for leaf, value in zip(chosen.leaves, working.values, strict=True)
-        ),
+        parameters=parameters,
         analytic=repeated.analytic,
         analytic_rounding=repeated.rounding,
         gradient_problems=(*point.matched.problems, *repeated.problems),
@@ -192,10 +233,11 @@ def _build(
         evaluator=evaluator,
         notices=(*point.notices, *notices, *repeated.notices),
         complex_loss=complex_closure(working, functions, chosen, tree),
-        twin_gradient=_twin_closure(twin, working, chosen, tree),
+        twin_gradient=twin_closure(twin, working, chosen, tree),
         gradient_at=gradient if repeated.steady else None,
-        trace_request=_trace_request(working, functions, chosen),
-        surroundings=_surroundings(bound, chosen),
+        hessian_product=product,
+        trace_request=trace_request(working, functions, chosen),
+        surroundings=surroundings(bound, chosen),
         gradient_dtypes={key: array.dtype for key, array in point.matched.arrays.items()},
         cleanup=cleanup,
     )
@@ -219,7 +261,7 @@ def _in_working_precision(
             functions, bound, chosen, point.first, point.live, point.seed, upcast=upcast
         )
         loss = loss_closure(working.call, functions)
-        gradient = _gradient_closure(working.call, point)
+        gradient = gradient_closure(working.call, functions, chosen, point.known)
         if not upcast or follows_float64(loss, gradient, point.first.loss, arrays):
             break
     return working, loss, gradient, upcast and low
@@ -228,98 +270,3 @@ def _in_working_precision(
 def _numeric(bound: BoundInputs) -> list[Any]:
     values = [leaf.value for label, value in bound.items() for leaf in leaves(value, label)]
     return [value for value in values if isinstance(value, np.ndarray | np.generic)]
-
-
-def loss_closure(call: Call, functions: Functions) -> Callable[[], float]:
-    """Return the loss as a function of nothing, as lean as the call allows."""
-    pick = functions.loss_of
-    if not call.is_plain:
-        return lambda: float(np.asarray(pick(call())).reshape(())[()])
-    function, args, kwargs = call.target, call.inputs.args, call.inputs.kwargs
-    result = None
-    with quiet():
-        try:
-            result = function(*args, **kwargs)
-        except Exception:
-            # Judged by the caller, which compares this precision with the user's own.
-            return lambda: float(np.asarray(pick(function(*args, **kwargs))).reshape(())[()])
-    if isinstance(result, tuple) and isinstance(result[0], float) and pick(result) is result[0]:
-        return lambda: float(function(*args, **kwargs)[0])
-    if isinstance(result, float):
-        return lambda: float(function(*args, **kwargs))
-    return lambda: float(np.asarray(pick(function(*args, **kwargs))).reshape(())[()])
-
-
-def _gradient_closure(call: Call, point: _Point) -> Gradient:
-    own = point.functions.gradient
-    caller = call if own is None else replace(call, target=own)
-
-    def gradient() -> Mapping[str, FloatArray]:
-        result = caller()
-        if own is None:
-            result = split_result(result, gradient_elsewhere=False)[1]
-        matched = match_gradients(
-            result, point.shapes, point.chosen.groups, known_names=point.known
-        )
-        return {key: array.astype(np.float64) for key, array in matched.arrays.items()}
-
-    return gradient
-
-
-def _twin_closure(
-    twin: Callable[..., Any] | str | None, working: Working, chosen: Chosen, live: Any
-) -> Callable[[], tuple[float, dict[str, FloatArray]]] | None:
-    if twin is None:
-        return None
-
-    def twin_gradient() -> tuple[float, dict[str, FloatArray]]:
-        from gradcheck.oracles.torch_twin import evaluate_twin
-
-        names = [leaf.name for leaf in chosen.leaves]
-        live_names = {id(leaf.value): leaf.name for leaf in chosen.leaves if leaf.live}
-        inputs = working.call.arguments()
-        return evaluate_twin(
-            twin,
-            inputs.args,
-            inputs.kwargs,
-            {position: names[k] for position, k in working.positions.items()},
-            live,
-            live_names,
-        )
-
-    return twin_gradient
-
-
-def _trace_request(working: Working, functions: Functions, chosen: Chosen) -> TraceRequest:
-    call = working.call
-    live = {leaf.name: leaf.value for leaf in chosen.leaves if leaf.live}
-    undo = ExitStack()
-
-    def prepare() -> tuple[tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]]:
-        call.rewind()
-        if call.live is not None:
-            undo.enter_context(call.live.kept(call.live_overwritten))
-        inputs = call.arguments()
-        handed = [leaf.value for leaf in leaves((inputs.args, dict(inputs.kwargs)), "inputs")]
-        among = {chosen.leaves[k].name: handed[p] for p, k in working.positions.items()}
-        return inputs.args, inputs.kwargs, among | live
-
-    return TraceRequest(functions.target, prepare, undo.close, functions.loss_of)
-
-
-def _surroundings(bound: BoundInputs, chosen: Chosen) -> Surroundings:
-    under_check = {leaf.path for leaf in chosen.leaves}
-    scalars: dict[str, float] = {}
-    data: dict[str, FloatArray] = {}
-    integers: dict[str, NDArray[Any]] = {}
-    for label, value in bound.items():
-        for leaf in leaves(value, label):
-            if leaf.path in under_check or isinstance(leaf.value, bool):
-                continue
-            if isinstance(leaf.value, int | float | np.floating | np.integer):
-                scalars[leaf.path] = float(leaf.value)
-            elif isinstance(leaf.value, np.ndarray) and leaf.value.dtype.kind == "f":
-                data[leaf.path] = leaf.value.astype(np.float64)
-            elif isinstance(leaf.value, np.ndarray) and leaf.value.dtype.kind in "iu":
-                integers[leaf.path] = leaf.value
-    return Surroundings(scalars, data, integers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gradcheck.assemble import assemble, error_check
@@ -23,6 +24,8 @@ from gradcheck.report import (
 )
 from gradcheck.resources import resources
 from gradcheck.settings import Settings
+from gradcheck.stochastic import Repetition
+from gradcheck.time_limit import time_limits
 
 Progress = Callable[[int, int, str], None]
 
@@ -86,6 +89,8 @@ def check(
         Exception: whatever the target itself raises at the given inputs.
     """
     chosen = Settings.from_options(options, settings)
+    if hess is not None:
+        chosen = replace(chosen, order=2)
     _refuse_repeated(wrt)
     label = str(name or getattr(target, "__qualname__", type(target).__name__))
     began = time.monotonic()
@@ -96,14 +101,24 @@ def check(
         target, inputs, grad = from_scipy(target, inputs, args=args, jac=jac, grad=grad)
     problem: Problem | None = None
     try:
-        problem = _problem(target, inputs, wrt, grad, vjp, params, torch, chosen, label, progress)
-        variant = (thorough, pictures)
-        with resources(problem, chosen, target=own, executor=executor, variant=variant):
-            findings = examine(
-                problem, chosen, learning_rate=learning_rate, pictures=pictures, thorough=thorough
-            )
-        found = assemble(problem, findings, chosen, expect=expect)
-        found = _audited(found, target, inputs, wrt, params, chosen, problem)
+        with time_limits(chosen.timeout, executor, chosen.dask):
+            functions = (grad, vjp, hess, torch)
+            problem = _problem(target, inputs, wrt, functions, params, chosen, label, progress)
+            variant = (thorough, pictures)
+            with resources(problem, chosen, target=own, executor=executor, variant=variant):
+                findings = examine(
+                    problem,
+                    chosen,
+                    learning_rate=learning_rate,
+                    pictures=pictures,
+                    thorough=thorough,
+                )
+            found = assemble(problem, findings, chosen, expect=expect)
+            if chosen.order == 2:
+                from gradcheck.second_order import with_second_order
+
+                found = with_second_order(found, problem, chosen)
+            found = _audited(found, target, inputs, wrt, params, chosen, problem)
     except TargetError as error:
         found = error_check(label, describe_target(target), error, chosen, expect=expect)
     finally:
@@ -124,23 +139,30 @@ def _problem(
     target: Callable[..., Any],
     inputs: Any,
     wrt: Sequence[str | int] | str | int | None,
-    grad: Callable[..., Any] | None,
-    vjp: Callable[..., Any] | None,
+    functions: tuple[Any, Any, Any, Any],
     params: Any,
-    twin: Callable[..., Any] | str | None,
     settings: Settings,
     name: str,
     progress: Progress | None,
 ) -> Problem:
-    from dataclasses import replace
-
+    """Examine the target; ``functions`` are its ``grad``, ``vjp``, ``hess`` and torch twin."""
+    grad, vjp, hess, twin = functions
     deadline = None if settings.time is None else time.monotonic() + settings.time
-    limits = Limits(settings.budget, deadline, None)
+    limits = Limits(settings.budget, deadline, timeout=settings.timeout)
+    repetition = Repetition(settings.repeats, settings.confidence)
     if not callable(target):
         raise UsageError(f"the target is {type(target).__name__}, which cannot be called")
+    if vjp is not None and grad is not None:
+        raise UsageError("vjp= is the backward pass of a layer, grad= that of a loss: give one")
     if _is_torch(target, inputs, params):
         from gradcheck.torch_problem import torch_problem
 
+        for option, given in (("hess", hess), ("torch", twin)):
+            if given is not None:
+                raise UsageError(
+                    f"{option}= is for NumPy targets, and this one is torch's own: leave it out; "
+                    "autograd's gradient is checked, with order=2 its double backward, too"
+                )
         problem = torch_problem(
             target,
             inputs,
@@ -151,6 +173,8 @@ def _problem(
             seed=settings.seed,
             name=name,
             limits=limits,
+            jitter=settings.jitter,
+            repetition=repetition,
         )
     else:
         if vjp is not None:
@@ -167,6 +191,9 @@ def _problem(
             seed=settings.seed,
             name=name,
             limits=limits,
+            jitter=settings.jitter,
+            repetition=repetition,
+            hess=hess,
         )
     if progress is not None:
         total = 2 * problem.size
@@ -215,8 +242,6 @@ def _audited(
 
 
 def _timed(found: Check, seconds: float) -> Check:
-    from dataclasses import replace
-
     return replace(found, seconds=seconds)
 
 
@@ -243,8 +268,6 @@ def run_cases(
 
 def run_case(case: Case, settings: Settings, *, pictures: bool = False) -> Check:
     """Run one declared check with every oracle that applies, unless the settings choose."""
-    from dataclasses import replace
-
     chosen = settings
     if settings.oracles is None:
         excluded = () if settings.autograd else ("autograd", "forward")

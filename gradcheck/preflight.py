@@ -16,9 +16,8 @@ from gradcheck.quiet import quiet
 from gradcheck.report import Notice
 from gradcheck.returns import GradientProblem, loss_as_number
 from gradcheck.scales import rms
+from gradcheck.stochastic import Repetition
 
-REPEATS = 12
-"""Calls at one point from which the spread of a stochastic loss is taken."""
 ORDINARY_JITTER = 64.0
 """Units in the last place by which a deterministic loss may differ from call to call."""
 
@@ -80,8 +79,12 @@ def low_precision_rounding(
     return found
 
 
-def examine_loss(call: Call, functions: Functions) -> tuple[LossFacts, int, tuple[Notice, ...]]:
+def examine_loss(
+    call: Call, functions: Functions, repetition: Repetition, entries: int
+) -> tuple[LossFacts, int, tuple[Notice, ...]]:
     """Evaluate the loss at one point; when the values differ, as often as the spread takes.
+
+    ``entries`` is the number of comparisons that the confidence is to hold for.
 
     Returns:
         What is known of the loss, the number of evaluations, and a notice if it is stochastic.
@@ -91,16 +94,11 @@ def examine_loss(call: Call, functions: Functions) -> tuple[LossFacts, int, tupl
         jitter = ORDINARY_JITTER * float(np.spacing(np.abs(raw[0])))
         if all(abs(float(value) - float(raw[0])) <= jitter for value in raw):
             return LossFacts(float(raw[0]), raw[0].dtype), len(raw), ()
-        raw += [loss_as_number(functions.loss_of(call())) for _ in range(REPEATS - len(raw))]
-    values = np.array([float(value) for value in raw])
-    spread = float(values.std(ddof=1))
-    notice = Notice(
-        "nondeterministic",
-        f"the loss differs from call to call at the same point (by {spread:.2g}, standard "
-        f"deviation of {REPEATS} calls): it draws from a generator of its own; pass the "
-        "generator or the draws as an input, or draw from NumPy's global generator",
-    )
-    return LossFacts(float(values.mean()), raw[0].dtype, spread), REPEATS, (notice,)
+        more = max(0, repetition.calls - len(raw))
+        raw += [loss_as_number(functions.loss_of(call())) for _ in range(more)]
+    facts = repetition.facts([float(value) for value in raw], raw[0].dtype, entries)
+    remedy = "pass the generator or the draws as an input, or draw from NumPy's global generator"
+    return facts, len(raw), (repetition.notice(facts, remedy),)
 
 
 @dataclass(frozen=True)
@@ -122,14 +120,15 @@ def repeat_gradient(
     gradient: Gradient,
     analytic: Mapping[str, FloatArray],
     rounding: Mapping[str, FloatArray],
+    repetition: Repetition,
     *,
     stochastic: bool,
 ) -> Repeated:
     """Compute the gradient again at the same point: it may be random, or add up over calls.
 
     A gradient that grows by the same amount with each call is judged as it comes out the second
-    time, which is how training meets it. A random one is averaged; four standard errors of the
-    mean count as its rounding.
+    time, which is how training meets it. A random one is averaged; as many standard errors of the
+    mean as the confidence takes count as its rounding.
     """
     with quiet():
         one, two = gradient(), gradient()
@@ -137,20 +136,20 @@ def repeat_gradient(
         changed = [key for key in keys if not _close(one[key], two[key])]
         if not changed and not stochastic:
             return Repeated(True, analytic, rounding)
-        draws = [one, two, *(gradient() for _ in range(REPEATS - 2))]
+        draws = [one, two, *(gradient() for _ in range(repetition.calls - 2))]
     if changed and not stochastic and all(_grows([d[key] for d in draws]) for key in changed):
         again = {key: analytic[key] + (two[key] - one[key]) for key in changed}
         problems = tuple(_accumulates(key) for key in changed)
         return Repeated(False, {**analytic, **again}, rounding, problems)
     mean, error = dict(analytic), dict(rounding)
+    entries = sum(analytic[key].size for key in keys)
     for key in keys:
-        stack = np.stack([draw[key] for draw in draws])
-        mean[key] = stack.mean(axis=0)
-        error[key] = rounding[key] + 4 * stack.std(axis=0, ddof=1) / np.sqrt(REPEATS)
+        mean[key], own = repetition.mean([draw[key] for draw in draws], entries)
+        error[key] = rounding[key] + own
     notice = Notice(
         "nondeterministic",
         f"the gradient of {', '.join(changed)} differs from call to call at the same point; the "
-        f"mean of {REPEATS} calls was judged",
+        f"mean of {len(draws)} calls was judged",
     )
     return Repeated(False, mean, error, notices=() if stochastic else (notice,))
 

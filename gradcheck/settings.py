@@ -17,9 +17,6 @@ from gradcheck.errors import UsageError
 ORACLES = ("central", "complex", "autograd", "forward")
 """Names of the oracles, in the order in which they are shown."""
 
-# Declared, but without the machinery behind them: asking for one is refused, never ignored.
-NOT_AVAILABLE_YET: tuple[str, ...] = (*("jitter", "repeats", "confidence", "timeout", "order"),)
-
 
 def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
@@ -129,12 +126,6 @@ def validate(settings: Settings) -> None:
         _refuse("audit", settings.audit, "True, False or None")
     if settings.workers is not None and settings.dask is not None:
         raise UsageError("workers and dask exclude each other: give one of them")
-    for item in fields(settings):
-        if item.name in NOT_AVAILABLE_YET and getattr(settings, item.name) not in (
-            item.default,
-            False,
-        ):
-            raise UsageError(f"the option {item.name} is not available yet: leave it out")
 
 
 def _validate_oracles(settings: Settings) -> None:

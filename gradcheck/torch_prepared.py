@@ -12,9 +12,10 @@ from gradcheck import random_state
 from gradcheck.calls import BoundInputs
 from gradcheck.choose import choose
 from gradcheck.errors import UsageError
+from gradcheck.jitter import displacements
 from gradcheck.returns import NOT_GIVEN
 from gradcheck.torch_call import Buffer, TorchCall
-from gradcheck.torch_outputs import arrays_in, explicit_gradients, numpy_dtype, shapes_of
+from gradcheck.torch_outputs import arrays_in, as_real, explicit_gradients, numpy_dtype, shapes_of
 from gradcheck.torch_parameters import (
     TorchParameter,
     by_request,
@@ -27,6 +28,7 @@ from gradcheck.torch_setup import buffers_of, hold, make_call, modules_in, widen
 from gradcheck.torch_targets import Subject
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -44,6 +46,8 @@ class Prepared:
     dtypes: tuple[np.dtype[Any], ...]
     dtype_names: tuple[str, ...]
     returns_gradient: bool
+    jitter: float = 0.0
+    seed: int = 0
 
     @property
     def low_others(self) -> bool:
@@ -67,7 +71,7 @@ class Prepared:
     def call(self, *, wide: bool) -> TorchCall:
         """Return the call with private tensors, at the user's precision or in float64."""
         self.put_back()
-        return make_call(
+        call = make_call(
             self.subject.function,
             self.bound,
             self.parameters,
@@ -75,6 +79,24 @@ class Prepared:
             self.buffers,
             wide=wide,
         )
+        if self.jitter:
+            _move(call, [one.tensor.dtype for one in self.parameters], self.jitter, self.seed)
+        return call
+
+
+def _move(call: TorchCall, dtypes: Sequence[torch.dtype], jitter: float, seed: int) -> None:
+    """Move the private parameters, to where the user's own precision has numbers."""
+    import torch
+
+    values = [as_real(memory).numpy() for memory in call.memory]
+    moves = displacements(values, jitter, seed)
+    for memory, move, dtype in zip(call.memory, moves, dtypes, strict=True):
+        target = as_real(memory) + torch.from_numpy(move).to(as_real(memory).dtype)
+        if memory.is_complex():
+            target = torch.view_as_complex(target.contiguous())
+        memory.copy_(target.to(dtype))
+    for read, memory in zip(call.read, call.memory, strict=True):
+        read.data.copy_(memory)
 
 
 def prepare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,25 +13,26 @@ from gradcheck import random_state
 from gradcheck.calls import bind_inputs
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.evaluator import Evaluator
+from gradcheck.jitter import jitter_notice
 from gradcheck.numpy_problem import Limits
 from gradcheck.problem import FloatArray, LossFacts, Parameter, Problem, Surroundings
 from gradcheck.quiet import quiet
 from gradcheck.report import Notice
 from gradcheck.scales import rms
+from gradcheck.stochastic import Repetition, averaged_loss
+from gradcheck.time_limit import limited, plain
 from gradcheck.torch_batch import batched_losses
 from gradcheck.torch_call import TorchCall
 from gradcheck.torch_claim import Claim, first_call, gradients_of, working_call
 from gradcheck.torch_forward import forward_derivatives
 from gradcheck.torch_outputs import as_array, as_real
 from gradcheck.torch_prepared import Prepared, prepare
+from gradcheck.torch_second import double_backward
 from gradcheck.torch_setup import with_private_modules
 from gradcheck.torch_targets import is_torch_target, understand
 from gradcheck.tree import leaves
 
 __all__ = ["is_torch_target", "torch_problem"]
-
-REPEATS = 12
-"""Calls at one point from which the spread of a stochastic loss is taken."""
 
 
 def torch_problem(
@@ -44,6 +46,8 @@ def torch_problem(
     seed: int = 0,
     name: str = "",
     limits: Limits | None = None,
+    jitter: float = 0.0,
+    repetition: Repetition | None = None,
 ) -> Problem:
     """Examine a torch target and make it ready for the oracles.
 
@@ -54,7 +58,8 @@ def torch_problem(
 
     The inputs are copied, and so are a target module and modules among the inputs. What the
     target reads from elsewhere is swapped for private tensors, and put back by
-    ``Problem.cleanup``; no ``.grad`` is touched.
+    ``Problem.cleanup``; no ``.grad`` is touched. With ``jitter`` the parameters are moved by that
+    much of their scale first.
 
     Raises:
         UsageError: the inputs do not fit the target, or the parameters cannot be told.
@@ -65,9 +70,12 @@ def torch_problem(
     if vjp is not None:
         raise UsageError("vjp= takes a NumPy layer; a torch layer has its backward in its graph")
     states = random_state.snapshot()
-    prepared = prepare(subject, bound, wrt, grad)
+    limits = limits or Limits()
+    subject = replace(subject, function=limited(subject.function, limits.timeout))
+    prepared = prepare(subject, bound, wrt, grad and limited(grad, limits.timeout))
+    prepared = replace(prepared, jitter=jitter, seed=seed)
     try:
-        return _build(prepared, seed, name, limits or Limits(), states)
+        return _build(prepared, seed, name, limits, repetition or Repetition(), states)
     except BaseException:
         prepared.put_back()
         random_state.restore(states)
@@ -75,9 +83,14 @@ def torch_problem(
 
 
 def _build(
-    prepared: Prepared, seed: int, name: str, limits: Limits, states: tuple[Any, ...]
+    prepared: Prepared,
+    seed: int,
+    name: str,
+    limits: Limits,
+    repetition: Repetition,
+    states: tuple[Any, ...],
 ) -> Problem:
-    notices: list[Notice] = []
+    notices: list[Notice] = [jitter_notice(prepared.jitter)] if prepared.jitter else []
     own = prepared.call(wide=False)
     claim = first_call(prepared, own, seed, notices, states)
     if not np.isfinite(claim.loss):
@@ -95,16 +108,20 @@ def _build(
 
     analytic = {key: array.astype(np.float64) for key, array in claim.arrays.items()}
     rounding = _rounding(prepared, claim, gradient_at)
-    facts, repeats = _examine_loss(call, notices)
-    if facts.spread > 0:
-        analytic, rounding = _averaged(gradient_at, rounding)
+    facts, repeats = _examine_loss(call, repetition, sum(value.size for value in values), notices)
+    random = facts.spread > 0
+    if random:
+        analytic, rounding = _averaged(gradient_at, rounding, repetition)
+    # Batches take longer than one evaluation may.
+    single = random or limits.timeout is not None
     evaluator = Evaluator(
-        call.loss,
+        averaged_loss(call.loss, repetition.averaged) if random else call.loss,
         values,
         budget=limits.budget,
         deadline=limits.deadline,
-        batch=None if facts.spread > 0 else batched_losses(call, values),
+        batch=None if single else batched_losses(call, values),
         progress=limits.progress,
+        calls=repetition.averaged if random else 1,
     )
     evaluator.count = 2 + repeats
     return Problem(
@@ -117,8 +134,9 @@ def _build(
         facts=facts,
         evaluator=evaluator,
         notices=tuple(notices),
-        forward_gradient=forward_derivatives(call, values),
+        forward_gradient=forward_derivatives(replace(call, function=plain(call.function)), values),
         gradient_at=gradient_at,
+        hessian_product=None if claim.explicit else double_backward(call, list(prepared.shapes)),
         surroundings=_surroundings(prepared),
         kind="torch",
         cleanup=_cleanup(prepared, states),
@@ -158,38 +176,35 @@ def _rounding(
     return rounding
 
 
-def _examine_loss(call: TorchCall, notices: list[Notice]) -> tuple[LossFacts, int]:
+def _examine_loss(
+    call: TorchCall, repetition: Repetition, entries: int, notices: list[Notice]
+) -> tuple[LossFacts, int]:
     """Evaluate the loss twice at one point; when the values differ, as often as it takes."""
     dtype = np.dtype(np.float64) if call.reduction is None else call.reduction.dtype
     values = [call.loss(), call.loss()]
     if values[0] == values[1]:
         return LossFacts(values[0], dtype), 2
-    values += [call.loss() for _ in range(REPEATS - 2)]
-    spread = float(np.std(values, ddof=1))
-    notices.append(
-        Notice(
-            "nondeterministic",
-            f"the loss differs from call to call at the same point (by {spread:.2g}, standard "
-            f"deviation of {REPEATS} calls): it draws from a generator of its own, or runs on a "
-            "kernel that adds in no fixed order; pass the generator as an input, draw from "
-            "torch's global one, or call torch.use_deterministic_algorithms(True)",
-        )
+    values += [call.loss() for _ in range(repetition.calls - 2)]
+    facts = repetition.facts(values, dtype, entries)
+    remedy = (
+        "pass the generator as an input, draw from torch's global one, or, if a kernel adds in no "
+        "fixed order, call torch.use_deterministic_algorithms(True)"
     )
-    return LossFacts(float(np.mean(values)), dtype, spread), REPEATS
+    notices.append(repetition.notice(facts, remedy))
+    return facts, len(values)
 
 
 def _averaged(
-    gradient_at: Callable[[], Mapping[str, FloatArray]], rounding: Mapping[str, FloatArray]
+    gradient_at: Callable[[], Mapping[str, FloatArray]],
+    rounding: Mapping[str, FloatArray],
+    repetition: Repetition,
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Mean of repeated gradients of a stochastic target, and four standard errors of it."""
-    draws = [gradient_at() for _ in range(REPEATS)]
-    stacks = {key: np.stack([draw[key] for draw in draws]) for key in draws[0]}
-    mean = {key: stack.mean(axis=0) for key, stack in stacks.items()}
-    error = {
-        key: rounding.get(key, 0.0) + 4 * stack.std(axis=0, ddof=1) / np.sqrt(REPEATS)
-        for key, stack in stacks.items()
-    }
-    return mean, error
+    """Mean of repeated gradients of a stochastic target, and the error bars of it."""
+    draws = [gradient_at() for _ in range(repetition.calls)]
+    entries = sum(array.size for array in draws[0].values())
+    found = {key: repetition.mean([draw[key] for draw in draws], entries) for key in draws[0]}
+    error = {key: rounding.get(key, 0.0) + own for key, (_, own) in found.items()}
+    return {key: mean for key, (mean, _) in found.items()}, error
 
 
 def _surroundings(prepared: Prepared) -> Surroundings:
