@@ -23,12 +23,14 @@ LOW_PRECISION = ("float16", "float32")
 class BoundInputs:
     """A target's arguments, with the name of each.
 
-    ``names`` holds, for each positional argument, the parameter's name in the signature.
+    ``names`` holds, for each positional argument, the parameter's name in the signature;
+    ``defaults`` the numbers that arguments left out have by default.
     """
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     names: tuple[str, ...]
+    defaults: Mapping[str, float] = field(default_factory=dict)
 
     def items(self) -> list[tuple[str, Any]]:
         """Return ``(name, value)`` of every argument, positional ones first."""
@@ -71,7 +73,28 @@ def bind_inputs(target: Callable[..., Any], inputs: Any) -> BoundInputs:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [one.name for one in signature.parameters.values() if one.kind in kinds]
     names = names[: len(args)] + [f"argument_{i}" for i in range(len(names), len(args))]
-    return BoundInputs(args, dict(kwargs), tuple(names))
+    arrays, numbers = _defaults(signature, args, kwargs)
+    return BoundInputs(args, {**kwargs, **arrays}, tuple(names), numbers)
+
+
+def _defaults(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Defaults of the arguments left out: arrays, which may be parameters, and numbers."""
+    given = signature.bind(*args, **kwargs).arguments
+    arrays: dict[str, Any] = {}
+    numbers: dict[str, float] = {}
+    for name, one in signature.parameters.items():
+        if name in given or one.kind is inspect.Parameter.POSITIONAL_ONLY:
+            continue
+        if isinstance(one.default, np.ndarray):
+            arrays[name] = one.default
+        elif isinstance(one.default, int | float) and not isinstance(one.default, bool):
+            if given or arrays:
+                numbers[name] = float(one.default)
+            else:
+                arrays[name] = one.default
+    return arrays, numbers
 
 
 def _dict_as_argument(

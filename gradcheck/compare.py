@@ -41,9 +41,9 @@ class Thresholds:
 def thresholds_for(dtype: np.dtype[np.generic], rtol: float | None = None) -> Thresholds:
     """Return the thresholds for a parameter handed in with ``dtype``."""
     if dtype.name == "float16" or dtype.name == "bfloat16":
-        return Thresholds(5e-2, 1e-2, rtol=rtol)
+        return Thresholds(5e-2, 1e-2, same=1e-3, rtol=rtol)
     if dtype.name == "float32":
-        return Thresholds(1e-3, 1e-3, rtol=rtol)
+        return Thresholds(5e-3, 1e-3, same=1e-6, rtol=rtol)
     return Thresholds(1e-3, 1e-6, rtol=rtol)
 
 
@@ -75,15 +75,18 @@ class Judged:
         return float(values.max()) if values.size else math.nan
 
 
-def typical_gradient(reference: FloatArray, allowed: FloatArray, ordinary: float) -> float:
-    """Return the size that a parameter's gradient typically has.
+def typical_gradient(
+    reference: FloatArray, allowed: FloatArray, ordinary: float, *, null: bool
+) -> float:
+    """Return the size that a parameter's gradient typically has: its root mean square.
 
-    Its root mean square, unless that is lost in the uncertainty, as at an optimum: then a
-    thousandth of the slope that the loss ordinarily has over the parameter's scale.
+    Where the claimed gradient is nothing but rounding, as at an optimum (``null``), and that is
+    lost in the uncertainty: a thousandth of the slope that the loss ordinarily has over the
+    parameter's scale.
     """
     size = rms(reference)
     finite = allowed[np.isfinite(allowed)]
-    if finite.size and SMALL * size > _median(finite):
+    if not null or (finite.size and SMALL * size > _median(finite)):
         return size
     return max(size, SMALL * ordinary)
 
@@ -134,8 +137,8 @@ def judge(
     scale = np.where(lost, np.maximum(own, typical), own)
     with np.errstate(all="ignore"):
         resolution = np.where(scale > 0, allowed / scale, np.where(allowed > 0, np.inf, 0.0))
-    # No change whatever at any step, and none claimed: exact, whatever the noise might hide.
-    resolution = np.where(estimate.flat & (analytic == 0.0), 0.0, resolution)
+    # Zero in every bit, and none claimed: exact, whatever the noise might hide.
+    resolution = np.where((reference == 0.0) & (analytic == 0.0), 0.0, resolution)
     # The same to eight digits: what is left is rounding, or an iteration's own tolerance.
     close = (difference <= thresholds.same * scale) & np.isfinite(allowed)
     with np.errstate(all="ignore"):

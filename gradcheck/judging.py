@@ -13,7 +13,7 @@ from gradcheck.compare import UNCHECKED, Judged, judge, thresholds_for, typical_
 from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.problem import FloatArray, Problem
-from gradcheck.rounding import is_single_precision
+from gradcheck.rounding import cancellation_floor, is_mere_rounding, is_single_precision
 from gradcheck.scales import own_size, rms
 from gradcheck.settings import Settings
 from gradcheck.verdicts import Combined, combine, share_kinks
@@ -54,7 +54,16 @@ def judge_estimate(
     rounding = problem.analytic_rounding[name]
     parameter = next(one for one in problem.parameters if one.name == name)
     ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
-    typical = typical_gradient(estimate.value, estimate.uncertainty + rounding, float(ordinary))
+    typical = typical_gradient(
+        estimate.value,
+        estimate.uncertainty + rounding,
+        float(ordinary),
+        null=is_mere_rounding(
+            problem.analytic[name],
+            rounding,
+            cancellation_floor(parameter, problem.analytic[name], noise),
+        ),
+    )
     return judge(
         problem.analytic[name],
         rounding,
@@ -111,11 +120,12 @@ def _nothing(problem: Problem, name: str) -> Combined:
     return Combined(np.full(shape, -1, dtype=np.int8), None, np.zeros(shape, dtype=bool))
 
 
-def settle_kinks(found: dict[str, dict[str, Estimate]], trace: Any) -> None:
+def settle_kinks(problem: Problem, found: dict[str, dict[str, Estimate]], trace: Any) -> None:
     """Tell by the traced operations what the kinks are that central differences have seen.
 
-    Where no operation sits on a kink, the differences met one beside the point, too near to go
-    below: they know nothing there. Else every choice of the operations' own subgradients counts
+    Where no operation is known to sit on a kink, the differences may have met one beside the point,
+    too near to go below: they only speak for a claim between the slopes that autograd does not
+    confirm. Else every choice of the operations' own subgradients counts
     as valid: a loss such as ``relu(x) - 0.1 relu(-x)`` has the slopes 1 and 0.1 at 0, but code that
     masks each relu with 0 there computes 0, which is as good.
     """
@@ -125,9 +135,15 @@ def settle_kinks(found: dict[str, dict[str, Estimate]], trace: Any) -> None:
         if central is None or not central.kinks.any():
             continue
         if not trace.ties:
-            unknown = np.where(central.kinks, np.nan, central.uncertainty)
-            none = np.zeros_like(central.kinks)
-            estimates["central"] = replace(central, uncertainty=unknown, kinks=none)
+            claimed, allowed = problem.analytic[name], central.uncertainty
+            valid = (claimed >= central.lower - allowed) & (claimed <= central.upper + allowed)
+            exact = estimates.get("autograd")
+            if exact is not None:
+                known = exact.uncertainty + problem.analytic_rounding[name]
+                valid &= ~(np.abs(exact.value - claimed) <= known)
+            unknown = np.where(central.kinks & ~valid, np.nan, central.uncertainty)
+            kinks = central.kinks & valid
+            estimates["central"] = replace(central, uncertainty=unknown, kinks=kinks)
             continue
         if gradients is None:
             gradients = list(trace.subgradients())

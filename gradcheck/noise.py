@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.oracles.ladder import KAPPA
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.scales import entry_lengths
 
@@ -42,10 +43,9 @@ class Noise:
     def at(self, losses: NDArray[np.float64]) -> FloatArray:
         """Return the noise level at other values of the loss, which scales with their size."""
         magnitude = np.abs(losses)
-        # A loss near zero by cancellation has the noise of its terms: those are of its variation.
-        size = max(abs(self.loss), self.variation)
-        own = half_ulp(np.array([size]), self.dtype)[0]
-        ratio = self.level / own if own > 0 and size > 0 else 1.0
+        own = half_ulp(np.array([self.loss]), self.dtype)[0]
+        # More than that is not roundoff of the value: it does not grow with it.
+        ratio = min(self.level / own, ORDINARY) if own > 0 and self.loss != 0.0 else 1.0
         scaled = half_ulp(magnitude, self.dtype) * max(1.0, ratio)
         grown = magnitude > 2 * abs(self.loss)
         return np.where(grown, np.maximum(scaled, self.level), self.level)
@@ -53,7 +53,7 @@ class Noise:
 
 def half_ulp(values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
     """Return half a unit in the last place of each value, in the given dtype."""
-    kept = dtype if dtype.kind == "f" else np.dtype(np.float64)
+    kept = dtype.newbyteorder("=") if dtype.kind == "f" else np.dtype(np.float64)
     with np.errstate(all="ignore"):
         spacing = np.spacing(np.abs(values).astype(kept)).astype(np.float64)
     return np.asarray(np.where(np.isfinite(spacing), 0.5 * spacing, 0.0))
@@ -96,7 +96,9 @@ def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
     facts = problem.facts
     floor = float(half_ulp(np.array([facts.value]), facts.dtype)[0])
     if facts.spread > 0:
-        return Noise(max(floor, facts.spread), facts.value, facts.dtype)
+        # The error bar of a slope is then as many of its standard deviations as were asked for.
+        level = facts.spread * facts.quantile / (math.sqrt(2.0) * KAPPA)
+        return Noise(max(floor, level), facts.value, facts.dtype)
     direction = [
         np.where(parameter.magnitudes > 0, parameter.magnitudes, entry_lengths(problem, parameter))
         * generator.uniform(0.5, 1.0, parameter.value.shape)

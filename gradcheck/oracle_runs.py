@@ -13,7 +13,6 @@ from gradcheck.compare import INCONCLUSIVE, PASS
 from gradcheck.judging import judge_estimate, settle_kinks
 from gradcheck.noise import Noise
 from gradcheck.oracles.central import central_differences
-from gradcheck.oracles.complex_step import complex_step
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.torch_autograd import (
     NONE,
@@ -86,7 +85,7 @@ def run_oracles(
         _add(found, "central", central)
     notices += _distrusted_forward(found)
     if autograd.trace is not None:
-        settle_kinks(found, autograd.trace)
+        settle_kinks(problem, found, autograd.trace)
     notices += selection.notices + _complex(problem, settings, noise, selection, autograd, found)
     autograd, discarded = _trusted(autograd, found)
     return OracleRuns(found, autograd, selection, notices + discarded)
@@ -174,6 +173,8 @@ def _complex(
         chosen = {name: np.arange(array.size) for name, array in problem.analytic.items()}
     if not any(entries.size for entries in chosen.values()):
         return ()
+    from gradcheck.oracles.complex_step import complex_step
+
     outcome = complex_step(problem, selection=chosen, central=central, noise=noise)
     if outcome.refusal is None:
         _add(found, "complex", outcome.estimates)

@@ -94,12 +94,10 @@ def rounding_error(
 def cancellation_floor(parameter: Parameter, gradient: FloatArray, noise: Noise) -> FloatArray:
     """Return what cancelling terms may leave of rounding in each entry of a gradient.
 
-    A loss of this noise has terms that large, and so has its gradient, over the entry's scale; and
-    one that saturates here rounds what is left of its ordinary slope.
+    A loss of this noise has terms that large, and so has its gradient, over the entry's scale.
     """
     reach = entry_scales(gradient, parameter.scales, noise.loss)
-    terms = FLOOR * noise.level + SAFETY * float(np.finfo(np.float64).eps) * noise.variation
-    floor = terms / np.maximum(reach, parameter.magnitudes)
+    floor = FLOOR * noise.level / np.maximum(reach, parameter.magnitudes)
     return np.asarray(floor + grain(noise) * np.abs(gradient))
 
 
@@ -139,3 +137,13 @@ def is_single_precision(gradient: FloatArray, noise: Noise) -> bool:
     if noise.level <= SINGLE * _size(noise) or nonzero.size < 3:
         return False
     return bool((nonzero.astype(np.float32) == nonzero).all())
+
+
+def is_mere_rounding(gradient: FloatArray, rounding: FloatArray, floor: FloatArray) -> bool:
+    """Return whether a claimed gradient is zero but for rounding, as at an optimum.
+
+    A definite small claim does not change when the point is moved by a rounding; ``floor``, which
+    was added for cancelling terms, is no measurement and does not count.
+    """
+    measured = np.maximum(rounding - floor, 0.0)
+    return rms(gradient) <= 2.0 * rms(measured)

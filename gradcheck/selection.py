@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.localize import Localisation, localise
 from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.problem import Problem
 from gradcheck.report import Notice
 from gradcheck.settings import Settings
+
+if TYPE_CHECKING:
+    from gradcheck.localize import Localisation
 
 FULL_SWEEP = 5000
 """Entries of a problem up to which every one gets its central difference."""
@@ -116,6 +119,8 @@ def _located(
     problem: Problem, noise: Noise, generator: np.random.Generator, sizes: Mapping[str, int]
 ) -> Selection:
     """Find the wrong entries by group testing; the ones found are looked at one by one."""
+    from gradcheck.localize import localise
+
     found = localise(problem, noise, generator, max_evaluations=problem.evaluator.budget)
     chosen = _draw(sizes, FEW, generator)
     for name in sizes:

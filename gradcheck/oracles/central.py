@@ -137,7 +137,8 @@ def _first_pass(problem: Problem, noise: Noise, number: int, indices: NDArray[np
     value = parameter.value
     claimed = problem.analytic[parameter.name].reshape(-1)[indices]
     rounding = problem.analytic_rounding[parameter.name].reshape(-1)[indices]
-    start = value.reshape(-1)[indices]
+    # NumPy's floating-point functions want the machine's own byte order.
+    start = value.reshape(-1)[indices].astype(value.dtype.newbyteorder("="))
     scales = entry_lengths(problem, parameter).reshape(-1)[indices]
     steps = first_steps(claimed, scales, noise.level, noise.loss)
     typical = rms(problem.analytic[parameter.name])
