@@ -138,7 +138,7 @@ def judge(
     with np.errstate(all="ignore"):
         resolution = np.where(scale > 0, allowed / scale, np.where(allowed > 0, np.inf, 0.0))
     # Zero in every bit, and none claimed: exact, whatever the noise might hide.
-    resolution = np.where((reference == 0.0) & (analytic == 0.0), 0.0, resolution)
+    resolution = np.where(estimate.flat & (analytic == 0.0), 0.0, resolution)
     # The same to eight digits: what is left is rounding, or an iteration's own tolerance.
     close = (difference <= thresholds.same * scale) & np.isfinite(allowed)
     with np.errstate(all="ignore"):

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from gradcheck.compare import UNCHECKED, Judged, judge, thresholds_for, typical_gradient
 from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.rounding import cancellation_floor, is_mere_rounding, is_single_precision
 from gradcheck.scales import own_size, rms
 from gradcheck.settings import Settings
 from gradcheck.verdicts import Combined, combine, share_kinks
+
+AT_ONCE = 4.0 * float(np.finfo(np.float64).eps)
+"""Move, in units of the scale, over which a gradient changes at once at a kink."""
 
 
 @dataclass(frozen=True)
@@ -120,37 +124,55 @@ def _nothing(problem: Problem, name: str) -> Combined:
     return Combined(np.full(shape, -1, dtype=np.int8), None, np.zeros(shape, dtype=bool))
 
 
-def settle_kinks(problem: Problem, found: dict[str, dict[str, Estimate]], trace: Any) -> None:
-    """Tell by the traced operations what the kinks are that central differences have seen.
+def settle_kinks(problem: Problem, found: dict[str, dict[str, Estimate]], source: Autograd) -> None:
+    """Tell by the trace what the kinks are that central differences have seen.
 
-    Where no operation is known to sit on a kink, the differences may have met one beside the point,
-    too near to go below: they only speak for a claim between the slopes that autograd does not
-    confirm. Else every choice of the operations' own subgradients counts
-    as valid: a loss such as ``relu(x) - 0.1 relu(-x)`` has the slopes 1 and 0.1 at 0, but code that
-    masks each relu with 0 there computes 0, which is as good.
+    Where an operation sits on a kink, every choice of the operations' own subgradients counts as
+    valid: a loss such as ``relu(x) - 0.1 relu(-x)`` has the slopes 1 and 0.1 at 0, but code that
+    masks each relu with 0 there computes 0, which is as good. Where none does, the kink is
+    real only if the exact gradient changes over a move of a few units in the last place (a
+    condition such as ``x > 0`` may decide the slope); else it lies beside the point, too near for
+    the differences to go below, and they know nothing there.
     """
-    gradients: list[Mapping[str, FloatArray]] | None = None
-    for name, estimates in found.items():
+    choices: list[Mapping[str, FloatArray]] | None = None
+    for number, parameter in enumerate(problem.parameters):
+        estimates = found.get(parameter.name, {})
         central = estimates.get("central")
         if central is None or not central.kinks.any():
             continue
-        if not trace.ties:
-            claimed, allowed = problem.analytic[name], central.uncertainty
-            valid = (claimed >= central.lower - allowed) & (claimed <= central.upper + allowed)
-            exact = estimates.get("autograd")
-            if exact is not None:
-                known = exact.uncertainty + problem.analytic_rounding[name]
-                valid &= ~(np.abs(exact.value - claimed) <= known)
-            unknown = np.where(central.kinks & ~valid, np.nan, central.uncertainty)
-            kinks = central.kinks & valid
+        if not source.trace.ties:
+            kinks = central.kinks & _changes_at_once(problem, number, central, source)
+            unknown = np.where(central.kinks & ~kinks, np.nan, central.uncertainty)
             estimates["central"] = replace(central, uncertainty=unknown, kinks=kinks)
             continue
-        if gradients is None:
-            gradients = list(trace.subgradients())
-        values = np.stack([gradient[name] for gradient in gradients])
+        if choices is None:
+            choices = list(source.trace.subgradients())
+        values = np.stack([gradient[parameter.name] for gradient in choices])
         lower = np.where(central.kinks, np.fmin(central.lower, values.min(axis=0)), central.lower)
         upper = np.where(central.kinks, np.fmax(central.upper, values.max(axis=0)), central.upper)
         estimates["central"] = replace(central, lower=lower, upper=upper)
+
+
+def _changes_at_once(
+    problem: Problem, number: int, central: Estimate, source: Autograd
+) -> NDArray[np.bool_]:
+    """Where the exact gradient is another one a few units in the last place away."""
+    parameter = problem.parameters[number]
+    changed = np.zeros(central.kinks.shape, dtype=bool)
+    if source.again is None:
+        return changed
+    base = source.again()[parameter.name]
+    gap = np.abs(central.upper - central.lower)
+    start = parameter.value.copy()
+    length = AT_ONCE * np.maximum(parameter.magnitudes, parameter.scales)
+    try:
+        for side in (1.0, -1.0):
+            moved = np.where(central.kinks, start + side * length, start)
+            np.copyto(parameter.value, moved, casting="same_kind")
+            changed |= np.abs(source.again()[parameter.name] - base) > 0.1 * gap
+    finally:
+        np.copyto(parameter.value, start)
+    return changed
 
 
 def reference_of(findings: ParameterFindings) -> tuple[FloatArray, FloatArray]:

@@ -85,7 +85,7 @@ def run_oracles(
         _add(found, "central", central)
     notices += _distrusted_forward(found)
     if autograd.trace is not None:
-        settle_kinks(problem, found, autograd.trace)
+        settle_kinks(problem, found, autograd)
     notices += selection.notices + _complex(problem, settings, noise, selection, autograd, found)
     autograd, discarded = _trusted(autograd, found)
     return OracleRuns(found, autograd, selection, notices + discarded)

@@ -472,7 +472,21 @@ def _assemble(
         edges = evaluated & ~np.isfinite(value)
     loss = problem.facts.value
     flat = (first.loss_up == loss) & (first.loss_down == loss) & (value == 0.0)
+    flat &= _stays_flat(problem, first, flat)
     return _spread(problem, first, value, uncertainty, kinks, lower, upper, edges, step, flat)
+
+
+def _stays_flat(problem: Problem, first: _Pass, flat: NDArray[np.bool_]) -> bool:
+    """Whether moving all flat entries together, by as much as their scale, changes no bit either.
+
+    Small steps alone prove nothing: their change may be lost beside a large constant.
+    """
+    if not flat.any():
+        return False
+    direction = [np.zeros(value.shape) for value in problem.evaluator.values]
+    direction[first.number].reshape(-1)[first.indices[flat]] = first.scales[flat]
+    losses = problem.evaluator.along(direction, (1.0, -1.0, 0.01, -0.01))
+    return bool((losses == problem.facts.value).all())
 
 
 def _truncation_seen(first: _Pass, readings: Mapping[int, Reading]) -> FloatArray:

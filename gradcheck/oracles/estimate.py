@@ -21,7 +21,8 @@ class Estimate:
         lower, upper: the one-sided derivatives at a kink, in order of size; else ``value``.
         edges: where the loss is not finite on either side at any step.
         steps: the step that the value comes from; NaN where there is none.
-        flat: where the loss did not change at all, in any bit, at any step taken.
+        flat: where the derivative is 0 in every bit: the loss does not change at any step taken, or
+            an exact method says so.
     """
 
     oracle: str
@@ -45,4 +46,4 @@ def smooth_estimate(oracle: str, value: FloatArray, uncertainty: FloatArray) -> 
     """Return an estimate without kinks, from a method that takes no steps."""
     none = np.zeros(value.shape, dtype=bool)
     nan = np.full(value.shape, np.nan)
-    return Estimate(oracle, value, uncertainty, none, value, value, none, nan)
+    return Estimate(oracle, value, uncertainty, none, value, value, none, nan, value == 0.0)

@@ -24,13 +24,15 @@ class Autograd:
     """The estimates by parameter name, or why there are none.
 
     ``source`` is ``"twin"`` or ``"trace"``; ``loss`` the value that it computed; ``trace`` the
-    recorded operations, where the target was traced.
+    recorded operations, where the target was traced; ``again`` computes the gradient anew at the
+    parameters' present values.
     """
 
     estimates: Mapping[str, Estimate]
     source: str = ""
     loss: float = float("nan")
     trace: Any = None
+    again: Callable[[], Mapping[str, FloatArray]] | None = None
     notices: tuple[Notice, ...] = ()
 
     def agrees_on_loss(self, problem: Problem) -> bool:
@@ -50,7 +52,7 @@ def autograd_of_twin(problem: Problem, noise: Noise, generator: np.random.Genera
     with quiet():
         loss, gradients = twin()
     estimates = _estimates(problem, gradients, lambda: twin()[1], noise, generator)
-    return Autograd(estimates, "twin", loss)
+    return Autograd(estimates, "twin", loss, again=lambda: twin()[1])
 
 
 def autograd_of_trace(
@@ -89,7 +91,7 @@ def autograd_of_trace(
     if not estimate:
         return found
     estimates = _estimates(problem, gradients, lambda: run().backward(), noise, generator)
-    return Autograd(estimates, "trace", traced.loss, traced)
+    return Autograd(estimates, "trace", traced.loss, traced, lambda: run().backward())
 
 
 def _discarded_for_loss(problem: Problem, loss: float) -> Notice:
