@@ -14,6 +14,7 @@ from gradcheck.noise import Noise
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
+from gradcheck.unchecked import cut_short, limit_notices, not_checked
 
 
 def explain(
@@ -24,8 +25,12 @@ def explain(
     *,
     learning_rate: float | None = None,
     disagreeing: Sequence[str] = (),
+    seen: Sequence[Notice] = (),
 ) -> tuple[tuple[Diagnosis, ...], tuple[Notice, ...]]:
-    """Diagnose what fails or stays open, and collect what a passing check should know."""
+    """Diagnose what fails or stays open, and collect what a passing check should know.
+
+    ``seen`` are the notices so far: why an oracle did not run.
+    """
     diagnoses = [
         Diagnosis(one.cause, one.parameter, one.message, "exact")
         for one in problem.gradient_problems
@@ -36,10 +41,12 @@ def explain(
     elif disagreeing:
         diagnoses.append(_somewhere(disagreeing))
     elif not diagnoses:
-        diagnoses += _open_questions(problem, parameters, autograd, noise)
+        diagnoses += _open_questions(problem, parameters, autograd, noise, seen)
     notices = _vacuous(problem, parameters)
-    if learning_rate is not None and not failing:
-        notices += _curvature(problem, learning_rate)
+    if failing:
+        notices += limit_notices(problem, parameters)
+    if learning_rate is not None:
+        notices += _step(problem, learning_rate, failing=failing)
     return tuple(diagnoses), tuple(notices)
 
 
@@ -67,9 +74,20 @@ def _causes(
         analytic_dtype={
             p.name: problem.gradient_dtypes.get(p.name, p.dtype).name for p in problem.parameters
         },
-        trace=autograd.trace,
+        trace=autograd.trace if problem.torch_trace is None else _torch_trace(problem),
     )
     return list(diagnose(evidence))
+
+
+def _torch_trace(problem: Problem) -> Any:
+    """Record a torch target's operations; None where that does not work: patterns remain."""
+    if problem.torch_trace is None:
+        return None
+    try:
+        return problem.torch_trace()
+    except Exception:
+        # The target ran without the recording: whatever this is, it concerns the recording alone.
+        return None
 
 
 def _somewhere(names: Sequence[str]) -> Diagnosis:
@@ -107,20 +125,20 @@ def _open_questions(
     parameters: Mapping[str, ParameterFindings],
     autograd: Autograd,
     noise: Noise,
+    notices: Sequence[Notice],
 ) -> list[Diagnosis]:
     """Say why nothing could be decided, and what would decide it."""
     open_ = [
         name
         for name, one in parameters.items()
-        if one.combined.verdict is Verdict.INCONCLUSIVE
-        or (problem.evaluator.exhausted and one.left_out)
+        if one.combined.verdict is Verdict.INCONCLUSIVE or cut_short(problem, one)
     ]
     if not open_:
         return []
     contested = [name for name in open_ if parameters[name].combined.contested.any()]
     if contested and autograd.source == "twin":
         return [_wrong_twin(problem, contested, autograd)]
-    return [_open(problem, name, parameters[name], noise) for name in open_[:3]]
+    return [_open(problem, name, parameters[name], noise, notices) for name in open_[:3]]
 
 
 def _wrong_twin(problem: Problem, contested: Sequence[str], autograd: Autograd) -> Diagnosis:
@@ -142,18 +160,19 @@ def _wrong_twin(problem: Problem, contested: Sequence[str], autograd: Autograd) 
     )
 
 
-def _open(problem: Problem, name: str, one: ParameterFindings, noise: Noise) -> Diagnosis:
+def _open(
+    problem: Problem,
+    name: str,
+    one: ParameterFindings,
+    noise: Noise,
+    notices: Sequence[Notice],
+) -> Diagnosis:
     central = one.estimates.get("central")
     unclear = one.combined.codes == INCONCLUSIVE
     count = int(unclear.sum())
-    if problem.evaluator.exhausted:
-        return Diagnosis(
-            "not_checked",
-            name,
-            f"The limit on evaluations or time was reached before {name} was checked in full.",
-            "exact",
-            remedy="Raise --budget or --time.",
-        )
+    left = not_checked(problem, name, one, notices)
+    if left is not None:
+        return left
     if central is not None and (central.edges & unclear).any():
         edges = int((central.edges & unclear).sum())
         raised = problem.evaluator.first_error
@@ -205,6 +224,18 @@ def _vacuous(problem: Problem, parameters: Mapping[str, ParameterFindings]) -> l
             "inputs (another --seed, --jitter 0.01, or --search 100)",
         )
     ]
+
+
+def _step(problem: Problem, learning_rate: float, *, failing: bool) -> list[Notice]:
+    """Judge the learning rate, or say why it was not judged."""
+    reason = ""
+    if failing:
+        reason = "the gradient is wrong, and steps along it go elsewhere"
+    elif problem.gradient_at is None or problem.gradient_problems:
+        reason = "the gradient is not complete, or not the same in every call"
+    if reason:
+        return [Notice("step_not_judged", f"the learning rate was not judged: {reason}")]
+    return _curvature(problem, learning_rate)
 
 
 def _curvature(problem: Problem, learning_rate: float) -> list[Notice]:

@@ -1,8 +1,8 @@
 """A layer and its hand-written backward pass as a loss with a gradient.
 
 The commonest form of hand-written code is ``out, cache = forward(...)`` and
-``grads = backward(cotangent, cache)``. The inner product of ``out`` with a fixed random cotangent is
-a scalar loss whose gradient is what ``backward`` returns for that cotangent.
+``grads = backward(cotangent, cache)``. The inner product of ``out`` with a fixed random cotangent
+is a scalar loss whose gradient is what ``backward`` returns for that cotangent.
 """
 
 from __future__ import annotations

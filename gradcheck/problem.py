@@ -109,6 +109,7 @@ class Problem:
         twin_gradient: loss and gradient by parameter name from the PyTorch twin, or None.
         gradient_at: the target's own gradient at the parameters' present values.
         hessian_product: the target's own second derivative there, times a direction.
+        torch_trace: records a torch target's operations, for a diagnosis; None where it cannot.
         gradient_dtypes: dtype of the gradient as the target returned it, by parameter name.
     """
 
@@ -129,6 +130,7 @@ class Problem:
     trace_request: TraceRequest | None = None
     surroundings: Surroundings = field(default_factory=Surroundings)
     gradient_dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
+    torch_trace: Callable[[], Any] | None = None
     kind: str = "numpy"
     cleanup: Callable[[], None] | None = None
 

@@ -138,9 +138,28 @@ def _build(
         gradient_at=gradient_at,
         hessian_product=None if claim.explicit else double_backward(call, list(prepared.shapes)),
         surroundings=_surroundings(prepared),
+        torch_trace=_tracer(call, [parameter.name for parameter in parameters]),
         kind="torch",
         cleanup=_cleanup(prepared, states),
     )
+
+
+def _tracer(call: TorchCall, names: Sequence[str]) -> Callable[[], Any] | None:
+    """Return what records the target's operations; None for complex parameters."""
+    if any(tensor.is_complex() for tensor in call.read):
+        return None
+
+    def run() -> Any:
+        from gradcheck.diagnose.torch_trace import trace_torch
+
+        return trace_torch(
+            lambda *tensors: call.loss_at(dict(enumerate(tensors))),
+            tuple(call.read),
+            {},
+            dict(zip(names, call.read, strict=True)),
+        )
+
+    return run
 
 
 def _non_finite_message(loss: float) -> str:

@@ -95,9 +95,13 @@ def _mode(torch: Any, recorder: Recorder, origins: Origins) -> Any:
             new_kwargs = {k: _edges(torch, operation, a, origins) for k, a in kwargs.items()}
             if not any(edge is not None for edge in operation.edges):
                 return function(*args, **kwargs)
+            versions = [None if edge is None else edge._version for edge in operation.edges]
             result = function(*new_args, **new_kwargs)
             if not isinstance(result, torch.Tensor) or not result.requires_grad:
                 return result
+            for edge, version in zip(operation.edges, versions, strict=True):
+                if result is edge and result._version == version:
+                    return result  # nothing was done, as by double() of a double
             if any(result is edge for edge in operation.edges):
                 raise NotTraceable(name, operation.site, "a tensor is changed in place")
             operation.keywords.update({k: v for k, v in kwargs.items() if isinstance(v, int)})

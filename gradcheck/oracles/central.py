@@ -461,10 +461,10 @@ def _assemble(
         lower[position], upper[position] = reading.lower, reading.upper
         step[position] = reading.step
         kinks[position] = reading.kink
-        if first.dwarfed[position] and reading.step > abs(first.start[position]):
+        far = first.dwarfed[position] and reading.step > abs(first.start[position])
+        if far and _is_wrong(first, position, reading):
             # Contradicted only by steps far longer than the entry itself: not known.
-            if _is_wrong(first, position, reading):
-                uncertainty[position] = np.nan
+            uncertainty[position] = np.nan
     evaluated = np.isfinite(first.loss_up) | np.isfinite(first.loss_down)
     if not problem.evaluator.exhausted:
         edges = ~np.isfinite(value)
