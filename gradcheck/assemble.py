@@ -20,6 +20,7 @@ from gradcheck.report import (
     worst_verdict,
 )
 from gradcheck.settings import Settings
+from gradcheck.unchecked import cut_short
 
 
 def assemble(
@@ -71,7 +72,7 @@ def _parameter(parameter: Parameter, findings: Findings, problem: Problem) -> Pa
     judged = found.comparisons.get(best or "")
     first = None if judged is None else worst_positions(judged)
     verdict = Verdict.FAIL if parameter.name in findings.disagreeing else found.combined.verdict
-    if problem.evaluator.exhausted and verdict is Verdict.PASS and found.left_out:
+    if verdict is Verdict.PASS and cut_short(problem, found):
         verdict = Verdict.INCONCLUSIVE
     return ParameterResult(
         name=parameter.name,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradcheck.errors import UsageError
+from gradcheck.allowance import Allowance
+from gradcheck.errors import Interrupted, UsageError
 from gradcheck.outcome import Outputs, exit_status, read_report, show, write_outputs
 from gradcheck.progress import Progress, progress_bar
 from gradcheck.report import Check, Report
@@ -110,18 +111,22 @@ def _check_single(
         progress_bar(wanted=not (command.no_progress or command.quiet)) as progress,
         guarded(text, verbose=command.verbose, printed=printed),
     ):
-        if command.search:
-            from gradcheck.search import search
+        test, interrupted = "", 0
+        try:
+            if command.search:
+                from gradcheck.search import search
 
-            check, test = search(target, plan, options, command.search, progress=progress)
-        else:
-            test = ""
-            check = pipeline.check(target, inputs, progress=progress, **options)
+                check, test = search(target, plan, options, command.search, progress=progress)
+            else:
+                check = pipeline.check(target, inputs, progress=progress, **options)
+        except Interrupted as error:
+            click.echo("gradcheck: interrupted; what was finished follows", err=True)
+            check, interrupted = error.check, _status(error)
     check = replace(check, target=text, reproduce=command.reproduce)
     if outputs.draws or outputs.junit is not None:
-        return _Found(pipeline.make_report([check]), ready_test=test)
+        return _Found(pipeline.make_report([check]), interrupted, test)
     # The terminal shows nothing of the environment, which takes time to find out.
-    return _Found(Report((check,), seconds=check.seconds), ready_test=test)
+    return _Found(Report((check,), seconds=check.seconds), interrupted, test)
 
 
 def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
@@ -171,17 +176,32 @@ def _run(
     from gradcheck import pipeline
 
     checks: list[Check] = []
+    allowance = Allowance(command.settings)
     try:
         for done, case in enumerate(cases):
             if progress is not None:
                 progress(done, len(cases), case.name)
-            checks.append(pipeline.run_case(case, command.settings, pictures=pictures))
+            checks.append(pipeline.run_case(case, allowance.left(), pictures=pictures))
+            allowance.spend(checks[-1])
     except KeyboardInterrupt as error:
+        note = f"gradcheck: interrupted after {len(checks)} of {len(cases)} checks"
+        checks += _partial(error)
         if not checks:
             raise
-        click.echo(f"gradcheck: interrupted after {len(checks)} of {len(cases)} checks", err=True)
-        return checks, 143 if isinstance(error, Terminated) else 130
+        click.echo(note, err=True)
+        return checks, _status(error)
     return checks, 0
+
+
+def _partial(error: KeyboardInterrupt) -> list[Check]:
+    """What was finished of the check that was interrupted."""
+    return [error.check] if isinstance(error, Interrupted) else []
+
+
+def _status(error: BaseException) -> int:
+    """143 for SIGTERM, 130 for Ctrl-C."""
+    terminated = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)
+    return 143 if terminated else 130
 
 
 def _select(cases: Sequence[Case], pattern: str | None) -> list[Case]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradcheck.report import Check
+
 
 class GradcheckError(Exception):
     """Base class of every exception that gradcheck itself raises."""
@@ -30,3 +35,11 @@ class TargetError(GradcheckError):
 
 class GradientError(GradcheckError, AssertionError):
     """A gradient is wrong, or could not be shown to be right; the message is the table."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A check was interrupted (Ctrl-C, SIGTERM); ``check`` holds what was finished."""
+
+    def __init__(self, check: Check) -> None:
+        super().__init__("interrupted")
+        self.check = check

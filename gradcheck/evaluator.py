@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,6 +85,9 @@ class Evaluator:
     Attributes:
         distributor: where given, evaluates single entries in other processes.
         journal: where given, keeps finished losses, and gives them back instead of evaluating.
+        finishes: Ctrl-C or SIGTERM ends the evaluations, and is kept for whoever asked for them
+            to raise in the end; those left out are NaN. Else it is raised at once.
+        interrupted: what ended the evaluations so, if anything did.
     """
 
     def __init__(
@@ -103,6 +107,8 @@ class Evaluator:
         self.budget = budget
         self.deadline = deadline
         self.exhausted = False
+        self.finishes = False
+        self.interrupted: KeyboardInterrupt | None = None
         self.first_error: str | None = None
         self.distributor: Distributor | None = None
         self.journal: Journal | None = None
@@ -111,10 +117,28 @@ class Evaluator:
         self._calls = calls
         self._moves = 0
 
+    @property
+    def in_batches(self) -> bool:
+        """Whether entries are evaluated together, in this process."""
+        return self._batch is not None
+
     def current(self) -> float:
         """Return the loss at the parameters' current values."""
         self.count += self._calls
         return self._guarded()
+
+    def spend(self, n: int) -> bool:
+        """Count ``n`` calls that are made elsewhere; False if the limits do not allow them."""
+        if self._allowed(-(-n // self._calls), whole=True) == 0:
+            return False
+        self.count += n
+        return True
+
+    def interrupt(self, error: KeyboardInterrupt) -> None:
+        """Make no more evaluations: what was finished can still be reported."""
+        self.interrupted = error
+        self.exhausted = True
+        self.deadline = -math.inf
 
     def on_progress(self, tell: Callable[[int], None]) -> None:
         """Call ``tell`` with the number of evaluations now and then."""
@@ -141,7 +165,13 @@ class Evaluator:
             if n == 0:
                 break
             began = time.perf_counter()
-            found = self._kept(parameter, indices[done : done + n], values[done : done + n])
+            try:
+                found = self._kept(parameter, indices[done : done + n], values[done : done + n])
+            except KeyboardInterrupt as error:
+                if not self.finishes:
+                    raise
+                self.interrupt(error)
+                break
             losses[done : done + len(found)] = found
             done += len(found)
             # The clock is looked at often enough for slow losses, rarely enough for fast ones.
@@ -172,12 +202,19 @@ class Evaluator:
             if kept is not None:
                 self._advance(len(distances))
                 return kept
-        with self._restored(blocks) as parts:
-            for j, distance in enumerate(distances):
-                for view, start, steps in parts:
-                    _move(view, start, distance, steps)
-                losses[j] = self._guarded()
-                self._advance(1)
+        try:
+            with self._restored(blocks) as parts:
+                for j, distance in enumerate(distances):
+                    for view, start, steps in parts:
+                        _move(view, start, distance, steps)
+                    losses[j] = self._guarded()
+                    self._advance(1)
+        except KeyboardInterrupt as error:
+            if not self.finishes:
+                raise
+            self.interrupt(error)
+            losses[:] = np.nan
+            return losses
         if self.journal is not None and key is not None:
             self.journal.keep(key, losses)
         return losses

@@ -74,6 +74,7 @@ def examine(
             noise,
             learning_rate=learning_rate,
             disagreeing=disagreeing,
+            seen=(*problem.notices, *runs.notices),
         )
         evaluations = problem.evaluator.count
         if pictures:
@@ -95,13 +96,14 @@ def _with_rounding(problem: Problem, noise: Noise, generator: np.random.Generato
     """Add to the analytic gradient the rounding of the arithmetic it was computed in."""
     if problem.gradient_at is None or not problem.analytic or problem.facts.spread > 0:
         return problem
+    if not problem.evaluator.spend(5):
+        return problem
     unit = float(np.finfo(np.float64).eps)
     low_inside = any(is_single_precision(one, noise) for one in problem.analytic.values())
     low = any(parameter.value.dtype != np.float64 for parameter in problem.parameters)
     if low or low_inside or noise.dtype == np.float32:
         unit = float(np.finfo(np.float32).eps)
     errors = rounding_error(problem.gradient_at, problem.parameters, generator, unit, noise)
-    problem.evaluator.count += 5
     total = {
         name: rounding + errors.get(name, 0.0)
         for name, rounding in problem.analytic_rounding.items()

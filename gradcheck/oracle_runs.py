@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.applicable import inapplicable, refusals
 from gradcheck.compare import INCONCLUSIVE, PASS
 from gradcheck.judging import judge_estimate, settle_kinks
 from gradcheck.noise import Noise
@@ -55,7 +56,9 @@ def run_oracles(
     found: Found = {name: {} for name in problem.analytic}
     autograd = _autograd(problem, settings, noise, generator)
     _add(found, "autograd", autograd.estimates)
-    notices = autograd.notices + _forward(problem, settings, generator, found)
+    # Declared checks are given every oracle, whether it applies or not.
+    notices = () if thorough else refusals(problem, settings)
+    notices += autograd.notices + _forward(problem, settings, generator, found)
     exact = {
         name: estimates[oracle]
         for name, estimates in found.items()
@@ -95,6 +98,10 @@ def _wanted(settings: Settings, oracle: str) -> bool:
     return settings.oracles is None or oracle in settings.oracles
 
 
+def _runs(problem: Problem, settings: Settings, oracle: str) -> bool:
+    return _wanted(settings, oracle) and oracle not in inapplicable(problem)
+
+
 def _add(found: Found, oracle: str, estimates: Mapping[str, Estimate]) -> None:
     for name, estimate in estimates.items():
         if name in found:
@@ -104,7 +111,7 @@ def _add(found: Found, oracle: str, estimates: Mapping[str, Estimate]) -> None:
 def _autograd(
     problem: Problem, settings: Settings, noise: Noise, generator: np.random.Generator
 ) -> Autograd:
-    if not settings.autograd or not _wanted(settings, "autograd") or problem.kind == "torch":
+    if not settings.autograd or not _runs(problem, settings, "autograd"):
         return NONE
     if importlib.util.find_spec("torch") is None:
         text = "torch is not installed, so that there is no autograd oracle: pip install torch"
@@ -118,7 +125,7 @@ def _autograd(
 def _forward(
     problem: Problem, settings: Settings, generator: np.random.Generator, found: Found
 ) -> tuple[Notice, ...]:
-    if problem.kind != "torch" or not _wanted(settings, "forward"):
+    if not _runs(problem, settings, "forward"):
         return ()
     from gradcheck.oracles.forward_mode import forward_mode
 
@@ -161,7 +168,7 @@ def _complex(
     found: Found,
 ) -> tuple[Notice, ...]:
     """Run the complex step where it was asked for, or on the entries still undecided."""
-    if problem.kind == "torch" or not _wanted(settings, "complex"):
+    if not _runs(problem, settings, "complex"):
         return ()
     central = {name: one["central"] for name, one in found.items() if "central" in one}
     asked = settings.oracles is not None

@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gradcheck.allowance import Allowance
+from gradcheck.applicable import needless, without_effect
 from gradcheck.assemble import assemble, error_check
 from gradcheck.case import Case
 from gradcheck.environment import describe_environment
-from gradcheck.errors import GradcheckError, GradientError, TargetError, UsageError
+from gradcheck.errors import GradcheckError, GradientError, Interrupted, TargetError, UsageError
 from gradcheck.examine import examine
-from gradcheck.numpy_problem import Limits, numpy_problem
+from gradcheck.make_problem import Progress, describe_target, make_problem
 from gradcheck.problem import Problem
 from gradcheck.report import (
     Check,
     Expectation,
+    Notice,
     Report,
     Story,
     TrainingTrace,
@@ -24,10 +27,7 @@ from gradcheck.report import (
 )
 from gradcheck.resources import resources
 from gradcheck.settings import Settings
-from gradcheck.stochastic import Repetition
 from gradcheck.time_limit import time_limits
-
-Progress = Callable[[int, int, str], None]
 
 DECLARED_ORACLES = ("central", "complex", "autograd", "forward")
 """Oracles of declared checks, where nobody chose: all that apply."""
@@ -70,7 +70,7 @@ def check(
         args: further positional arguments, as SciPy's optimisers take them.
         jac: SciPy's gradient: a function, or True if the target returns ``(loss, gradient)``.
         hess: Hessian function or Hessian-vector product, checked with ``order=2``.
-        settings: how to check; ``options`` are its fields, put over it.
+        settings: how to check.
         name: name of the check in reports.
         expect: what should come out; without it, ``pass``.
         learning_rate: step of gradient descent that is judged against the curvature.
@@ -79,6 +79,7 @@ def check(
         pictures: also compute what the report's pages draw (some hundred loss evaluations).
         thorough: refine every central difference as far as the noise of the loss allows, for up
             to some ten evaluations an entry instead of two.
+        **options: fields of ``Settings``, put over ``settings``.
 
     Returns:
         The check. A target that cannot be judged (a loss that is not finite, no gradient, integer
@@ -86,6 +87,7 @@ def check(
 
     Raises:
         UsageError: the arguments do not fit together; the message says what to write.
+        Interrupted: Ctrl-C or SIGTERM came during the evaluations; it holds what was finished.
         Exception: whatever the target itself raises at the given inputs.
     """
     chosen = Settings.from_options(options, settings)
@@ -103,7 +105,9 @@ def check(
     try:
         with time_limits(chosen.timeout, executor, chosen.dask):
             functions = (grad, vjp, hess, torch)
-            problem = _problem(target, inputs, wrt, functions, params, chosen, label, progress)
+            problem = make_problem(target, inputs, wrt, functions, params, chosen, label, progress)
+            problem = _answered(problem, chosen, declared=thorough)
+            problem.evaluator.finishes = True
             variant = (thorough, pictures)
             with resources(problem, chosen, target=own, executor=executor, variant=variant):
                 findings = examine(
@@ -114,17 +118,34 @@ def check(
                     thorough=thorough,
                 )
             found = assemble(problem, findings, chosen, expect=expect)
-            if chosen.order == 2:
+            if chosen.order == 2 and problem.hessian_product is not None:
                 from gradcheck.second_order import with_second_order
 
                 found = with_second_order(found, problem, chosen)
-            found = _audited(found, target, inputs, wrt, params, chosen, problem)
+            if problem.evaluator.interrupted is None:
+                found = _audited(found, target, inputs, wrt, params, chosen, problem)
     except TargetError as error:
         found = error_check(label, describe_target(target), error, chosen, expect=expect)
     finally:
         if problem is not None and problem.cleanup is not None:
             problem.cleanup()
-    return _timed(found, time.monotonic() - began)
+    found = replace(found, seconds=time.monotonic() - began)
+    if problem is not None and problem.evaluator.interrupted is not None:
+        raise Interrupted(found) from problem.evaluator.interrupted
+    return found
+
+
+def _answered(problem: Problem, settings: Settings, *, declared: bool) -> Problem:
+    """Refuse options that do not exist for the target; say which have nothing to do.
+
+    Declared checks are many, and an option is for those of them that it fits.
+    """
+    refused = without_effect(problem, settings)
+    if refused and not declared:
+        raise UsageError("; ".join(refused))
+    notices = [Notice("option_without_effect", text) for text in refused]
+    notices += needless(problem, settings)
+    return replace(problem, notices=(*problem.notices, *notices)) if notices else problem
 
 
 def _refuse_repeated(wrt: Sequence[str | int] | str | int | None) -> None:
@@ -133,89 +154,6 @@ def _refuse_repeated(wrt: Sequence[str | int] | str | int | None) -> None:
     for item in wrt:
         if list(wrt).count(item) > 1:
             raise UsageError(f"wrt names {item!r} twice: name each parameter once")
-
-
-def _problem(
-    target: Callable[..., Any],
-    inputs: Any,
-    wrt: Sequence[str | int] | str | int | None,
-    functions: tuple[Any, Any, Any, Any],
-    params: Any,
-    settings: Settings,
-    name: str,
-    progress: Progress | None,
-) -> Problem:
-    """Examine the target; ``functions`` are its ``grad``, ``vjp``, ``hess`` and torch twin."""
-    grad, vjp, hess, twin = functions
-    deadline = None if settings.time is None else time.monotonic() + settings.time
-    limits = Limits(settings.budget, deadline, timeout=settings.timeout)
-    repetition = Repetition(settings.repeats, settings.confidence)
-    if not callable(target):
-        raise UsageError(f"the target is {type(target).__name__}, which cannot be called")
-    if vjp is not None and grad is not None:
-        raise UsageError("vjp= is the backward pass of a layer, grad= that of a loss: give one")
-    if _is_torch(target, inputs, params):
-        from gradcheck.torch_problem import torch_problem
-
-        for option, given in (("hess", hess), ("torch", twin)):
-            if given is not None:
-                raise UsageError(
-                    f"{option}= is for NumPy targets, and this one is torch's own: leave it out; "
-                    "autograd's gradient is checked, with order=2 its double backward, too"
-                )
-        problem = torch_problem(
-            target,
-            inputs,
-            wrt,
-            grad=grad,
-            vjp=vjp,
-            params=params,
-            seed=settings.seed,
-            name=name,
-            limits=limits,
-            jitter=settings.jitter,
-            repetition=repetition,
-        )
-    else:
-        if vjp is not None:
-            from gradcheck.layers import as_loss
-
-            target, inputs, wrt = as_loss(target, vjp, inputs, wrt, seed=settings.seed)
-        problem = numpy_problem(
-            target,
-            inputs,
-            wrt,
-            grad=grad,
-            params=params,
-            twin=twin,
-            seed=settings.seed,
-            name=name,
-            limits=limits,
-            jitter=settings.jitter,
-            repetition=repetition,
-            hess=hess,
-        )
-    if progress is not None:
-        total = 2 * problem.size
-        problem.evaluator.on_progress(lambda done: progress(min(done, total), total, name))
-    return replace(problem, name=name, target=describe_target(target))
-
-
-def _is_torch(target: Any, inputs: Any, params: Any) -> bool:
-    import sys
-
-    if "torch" not in sys.modules:
-        return False
-    from gradcheck.torch_problem import is_torch_target
-
-    return bool(is_torch_target(target, inputs, params))
-
-
-def describe_target(target: Any) -> str:
-    """Return ``module:qualified name`` of a target."""
-    module = getattr(target, "__module__", None) or type(target).__module__
-    qualified = getattr(target, "__qualname__", type(target).__qualname__)
-    return f"{module}:{qualified}"
 
 
 def _audited(
@@ -241,10 +179,6 @@ def _audited(
     return with_audit(found, audit(target, inputs, wrt, params=params, seed=settings.seed))
 
 
-def _timed(found: Check, seconds: float) -> Check:
-    return replace(found, seconds=seconds)
-
-
 def run_cases(
     cases: Iterable[Case],
     settings: Settings | None = None,
@@ -256,11 +190,13 @@ def run_cases(
 ) -> Report:
     """Run declared checks; a target that raises becomes a check with verdict ``error``."""
     listed = list(cases)
+    allowance = Allowance(settings or Settings())
     done = []
     for number, case in enumerate(listed):
         if progress is not None:
             progress(number, len(listed), case.name)
-        done.append(run_case(case, settings or Settings(), pictures=pictures))
+        done.append(run_case(case, allowance.left(), pictures=pictures))
+        allowance.spend(done[-1])
     if progress is not None:
         progress(len(listed), len(listed), "")
     return make_report(done, stories=stories, traces=traces)

@@ -130,16 +130,15 @@ def with_second_order(found: Check, problem: Problem, settings: Settings) -> Che
     """Check the second derivatives as well, and add what came out to the check.
 
     Raises:
-        UsageError: there is no second derivative to check.
         TargetError: the gradient is not the same in every call, or not complete.
     """
     if problem.hessian_product is None:
-        raise UsageError(
-            "order=2 (--order 2) needs the second derivatives: give hess= (--hess module:function)"
-        )
+        raise ValueError("the problem has no second derivatives")
     second = _as_problem(problem, problem.hessian_product, settings.seed)
     findings = examine(second, replace(settings, oracles=("central",), entries="all"))
     check = assemble(second, findings, settings)
+    if second.evaluator.interrupted is not None:
+        problem.evaluator.interrupt(second.evaluator.interrupted)
     return replace(
         found,
         verdict=worst_verdict([found.verdict, check.verdict]),
@@ -179,7 +178,9 @@ def _as_problem(
     before = problem.evaluator
     values = [one.value for one in problem.parameters]
     evaluator = Evaluator(slope, values, budget=before.budget, deadline=before.deadline)
-    evaluator.count, evaluator.exhausted = before.count + 2, before.exhausted
+    evaluator.count, evaluator.finishes = before.count + 2, before.finishes
+    if before.interrupted is not None:
+        evaluator.interrupt(before.interrupted)
     dtype = min((one.value.dtype for one in problem.parameters), key=lambda one: one.itemsize)
     return replace(
         problem,
