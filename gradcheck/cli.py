@@ -131,6 +131,7 @@ def _entry(context: click.Context, /, **options: Any) -> int:
     """
     from gradcheck.command import run
 
+    _refuse_beside(context)
     reproduce = _reproduce(context)
     settings = Settings.from_options(
         {
@@ -169,6 +170,25 @@ def _entries(text: str) -> str | int:
     return int(text) if text.lstrip("+-").isdigit() else text
 
 
+def _given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _refuse_beside(context: click.Context) -> None:
+    """Refuse options of a check beside those that check nothing."""
+    shown = {"target", "quiet", "verbose", "no_progress"}
+    for mode, allowed in (("render", _OUTPUTS | shown), ("compare", shown)):
+        if context.params.get(mode) is None:
+            continue
+        for parameter in context.command.params:
+            name = str(parameter.name)
+            if _given(context, name) and name != mode and name not in allowed:
+                raise UsageError(
+                    f"--{mode} checks nothing, so that {parameter.opts[-1]} has nothing to do: "
+                    "leave it out"
+                )
+
+
 def _reproduce(context: click.Context) -> str:
     """The command that was typed, without what concerns its output."""
     import shlex
@@ -177,8 +197,7 @@ def _reproduce(context: click.Context) -> str:
     for parameter in context.command.params:
         name = str(parameter.name)
         value = context.params.get(name)
-        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if not given or name in _OUTPUTS or value is None:
+        if not _given(context, name) or name in _OUTPUTS or value is None:
             continue
         if isinstance(parameter, click.Argument):
             words.append(str(value))

@@ -181,6 +181,8 @@ def _run(
         for done, case in enumerate(cases):
             if progress is not None:
                 progress(done, len(cases), case.name)
+            if case.learning_rate is None:
+                case = replace(case, learning_rate=command.learning_rate)
             checks.append(pipeline.run_case(case, allowance.left(), pictures=pictures))
             allowance.spend(checks[-1])
     except KeyboardInterrupt as error:

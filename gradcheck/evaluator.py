@@ -114,7 +114,7 @@ class Evaluator:
         self.journal: Journal | None = None
         self._batch = batch
         self._progress = progress
-        self._calls = calls
+        self.calls = calls
         self._moves = 0
 
     @property
@@ -124,12 +124,12 @@ class Evaluator:
 
     def current(self) -> float:
         """Return the loss at the parameters' current values."""
-        self.count += self._calls
+        self.count += self.calls
         return self._guarded()
 
     def spend(self, n: int) -> bool:
         """Count ``n`` calls that are made elsewhere; False if the limits do not allow them."""
-        if self._allowed(-(-n // self._calls), whole=True) == 0:
+        if self._allowed(-(-n // self.calls), whole=True) == 0:
             return False
         self.count += n
         return True
@@ -304,15 +304,15 @@ class Evaluator:
             return float("nan")
 
     def _advance(self, n: int) -> None:
-        self.count += n * self._calls
+        self.count += n * self.calls
         if self._progress is not None and n:
             self._progress(self.count)
 
     def _allowed(self, wanted: int, *, whole: bool = False) -> int:
         """How many of ``wanted`` evaluations may be made now; pairs are not split."""
         n = wanted
-        if self.budget is not None and self.count + wanted * self._calls > self.budget:
-            n = max(0, self.budget - self.count) // self._calls // 2 * 2
+        if self.budget is not None and self.count + wanted * self.calls > self.budget:
+            n = max(0, self.budget - self.count) // self.calls // 2 * 2
             n = 0 if whole else n
         if self.deadline is not None and time.monotonic() > self.deadline:
             n = 0

@@ -10,10 +10,14 @@ from typing import Any
 from gradcheck.errors import UsageError
 from gradcheck.numpy_problem import Limits, numpy_problem
 from gradcheck.problem import Problem
+from gradcheck.selection import FULL_SWEEP
 from gradcheck.settings import Settings
 from gradcheck.stochastic import Repetition
 
 Progress = Callable[[int, int, str], None]
+
+OVERHEAD = 25
+"""Evaluations besides those of the entries: noise, variation, rounding, directions."""
 
 
 def make_problem(
@@ -82,9 +86,22 @@ def make_problem(
             hess=hess,
         )
     if progress is not None:
-        total = 2 * problem.size
+        total = expected_evaluations(problem, settings)
         problem.evaluator.on_progress(lambda done: progress(min(done, total), total, name))
     return replace(problem, name=name, target=describe_target(target))
+
+
+def expected_evaluations(problem: Problem, settings: Settings) -> int:
+    """Return about how many loss evaluations a check whose gradient is right takes."""
+    entries = problem.size
+    if isinstance(settings.entries, int):
+        entries = sum(min(one.value.size, settings.entries) for one in problem.parameters)
+    elif settings.entries == "auto" and entries > FULL_SWEEP:
+        # Located by group testing or sampled, unless the loss is fast enough for all.
+        entries = FULL_SWEEP
+    first = problem.evaluator.count + OVERHEAD
+    total = first + 2 * entries * problem.evaluator.calls
+    return total if settings.budget is None else max(1, min(total, settings.budget))
 
 
 def _is_torch(target: Any, inputs: Any, params: Any) -> bool:

@@ -40,6 +40,8 @@ class Outputs:
             raise UsageError("--report and --no-report exclude each other: give one of them")
         package = command.target is not None and ":" not in command.target
         report = command.report or ("reports" if package and not command.no_report else None)
+        if command.self_contained and report is None and command.render is None:
+            raise UsageError("--self-contained is how a report is written: give --report DIR, too")
         for option in ("json", "junit"):
             path = getattr(command, option)
             if path not in (None, "-") and not Path(path).absolute().parent.is_dir():

@@ -26,7 +26,7 @@ from gradcheck.report import (
     Verdict,
 )
 from gradcheck.resources import resources
-from gradcheck.settings import Settings
+from gradcheck.settings import Settings, validate_real
 from gradcheck.time_limit import time_limits
 
 DECLARED_ORACLES = ("central", "complex", "autograd", "forward")
@@ -94,6 +94,8 @@ def check(
     if hess is not None:
         chosen = replace(chosen, order=2)
     _refuse_repeated(wrt)
+    if learning_rate is not None:
+        validate_real("learning_rate", learning_rate, low=0.0)
     label = str(name or getattr(target, "__qualname__", type(target).__name__))
     began = time.monotonic()
     own = target
@@ -130,6 +132,8 @@ def check(
         if problem is not None and problem.cleanup is not None:
             problem.cleanup()
     found = replace(found, seconds=time.monotonic() - began)
+    if progress is not None:
+        progress(max(1, found.evaluations), max(1, found.evaluations), label)
     if problem is not None and problem.evaluator.interrupted is not None:
         raise Interrupted(found) from problem.evaluator.interrupted
     return found

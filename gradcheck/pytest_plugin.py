@@ -66,7 +66,7 @@ class Checker:
         inputs: Any = None,
         wrt: Any = None,
         *,
-        allow_inconclusive: bool = False,
+        allow_inconclusive: bool | None = None,
         **options: Any,
     ) -> Check:
         """Check ``target`` at ``inputs``.
@@ -87,6 +87,9 @@ class Checker:
         check = self._collector.record(check, searching=searching)
         if searching:
             _climb(check)
+        if allow_inconclusive is None:
+            settings = options.get("settings")
+            allow_inconclusive = settings is not None and settings.allow_inconclusive
         if check.ok or (allow_inconclusive and check.verdict is Verdict.INCONCLUSIVE):
             return check
         raise _failure(check)

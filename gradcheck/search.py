@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.allowance import Allowance
 from gradcheck.errors import UsageError
 from gradcheck.report import Check, Verdict
 
 if TYPE_CHECKING:
     from gradcheck.input_sources import Plan
     from gradcheck.progress import Progress
+    from gradcheck.settings import Settings
 
 
 @dataclass
@@ -22,6 +24,7 @@ class _Search:
     options: Mapping[str, Any]
     total: int
     progress: Progress | None
+    allowance: Allowance
     tried: int = 0
     raised: list[Exception] = field(default_factory=list)
     worst: tuple[float, Any] | None = None
@@ -32,17 +35,21 @@ class _Search:
 
         from gradcheck import pipeline
 
+        if self.allowance.used_up:
+            return False
         self.tried += 1
         if self.progress is not None:
             self.progress(min(self.tried, self.total), self.total, "searching")
         try:
-            check = pipeline.check(self.target, inputs, **self.options)
+            options = {**self.options, "settings": self.allowance.left()}
+            check = pipeline.check(self.target, inputs, **options)
         except UsageError:
             raise
         except Exception as error:
             # Not every size and value lies in the target's domain.
             self.raised.append(error)
             return False
+        self.allowance.spend(check)
         error_seen = largest_error(check)
         hypothesis.target(error_seen, label="relative error")
         if self.worst is None or error_seen > self.worst[0]:
@@ -92,7 +99,9 @@ def find_worst(
         )
     settings = options["settings"]
     quick = replace(settings, oracles=settings.oracles or ("central",), autograd=False)
-    state = _Search(target, {**options, "settings": quick, "pictures": False}, n_inputs, progress)
+    state = _Search(
+        target, {**options, "pictures": False}, n_inputs, progress, Allowance(halved(quick))
+    )
     try:
         found = hypothesis.find(
             planned(plan),
@@ -112,6 +121,13 @@ def find_worst(
     return found, True, state.tried
 
 
+def halved(settings: Settings) -> Settings:
+    """Return the settings with half of the limits: the other half is for the check of the find."""
+    budget = None if settings.budget is None else max(1, settings.budget // 2)
+    seconds = None if settings.time is None else settings.time / 2
+    return replace(settings, budget=budget, time=seconds)
+
+
 def search(
     target: Callable[..., Any],
     plan: Plan,
@@ -128,7 +144,8 @@ def search(
     from gradcheck import pipeline
 
     inputs, fails, tried = find_worst(target, plan, options, n_inputs, progress=progress)
-    check = pipeline.check(target, inputs, progress=progress, **options)
+    rest = {**options, "settings": halved(options["settings"])}
+    check = pipeline.check(target, inputs, progress=progress, **rest)
     if fails:
         note = f"The smallest failing input of {tried:,} tried."
         return replace(check, note=note), ready_test(target, inputs, options)

@@ -105,11 +105,11 @@ def validate(settings: Settings) -> None:
     elif not _is_integer(entries) or entries < 1:
         _refuse("entries", entries, allowed)
     _validate_integer("seed", settings.seed, low=0, high=2**32 - 1)
-    _validate_real("jitter", settings.jitter, low=0.0, strict=False)
-    _validate_real("confidence", settings.confidence, low=0.0, high=1.0)
+    validate_real("jitter", settings.jitter, low=0.0, strict=False)
+    validate_real("confidence", settings.confidence, low=0.0, high=1.0)
     for name in ("rtol", "time", "timeout"):
         if getattr(settings, name) is not None:
-            _validate_real(name, getattr(settings, name), low=0.0)
+            validate_real(name, getattr(settings, name), low=0.0)
     for name, low in (("repeats", 2), ("budget", 1), ("workers", 1)):
         if getattr(settings, name) is not None:
             _validate_integer(name, getattr(settings, name), low=low)
@@ -159,9 +159,14 @@ def _validate_integer(name: str, value: object, *, low: int, high: int | None = 
         _refuse(name, value, allowed)
 
 
-def _validate_real(
+def validate_real(
     name: str, value: object, *, low: float, high: float = math.inf, strict: bool = True
 ) -> None:
+    """Refuse what is no finite number above ``low`` (``strict``; else from it on), below ``high``.
+
+    Raises:
+        UsageError: names the option, the value and what is allowed.
+    """
     bound = "above" if strict else "of at least"
     upper = "" if math.isinf(high) else f" and below {high:g}"
     allowed = f"a finite number {bound} {low:g}{upper}"
