@@ -131,15 +131,19 @@ def judge(
     )
     allowed = estimate.uncertainty + rounding
     difference = np.abs(analytic - reference)
-    own = np.fmax(np.abs(analytic), np.abs(reference))
-    own = np.where(np.isfinite(own), np.maximum(own, SMALL * typical), own)
+    size = np.fmax(np.abs(analytic), np.abs(reference))
+    if estimate.oracle != "central":
+        # Two independent exact ways to eight digits: that is how well the value is known.
+        confirmed = np.isfinite(allowed) & (difference <= thresholds.same * size)
+        allowed = np.where(confirmed, np.fmin(allowed, thresholds.same * size), allowed)
+    own = np.where(np.isfinite(size), np.maximum(size, SMALL * typical), size)
     lost = ~(allowed <= thresholds.coarsest * own)
     scale = np.where(lost, np.maximum(own, typical), own)
     with np.errstate(all="ignore"):
         resolution = np.where(scale > 0, allowed / scale, np.where(allowed > 0, np.inf, 0.0))
     # Zero in every bit, and none claimed: exact, whatever the noise might hide.
     resolution = np.where(estimate.flat & (analytic == 0.0), 0.0, resolution)
-    # The same to eight digits: what is left is rounding, or an iteration's own tolerance.
+    # A difference in the ninth digit is rounding, or an iteration's own tolerance.
     close = (difference <= thresholds.same * scale) & np.isfinite(allowed)
     with np.errstate(all="ignore"):
         seen = np.where(scale > 0, difference / np.where(scale > 0, scale, 1.0), 0.0)
@@ -152,7 +156,6 @@ def judge(
     relative = relative_errors(analytic, reference)
     if thresholds.rtol is not None:
         # A true zero has no relative error: what is lost in the uncertainty is judged by it.
-        size = np.fmax(np.abs(analytic), np.abs(reference))
         judged = np.isfinite(reference) & ~(size <= allowed)
         codes = np.where(judged, np.where(relative <= thresholds.rtol, PASS, FAIL), codes)
     codes = np.where(estimate.checked, codes, UNCHECKED)
