@@ -186,7 +186,7 @@ class NumpyTrace:
 
 def _array(value: Any) -> NDArray[np.float64]:
     """Return a copy of a tensor's or an array's values in float64."""
-    content = value.detach().numpy() if hasattr(value, "detach") else value
+    content = value.detach().double().cpu().numpy() if hasattr(value, "detach") else value
     return np.array(content, dtype=np.float64)
 
 
