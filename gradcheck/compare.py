@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.problem import FloatArray
 from gradcheck.report import Comparison, Entry, Verdict
-from gradcheck.scales import rms
+from gradcheck.scales import median, rms
 
 PASS, INCONCLUSIVE, FAIL, UNCHECKED = 0, 1, 2, -1
 """Codes of an entry's verdict in arrays."""
@@ -86,7 +86,7 @@ def typical_gradient(
     """
     size = rms(reference)
     finite = allowed[np.isfinite(allowed)]
-    if not null or (finite.size and SMALL * size > _median(finite)):
+    if not null or (finite.size and SMALL * size > median(finite)):
         return size
     return max(size, SMALL * ordinary)
 
@@ -188,7 +188,7 @@ def summarise(judged: Judged, first: NDArray[np.intp] | None = None) -> Comparis
     resolution = judged.resolution[checked]
     return Comparison(
         max_relative_error=float(errors.max()) if errors.size else 0.0,
-        median_relative_error=_median(errors) if errors.size else 0.0,
+        median_relative_error=median(errors) if errors.size else 0.0,
         norm_relative_error=norm_relative_error(a, r),
         resolution=float(resolution.max()) if resolution.size else math.nan,
         checked=int(checked.sum()),
@@ -248,11 +248,3 @@ def _entries(judged: Judged, positions: list[int]) -> tuple[Entry, ...]:
         )
         for position in positions
     )
-
-
-def _median(values: NDArray[np.float64]) -> float:
-    """As ``np.median``, without its import of ``numpy.ma``, slow for a small check."""
-    ordered = np.sort(values)
-    if np.isnan(ordered[-1]):
-        return float("nan")
-    return float(0.5 * (ordered[(values.size - 1) // 2] + ordered[values.size // 2]))
