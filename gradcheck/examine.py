@@ -19,7 +19,7 @@ from gradcheck.settings import Settings
 from gradcheck.variation import variation
 
 MANY_DIRECTIONS = 20
-FEW_DIRECTIONS = 5
+FEW_DIRECTIONS = 4
 """Random directions that speak for the entries left out, in a thorough check and else."""
 
 

@@ -33,7 +33,6 @@ def rounding_error(
     noise: Noise,
     *,
     base: Mapping[str, FloatArray] | None = None,
-    sides: Sequence[float] = (1.0, -1.0),
 ) -> dict[str, FloatArray]:
     """Estimate the rounding error of each entry of ``gradient()``, by parameter name.
 
@@ -48,20 +47,23 @@ def rounding_error(
         unit: relative rounding unit of the arithmetic, such as 2.2e-16.
         noise: of the loss; terms that cancel in the gradient are rounded as those of the loss
             are, so that an entry is no better known than this over its scale.
-        base: the gradient at the point, if it is known already.
-        sides: the sides of the point to look at; two evaluations each.
+        base: the gradient at the point, if it is known already and comes from a method that
+            settles kinks by itself: then one move is enough, and compared with this.
     """
+    moves: tuple[tuple[float, ...], ...] = ((1.0, 2.0), (-1.0, -2.0))
+    if base is not None:
+        moves = ((1.0,),)
     if base is None:
         base = gradient()
     signs = [generator.choice((-1.0, 1.0), parameter.value.shape) for parameter in parameters]
     changes: dict[str, list[FloatArray]] = {name: [] for name in base}
     saved = [parameter.value.copy() for parameter in parameters]
     try:
-        for direction in sides:
-            nearby = []
-            for units in (1.0, 2.0):
+        for units in moves:
+            nearby = [] if len(units) == 2 else [base]
+            for distance in units:
                 for parameter, start, sign in zip(parameters, saved, signs, strict=True):
-                    np.copyto(parameter.value, start * (1.0 + direction * units * unit * sign))
+                    np.copyto(parameter.value, start * (1.0 + distance * unit * sign))
                 try:
                     with quiet():
                         nearby.append(gradient())

@@ -112,10 +112,7 @@ def _estimates(
     unit = float(np.finfo(np.float64).eps)
     if any(parameter.value.dtype != np.float64 for parameter in problem.parameters):
         unit = float(np.finfo(np.float32).eps)
-    # One side is enough here: kinks are settled by the operations that sit on them.
-    errors = rounding_error(
-        again, problem.parameters, generator, unit, noise, base=gradients, sides=(1.0,)
-    )
+    errors = rounding_error(again, problem.parameters, generator, unit, noise, base=gradients)
     return {
         name: smooth_estimate("autograd", np.asarray(value, dtype=np.float64), errors[name])
         for name, value in gradients.items()
