@@ -14,9 +14,12 @@ from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Notice
 from gradcheck.rounding import rounding_error
+from gradcheck.time_limit import limited
 
 LOSS_TOLERANCE = 1e-9
 """Relative difference up to which two ways of computing a loss give the same value."""
+PATIENCE = 10.0
+"""How much longer than a plain evaluation a traced one may take, where that has a limit."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,11 @@ def autograd_of_trace(
 
     def run() -> Any:
         args, kwargs, parameters = request.prepare()
+        seconds = None if request.timeout is None else PATIENCE * request.timeout
         try:
-            return trace(request.target, args, kwargs, parameters, loss_of=request.pick_loss)
+            return limited(trace, seconds)(
+                request.target, args, kwargs, parameters, loss_of=request.pick_loss
+            )
         finally:
             request.restore()
 

@@ -1,0 +1,226 @@
+"""Entries in doubt climb a ladder of steps, each to those that decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.noise import POINTS, Noise, table_noise
+from gradcheck.oracles.first_pass import FirstPass, pairs
+from gradcheck.oracles.ladder import KAPPA, RATIO, Reading, Rung, read_ladder
+from gradcheck.problem import Problem
+
+ROUNDS = 16
+LARGEST = 0.2
+"""Largest step, in units of the entry's scale."""
+FINE_SAMPLE = 24
+"""Entries of one parameter that climb for a finer resolution alone, unless all are to."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How far to go.
+
+    ``wanted`` is the relative uncertainty at which climbing stops, where noise allows it, for
+    entries down to ``smallest`` of the typical one; entries coarser than ``coarse`` climb for a
+    finer value even where they agree with the claim, at most ``n_fine`` of a parameter.
+    """
+
+    wanted: float
+    coarse: float
+    smallest: float
+    n_fine: int | None
+
+
+ORDINARY = Effort(wanted=1e-5, coarse=1e-4, smallest=1e-3, n_fine=FINE_SAMPLE)
+THOROUGH = Effort(wanted=3e-7, coarse=1e-6, smallest=1e-8, n_fine=None)
+
+
+def is_wrong(first: FirstPass, position: int, reading: Reading) -> bool:
+    """Return whether a reading contradicts the claim; a kink or an open one does not."""
+    if reading.kink or not np.isfinite(reading.uncertainty):
+        return False
+    allowed = reading.uncertainty + first.rounding[position]
+    return bool(abs(reading.value - first.claimed[position]) > allowed)
+
+
+def climb(
+    problem: Problem,
+    noise: Noise,
+    first: FirstPass,
+    positions: NDArray[np.intp],
+    effort: Effort,
+) -> dict[int, Reading]:
+    """Let the entries at ``positions`` climb, each to the steps that it needs.
+
+    An entry that comes out wrong although small steps seem to fall below the grain of the loss
+    has its noise measured on the scale of the larger ones, and climbs on with that.
+    """
+    rungs: dict[int, dict[float, Rung]] = {}
+    for position in positions.tolist():
+        rungs[position] = {
+            0.0: Rung(
+                first.up[position],
+                first.down[position],
+                first.loss_up[position],
+                first.loss_down[position],
+            )
+        }
+    floors = dict.fromkeys(rungs, 0.0)
+    wanted: dict[int, list[float]] = {position: [-1.0, 1.0] for position in rungs}
+    for position in np.flatnonzero(first.dwarfed).tolist():
+        if position in wanted:
+            deep = first.deep_level(position)
+            wanted[position] += [deep, deep - 1]
+    readings = _rounds(problem, noise, first, rungs, wanted, floors, effort)
+    again: dict[int, list[float]] = {}
+    for position, reading in readings.items():
+        if is_wrong(first, position, reading) and _grainy(first, position, rungs[position]):
+            floors[position] = _noise_across(problem, first, position, rungs[position])
+            if floors[position] > _noise_on(noise, rungs[position]):
+                again[position] = [max(rungs[position]) + 1]
+    if again:
+        # No further than to where the noise was measured.
+        tops = {position: levels[0] for position, levels in again.items()}
+        readings |= _rounds(problem, noise, first, rungs, again, floors, effort, tops)
+    return readings
+
+
+def _rounds(
+    problem: Problem,
+    noise: Noise,
+    first: FirstPass,
+    rungs: dict[int, dict[float, Rung]],
+    wanted: dict[int, list[float]],
+    floors: Mapping[int, float],
+    effort: Effort,
+    tops: Mapping[int, float] | None = None,
+) -> dict[int, Reading]:
+    """Evaluate the wanted levels of each entry and go on to the ones that it needs next."""
+    readings: dict[int, Reading] = {}
+    for _ in range(ROUNDS):
+        if not wanted or problem.evaluator.exhausted:
+            break
+        _evaluate_rungs(problem, first, rungs, wanted)
+        following: dict[int, list[float]] = {}
+        for position in wanted:
+            level_noise = max(floors[position], _noise_on(noise, rungs[position]))
+            reading = read_ladder(rungs[position], noise.loss, level_noise)
+            readings[position] = reading
+            more = _next_levels(first, position, rungs[position], reading, level_noise, effort)
+            if tops is not None:
+                more = [level for level in more if level <= tops[position]]
+            if more:
+                following[position] = more
+        wanted = following
+    return readings
+
+
+def _is_flat(rungs: Mapping[float, Rung]) -> bool:
+    return all(r.loss_up == r.loss_down for r in rungs.values())
+
+
+def _grainy(first: FirstPass, position: int, rungs: Mapping[float, Rung]) -> bool:
+    """Whether small steps seem to fall below the grain of the loss.
+
+    Either the loss does not change at all over them, but does over larger ones; or the slopes of
+    the smallest do not agree with each other, but come nearer to the claim as the step grows.
+    """
+    ordered = [rung for _, rung in sorted(rungs.items())]
+    if ordered[0].loss_up == ordered[0].loss_down and not _is_flat(rungs):
+        return True
+    slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in ordered]
+    finite = [abs(slope - first.claimed[position]) for slope in slopes if np.isfinite(slope)]
+    if len(finite) < 2 or finite[-1] >= 0.7 * finite[0]:
+        return False
+    hidden = 4 * first.noise[position] * KAPPA / (ordered[0].up + ordered[0].down)
+    return bool(abs(slopes[1] - slopes[0]) > hidden + 1e-6 * abs(slopes[0]))
+
+
+def _noise_across(
+    problem: Problem, first: FirstPass, position: int, rungs: Mapping[float, Rung]
+) -> float:
+    """Noise of the loss along one entry, as far as one step beyond the largest one taken."""
+    spacing = RATIO * rungs[max(rungs)].up / POINTS
+    index = np.full(POINTS, first.indices[position])
+    found = [0.0]
+    for side in (1.0, -1.0):
+        points = first.start[position] + side * spacing * np.arange(1, POINTS + 1)
+        losses = problem.evaluator.entries(first.number, index, points.astype(first.start.dtype))
+        if np.isfinite(losses).all():
+            found.append(table_noise(losses.tolist()))
+    return max(found)
+
+
+def _noise_on(noise: Noise, rungs: Mapping[float, Rung]) -> float:
+    near = [r for level, r in rungs.items() if level <= 1]
+    losses = [abs(x) for r in near for x in (r.loss_up, r.loss_down) if np.isfinite(x)]
+    return float(noise.at(np.array([max(losses, default=0.0)]))[0])
+
+
+def _evaluate_rungs(
+    problem: Problem,
+    first: FirstPass,
+    rungs: dict[int, dict[float, Rung]],
+    wanted: Mapping[int, list[float]],
+) -> None:
+    positions = [position for position, levels in wanted.items() for _ in levels]
+    levels = [level for chosen in wanted.values() for level in chosen]
+    if not positions:
+        return
+    at = np.array(positions, dtype=np.intp)
+    base = 0.5 * (first.up[at] + first.down[at])
+    steps = base * RATIO ** np.array(levels, dtype=float)
+    up, down, loss_up, loss_down = pairs(
+        problem, first.number, first.indices[at], first.start[at], steps
+    )
+    for j, (position, level) in enumerate(zip(positions, levels, strict=True)):
+        rungs[position][level] = Rung(
+            float(up[j]), float(down[j]), float(loss_up[j]), float(loss_down[j])
+        )
+
+
+def _next_levels(
+    first: FirstPass,
+    position: int,
+    rungs: Mapping[float, Rung],
+    reading: Reading,
+    noise: float,
+    effort: Effort,
+) -> list[float]:
+    """Which further steps an entry needs; none when what it has decides."""
+    lowest, highest = min(rungs), max(rungs)
+    claim, scale = abs(first.claimed[position]), first.scales[position]
+    known = abs(reading.value) if np.isfinite(reading.value) else 0.0
+    size = max(claim, known, first.typical)
+    bottom = rungs[lowest]
+    next_down = 2 * KAPPA * noise / (bottom.up + bottom.down) * RATIO
+    room = bottom.up > 1e-15 * scale
+    can_descend = room and (
+        next_down <= 1e-3 * size or (not reading.consistent and next_down <= 0.1 * size)
+    )
+    can_ascend = rungs[highest].up * RATIO <= LARGEST * scale
+    if _is_flat(rungs) and claim != 0.0:
+        # No change at all: the steps may be lost in a coarser rounding inside the loss.
+        return [highest + 2] if can_ascend else []
+    if not (np.isfinite(bottom.loss_up) and np.isfinite(bottom.loss_down)):
+        # The edge of the domain is nearer than this step.
+        return [lowest - 2, lowest - 1] if room and next_down <= size else []
+    if not np.isfinite(reading.uncertainty):
+        return [lowest - 1] if room and next_down <= size else []
+    if reading.kink or not reading.consistent:
+        return [lowest - 1] if can_descend else []
+    allowed = reading.uncertainty + first.rounding[position]
+    difference = abs(reading.value - first.claimed[position])
+    wanted = effort.wanted * max(known, effort.smallest * size)
+    fine = reading.uncertainty <= wanted
+    if (difference <= allowed and fine) or (difference > 10 * allowed and fine):
+        return []
+    if difference > 100 * allowed and lowest < 0:
+        return []
+    if reading.noise_limited:
+        return [highest + 0.5, highest + 1] if can_ascend else []
+    return [lowest - 1] if can_descend else []
