@@ -89,7 +89,7 @@ def _check_single(
     module, text = resolved.module, resolved.text
     with guarded(f"preparing the inputs of {text}", verbose=command.verbose, printed=printed):
         target = callable_target(resolved)
-        given = load_inputs(command.inputs, home=module) if command.inputs else None
+        given = load_inputs(command.inputs, home=module, target=target) if command.inputs else None
         options = _functions(command, resolved)
         plan = plan_inputs(
             target,

@@ -21,6 +21,7 @@ from gradcheck.shape_annotations import specs_of
 from gradcheck.signature import Signature
 from gradcheck.spec_grammar import Spec, parse
 from gradcheck.target import resolve
+from gradcheck.tensor_inputs import Tensors, wanted
 
 T = TypeVar("T")
 
@@ -74,6 +75,7 @@ class Plan:
         specs: inputs to be drawn.
         sizes: bound symbolic sizes.
         tensors: names of inputs that become torch tensors.
+        make: how they become tensors.
         positional: names in the order of the call, when the target takes no keywords.
     """
 
@@ -82,6 +84,7 @@ class Plan:
     specs: tuple[Spec, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     tensors: frozenset[str] = frozenset()
+    make: Tensors = field(default_factory=Tensors)
     positional: tuple[str, ...] | None = None
 
     def draw(self, seed: int) -> Any:
@@ -96,28 +99,24 @@ class Plan:
         values = dict(self.fixed)
         for spec in self.specs:
             value = evaluate(spec, sizes, source_for(spec))
-            values[spec.name] = _tensor(value) if spec.name in self.tensors else value
+            values[spec.name] = self.make.of(value) if spec.name in self.tensors else value
         if self.positional is not None:
             return tuple(values[name] for name in self.positional if name in values)
         return values
 
 
-def _tensor(value: Any) -> Any:
-    import torch
-
-    tensor = torch.as_tensor(value)
-    return tensor.requires_grad_() if tensor.is_floating_point() or tensor.is_complex() else tensor
-
-
-def load_inputs(text: str, *, home: ModuleType | None = None) -> Any:
+def load_inputs(text: str, *, home: ModuleType | None = None, target: Any = None) -> Any:
     """Return what ``--inputs`` names: a factory's result, a constant, or the arrays of an npz.
+
+    The arrays of an npz become tensors where the target takes these.
 
     Raises:
         UsageError: there is no such file, module or name, or the npz holds pickled objects.
         Exception: whatever the factory raises.
     """
     if text.endswith(".npz"):
-        return _load_npz(Path(text))
+        make, arrays = wanted(target), _load_npz(Path(text))
+        return arrays if make is None else make.of_all(arrays)
     value = resolve(text, home=home).value
     if callable(value):
         value = _call_factory(value, f"--inputs {text}")
@@ -221,10 +220,15 @@ def plan_inputs(
     missing = signature.missing(values)
     if missing:
         raise UsageError(describe_missing(target, missing, name))
+    make = wanted(target)
+    specs = tuple(value for value in values.values() if isinstance(value, Spec))
+    if make is not None:
+        tensors |= {spec.name for spec in specs}
     return Plan(
         fixed={key: value for key, value in values.items() if not isinstance(value, Spec)},
-        specs=tuple(value for value in values.values() if isinstance(value, Spec)),
+        specs=specs,
         sizes=sizes,
+        make=make or Tensors(),
         tensors=frozenset(tensors),
         positional=signature.positional(values),
     )

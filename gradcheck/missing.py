@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from gradcheck.signature import Signature
+from gradcheck.tensor_inputs import wanted
 
 _SCALARS = re.compile(
     r"(reg|lam|lambda_?|lmbda|alpha|beta|gamma|delta|eps|epsilon|lr|learning_rate|c|C|rho|mu|"
@@ -24,26 +26,20 @@ def describe_missing(target: Callable[..., Any], missing: Sequence[str], name: s
     """
     own = getattr(target, "__name__", type(target).__name__)
     shown = name or own
-    try:
-        signature = str(inspect.signature(target))
-    except (TypeError, ValueError):
-        signature = "(...)"
+    if missing[0] == "self":
+        return _describe_unbound(target, shown)
+    signature = Signature.of(target)
+    call = "..." if signature.parameters is None else ", ".join(map(str, signature.parameters))
     verb = "is" if len(missing) == 1 else "are"
     guesses = [(argument, *_guess(argument, missing)) for argument in missing]
     lines = [
         f"{shown} cannot be called yet: {', '.join(missing)} {verb} missing.",
         "",
-        f"    {own}{signature}",
+        f"    {own}({call})",
         "",
         "Paste this into its module and adapt the shapes:",
         "",
-        "    def gradcheck_inputs():",
-        "        import numpy as np",
-        "",
-        "        rng = np.random.default_rng(0)",
-        "        return {",
-        *(f'            "{argument}": {code},' for argument, code, _ in guesses),
-        "        }",
+        *(_specs(guesses) if wanted(target) else _factory(guesses)),
         "",
         "or give them on the command line:",
         "",
@@ -54,6 +50,39 @@ def describe_missing(target: Callable[..., Any], missing: Sequence[str], name: s
         ),
     ]
     return "\n".join(lines)
+
+
+def _factory(guesses: Sequence[tuple[str, str, str]]) -> list[str]:
+    return [
+        "    def gradcheck_inputs():",
+        "        import numpy as np",
+        "",
+        "        rng = np.random.default_rng(0)",
+        "        return {",
+        *(f'            "{argument}": {code},' for argument, code, _ in guesses),
+        "        }",
+    ]
+
+
+def _specs(guesses: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return a mapping of specs, from which tensors are drawn for a target that takes these."""
+    return [
+        "    gradcheck_inputs = {",
+        *(f'        "{argument}": "{spec}",' for argument, _, spec in guesses),
+        "    }",
+    ]
+
+
+def _describe_unbound(target: Callable[..., Any], shown: str) -> str:
+    """Return the message for a method that was taken from its class: it has no object yet."""
+    path, _, method = getattr(target, "__qualname__", shown).rpartition(".")
+    place = shown.rpartition(":")[0]
+    cls = path.rpartition(".")[2] or "Model"
+    named = f"{place}:model.{method}" if place else f"model.{method}"
+    return (
+        f"{shown} is a method without its object: make one in the module, model = {cls}(...), "
+        f"and name {named} instead"
+    )
 
 
 def _guess(name: str, names: Sequence[str]) -> tuple[str, str]:

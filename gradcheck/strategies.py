@@ -69,6 +69,7 @@ def inputs(
             specs=(*found.specs, *own),
             sizes=found.sizes,
             tensors=found.tensors,
+            make=found.make,
             positional=found.positional,
         )
     if not plan.specs and not strategies:

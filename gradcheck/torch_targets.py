@@ -153,7 +153,7 @@ def closed_over(target: Any) -> list[tuple[str, Any]]:
     import torch
 
     found: dict[str, Any] = {}
-    for name, value in _surrounding_values(target):
+    for name, value in surrounding_values(target):
         is_parameter = (
             isinstance(value, torch.Tensor) and value.is_leaf and bool(value.requires_grad)
         )
@@ -162,7 +162,8 @@ def closed_over(target: Any) -> list[tuple[str, Any]]:
     return list(found.items())
 
 
-def _surrounding_values(target: Any) -> Iterator[tuple[str, Any]]:
+def surrounding_values(target: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values that a function reads from its closure and its globals."""
     function = inspect.unwrap(getattr(target, "__func__", target))
     code = getattr(function, "__code__", None)
     if code is None:
