@@ -17,7 +17,7 @@ from gradcheck.preflight import Gradient
 from gradcheck.problem import FloatArray, Surroundings, TraceRequest
 from gradcheck.quiet import quiet
 from gradcheck.returns import match_gradients, split_result
-from gradcheck.time_limit import plain
+from gradcheck.time_limit import Limited, plain
 from gradcheck.tree import leaves
 from gradcheck.working_call import Working
 
@@ -103,7 +103,9 @@ def trace_request(working: Working, functions: Functions, chosen: Chosen) -> Tra
         among = {chosen.leaves[k].name: handed[p] for p, k in working.positions.items()}
         return inputs.args, inputs.kwargs, among | live
 
-    return TraceRequest(plain(functions.target), prepare, undo.close, functions.loss_of)
+    target = functions.target
+    seconds = target.seconds if isinstance(target, Limited) else None
+    return TraceRequest(plain(target), prepare, undo.close, functions.loss_of, seconds)
 
 
 def surroundings(bound: BoundInputs, chosen: Chosen) -> Surroundings:

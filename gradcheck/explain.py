@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.compare import FAIL, INCONCLUSIVE
-from gradcheck.judging import ParameterFindings
+from gradcheck.judging import ParameterFindings, reference_of
 from gradcheck.noise import Noise
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
@@ -54,7 +54,6 @@ def _causes(
     problem: Problem, parameters: Mapping[str, ParameterFindings], autograd: Autograd
 ) -> list[Diagnosis]:
     from gradcheck.diagnose import Evidence, diagnose
-    from gradcheck.judging import reference_of
 
     references = {name: reference_of(one) for name, one in parameters.items()}
     surroundings = problem.surroundings
@@ -204,6 +203,13 @@ def _open(
     )
 
 
+def _sees_a_slope(one: ParameterFindings) -> bool:
+    """Whether some entry's most certain value is no zero, by far more than its uncertainty."""
+    value, error = reference_of(one)
+    with np.errstate(invalid="ignore"):
+        return bool((np.abs(value) > 4 * error).any())
+
+
 def _vacuous(problem: Problem, parameters: Mapping[str, ParameterFindings]) -> list[Notice]:
     """Warn where the whole gradient of a parameter is exactly zero: agreement proves nothing."""
     empty = [
@@ -211,7 +217,7 @@ def _vacuous(problem: Problem, parameters: Mapping[str, ParameterFindings]) -> l
         for name, one in parameters.items()
         if not problem.analytic[name].any()
         and one.combined.verdict is Verdict.PASS
-        and all(not np.nan_to_num(est.value).any() for est in one.estimates.values())
+        and not _sees_a_slope(one)
     ]
     if not empty:
         return []

@@ -85,13 +85,15 @@ class TraceRequest:
 
     ``prepare`` returns the positional arguments, the keyword arguments and the parameters among
     them by name: the very objects, arrays or floats, that the target gets hold of. ``restore``
-    undoes what the target did to parameters that it reads from elsewhere.
+    undoes what the target did to parameters that it reads from elsewhere. ``timeout`` is the limit
+    on one plain evaluation, in seconds.
     """
 
     target: Callable[..., Any]
     prepare: Callable[[], tuple[tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]]]
     restore: Callable[[], None]
     pick_loss: Callable[[Any], Any]
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
