@@ -133,10 +133,15 @@ def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
     """Import what ``--grad``, ``--vjp``, ``--torch``, ``--hess`` and ``--params`` name."""
     from gradcheck.target import resolve_function
 
+    if command.torch is not None and not command.settings.autograd:
+        raise UsageError(
+            "--torch names a twin for the autograd oracle, which --no-autograd excludes: leave one "
+            "of them out"
+        )
     found: dict[str, Any] = {}
     for option in ("grad", "vjp", "hess", "torch"):
         text = getattr(command, option)
-        if text is not None and not (option == "torch" and not command.settings.autograd):
+        if text is not None:
             found[option] = resolve_function(text, option=f"--{option}", home=resolved.module)
     if command.params is not None:
         found["params"] = resolve(command.params, home=resolved.module).value
