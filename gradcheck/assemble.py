@@ -119,6 +119,13 @@ def error_check(
         evaluations=0,
         oracles=(),
         parameter_results=(),
-        diagnoses=(Diagnosis(error.cause, error.parameter, str(error), "exact"),),
+        diagnoses=(Diagnosis(error.cause, error.parameter, _sentence(str(error)), "exact"),),
         expected=expect,
     )
+
+
+def _sentence(message: str) -> str:
+    """Return a message as a sentence; one that begins with a name of the user's stays as it is."""
+    if not message.startswith(("the ", "one ")):
+        return message
+    return f"{message[0].upper()}{message[1:].rstrip('.')}."

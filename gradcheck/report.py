@@ -225,6 +225,17 @@ class Check:
 
         return check_to_dict(self)
 
+    def __repr__(self) -> str:
+        """Return name, verdict and the parameters' verdicts; ``print(check)`` shows the table."""
+        verdicts = {name: str(result.verdict) for name, result in self.parameters.items()}
+        return f"Check({self.name!r}, {str(self.verdict)!r}, parameters={verdicts!r})"
+
+    def __str__(self) -> str:
+        """Return the table, the diagnoses and the summary, as the terminal shows them."""
+        from gradcheck.render.terminal import render
+
+        return render(Report((self,), seconds=self.seconds)).rstrip("\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Story:

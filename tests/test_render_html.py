@@ -329,3 +329,19 @@ def test_a_check_that_no_one_declared_says_nothing_of_it():
     page = pages_of(sample_reports.report(check))
     assert "declared" not in page["index.html"].text
     assert "declared" not in page[f"{check.name}.html"].text
+
+
+def test_slopes_along_random_directions_are_shown_to_the_digits_that_are_known():
+    check = sample_reports.failing_check()
+    first, *others = check.parameter_results
+    rows = (
+        {"parameter": "", "claimed": 0.25, "numeric": 0.5, "uncertainty": 1.01374e-10}
+        | {"agree": False, "order": 1.0004},
+        {"parameter": "W", "claimed": 0.0, "numeric": 1e-17, "uncertainty": 1e-12}
+        | {"agree": None, "order": None},
+    )
+    changed = replace(check, parameter_results=(replace(first, taylor=rows), *others))
+    page = pages_of(sample_reports.report(changed))[f"{check.name}.html"].text
+    shown = page.partition("Along random directions")[2]
+    assert "all parameters0.250.51e-101no" in shown
+    assert "W01e-171e-12–cannot tell" in shown

@@ -113,3 +113,23 @@ def test_the_operation_is_underlined():
 
 def test_nothing_checked_is_said():
     assert terminal.render(Report(checks=())).strip().startswith("Nothing was checked")
+
+
+def test_what_was_left_out_is_not_shown_as_wrong_entries():
+    check = sample_reports.inconclusive_check()
+    result = check.parameter_results[0]
+    best = replace(result.best_comparison, failing_entries=0, inconclusive_entries=0)
+    cut_short = replace(result, comparisons={result.best: best})
+    text = terminal.render(Report((replace(check, parameter_results=(cut_short,)),)))
+    assert "wrong entries" not in text
+    undecided = replace(best, inconclusive_entries=1)
+    open_entry = replace(result, comparisons={result.best: undecided})
+    text = terminal.render(Report((replace(check, parameter_results=(open_entry,)),)))
+    assert "1 undecided of" in text
+
+
+def test_a_check_prints_as_the_terminal_shows_it():
+    check = sample_reports.failing_check()
+    assert str(check) + "\n" == terminal.render(Report((check,), seconds=check.seconds))
+    assert repr(check).startswith(f"Check({check.name!r}, 'fail', parameters={{")
+    assert len(repr(check)) < 500

@@ -116,8 +116,8 @@ def _told(
         ),
         "reg_scale": (
             f"the regulariser in {which} counts {factor} times in the gradient",
-            f"Divide the regulariser's gradient by {factor}: it has to be the derivative of the "
-            f"term in line {line}.",
+            f"Make the regulariser's gradient the derivative of the term in line {line}: it is "
+            f"{factor} times that now.",
         ),
         "path_detached": (
             f"the result of {which} is treated as a constant",

@@ -81,6 +81,11 @@ def breakable(name: str) -> Markup:
     return Markup(re.sub(r"([._:/]+)(?=[^._:/])", r"\1<wbr>", str(escape(name))))
 
 
+def slope_text(value: JsonValue, digits: int) -> str:
+    """Return a measured number of a directional check; a dash where there is none."""
+    return text.value_text(value, digits) if isinstance(value, int | float) else "–"
+
+
 def evidence_text(value: JsonValue) -> str:
     """Return one value of some evidence as words."""
     if isinstance(value, bool):
@@ -115,6 +120,7 @@ FUNCTIONS: dict[str, Any] = {
     "count_text": text.count_text,
     "evidence_items": evidence_items,
     "evidence_text": evidence_text,
+    "slope_text": slope_text,
     "excerpt": excerpt,
     "expectation_sentence": words.expectation_sentence,
     "expectation_word": words.expectation_word,

@@ -105,6 +105,9 @@ def _add_worst_entries(console: Console, check: Check) -> None:
         best = result.best_comparison
         if best is None or not best.worst:
             continue
+        if not best.failing_entries and not best.inconclusive_entries:
+            # Undecided for what was left out, not for any entry that could be shown.
+            continue
         console.print()
         counted = _counted(best)
         console.print(_indented(f"{name_of(result.name)}: {counted} of {result.checked:,} checked"))
