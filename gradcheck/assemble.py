@@ -19,6 +19,7 @@ from gradcheck.report import (
     Verdict,
     worst_verdict,
 )
+from gradcheck.sentences import sentence
 from gradcheck.settings import Settings
 from gradcheck.unchecked import cut_short
 
@@ -119,13 +120,6 @@ def error_check(
         evaluations=0,
         oracles=(),
         parameter_results=(),
-        diagnoses=(Diagnosis(error.cause, error.parameter, _sentence(str(error)), "exact"),),
+        diagnoses=(Diagnosis(error.cause, error.parameter, sentence(str(error)), "exact"),),
         expected=expect,
     )
-
-
-def _sentence(message: str) -> str:
-    """Return a message as a sentence; one that begins with a name of the user's stays as it is."""
-    if not message.startswith(("the ", "one ")):
-        return message
-    return f"{message[0].upper()}{message[1:].rstrip('.')}."

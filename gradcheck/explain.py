@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from gradcheck.compare import FAIL, INCONCLUSIVE
 from gradcheck.judging import ParameterFindings, reference_of
 from gradcheck.noise import Noise
+from gradcheck.non_finite import non_finite_gradients
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
+from gradcheck.sentences import sentence
 from gradcheck.unchecked import cut_short, limit_notices, not_checked
 
 
@@ -32,9 +34,10 @@ def explain(
     ``seen`` are the notices so far: why an oracle did not run.
     """
     diagnoses = [
-        Diagnosis(one.cause, one.parameter, one.message, "exact")
+        Diagnosis(one.cause, one.parameter, sentence(one.message), "exact")
         for one in problem.gradient_problems
     ]
+    diagnoses += non_finite_gradients(problem.analytic)
     failing = any(one.combined.verdict is Verdict.FAIL for one in parameters.values())
     if failing:
         diagnoses += _causes(problem, parameters, autograd)

@@ -284,13 +284,22 @@ def _as_gradient(
         same_size = array.size == int(np.prod(shape)) and array.size == 1
         if not same_size:
             return GradientProblem(
-                "shape_mismatch",
+                "broadcast_not_summed" if _is_broadcast(shape, array.shape) else "shape_mismatch",
                 name,
                 f"the gradient of {name} has shape {array.shape}, the parameter has {shape}; "
                 + _shape_hint(array.shape, shape),
             )
         array = array.reshape(shape)
     return array.astype(np.float64) if array.dtype.kind in "iub" else array
+
+
+def _is_broadcast(shape: tuple[int, ...], wider: tuple[int, ...]) -> bool:
+    """Whether ``wider`` is what an array of ``shape`` becomes by broadcasting, and is larger."""
+    try:
+        together = np.broadcast_shapes(shape, wider)
+    except ValueError:
+        return False
+    return together == wider and int(np.prod(wider)) > int(np.prod(shape))
 
 
 def _shape_hint(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:

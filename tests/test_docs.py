@@ -1,5 +1,6 @@
 """The examples of the documentation run, and its reference is that of the program."""
 
+import ast
 import importlib.util
 import re
 import runpy
@@ -38,3 +39,53 @@ def test_the_reference_is_up_to_date():
     spec.loader.exec_module(module)
     written = (DOCS / "reference.md").read_text(encoding="utf-8")
     assert written == module.reference(), "run python docs/make_reference.py"
+
+
+KEY = re.compile(r"[a-z]+(_[a-z0-9]+)+|sign|scale|transpose|permuted|kink|accumulates|located")
+MADE_BY = {"Notice", "TargetError", "Finding", "finding", "Diagnosis", "GradientProblem", "Case"}
+FROM_DTYPES = {"contract_float32", "contract_float16", "contract_bfloat16"}
+
+
+def strings(node):
+    return {
+        one.value
+        for one in ast.walk(node)
+        if isinstance(one, ast.Constant) and isinstance(one.value, str) and KEY.fullmatch(one.value)
+    }
+
+
+def emitted_keys():
+    """Keys that a finding, a notice or an error is made with anywhere in the package."""
+    keys = set()
+    for path in (ROOT / "gradcheck").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                first = node.args[:1] if name in MADE_BY else []
+                named = [word.value for word in node.keywords if word.arg == "cause"]
+                keys |= {key for value in (*first, *named) for key in strings(value)}
+            if isinstance(node, ast.FunctionDef) and node.name.endswith("cause_of"):
+                returned = (one.value for one in ast.walk(node) if isinstance(one, ast.Return))
+                keys |= {key for value in returned if value is not None for key in strings(value)}
+    return keys | FROM_DTYPES
+
+
+def documented_keys():
+    text = (DOCS / "causes.md").read_text(encoding="utf-8")
+    paragraphs = re.findall(r"^(\*\*`.*?`\*\*):", text, re.MULTILINE)
+    rows = re.findall(r"^\| (`contract_.*?) \|", text, re.MULTILINE)
+    return {key for line in (*paragraphs, *rows) for key in re.findall(r"`([a-z0-9_]+)`", line)}
+
+
+def test_every_key_that_the_program_gives_is_documented():
+    keys = emitted_keys()
+    assert {"kink", "mutates_input", "contract_vmap", "shape_mismatch", "scale"} <= keys
+    assert keys - documented_keys() == set()
+
+
+def test_every_key_that_is_documented_can_be_given():
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "gradcheck").rglob("*.py")
+    )
+    never = {key for key in documented_keys() - FROM_DTYPES if f'"{key}"' not in source}
+    assert never == set()

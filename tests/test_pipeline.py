@@ -75,7 +75,7 @@ def test_a_wrong_parameter_fails_and_only_that():
         (None, "missing_gradient"),
         (lambda g: None, "missing_gradient"),
         (lambda g: g[:2], "shape_mismatch"),
-        (lambda g: g[:, None] * np.ones((3, 3)), "shape_mismatch"),
+        (lambda g: g[None] * np.ones((3, 3)), "broadcast_not_summed"),
         (lambda g: g * 1j, "shape_mismatch"),
     ],
     ids=["no key", "None", "short", "too many axes", "complex"],
@@ -105,6 +105,7 @@ def test_a_gradient_that_is_not_finite_fails(value, where):
 
     found = check(changed(W=spoil))
     assert found.verdict is Verdict.FAIL
+    assert [(d.cause, d.parameter) for d in found.diagnoses] == [("non_finite_gradient", "W")]
     assert found.parameters["W"].verdict is Verdict.FAIL
     assert found.parameters["b"].verdict is Verdict.PASS
 
@@ -119,6 +120,8 @@ def test_a_gradient_that_is_not_finite_fails_also_where_it_was_not_sampled():
 
     found = check(loss, x, entries=5)
     assert found.verdict is Verdict.FAIL
+    assert found.diagnoses[0].cause == "non_finite_gradient"
+    assert "1 of 400 entries, first at [37]" in found.diagnoses[0].message
 
 
 @pytest.mark.parametrize("entries", [5, 50])

@@ -142,17 +142,18 @@ def test_a_gradient_of_nothing_is_unknown():
 
 
 @pytest.mark.parametrize(
-    ("gradient", "hint"),
+    ("gradient", "hint", "cause"),
     [
-        (W.T, "transposed"),
-        (np.ones(6), "reshape"),
-        (np.ones((4, 2, 3)), "summed over"),
-        (np.ones((3, 3)), "parameter's shape"),
+        (W.T, "transposed", "shape_mismatch"),
+        (np.ones(6), "reshape", "shape_mismatch"),
+        (np.ones((1, *W.shape)), "reshape", "shape_mismatch"),
+        (np.ones((4, *W.shape)), "summed over", "broadcast_not_summed"),
+        (np.ones((3, 3)), "parameter's shape", "shape_mismatch"),
     ],
 )
-def test_a_wrong_shape_says_what_to_do(gradient, hint):
+def test_a_wrong_shape_says_what_to_do(gradient, hint, cause):
     (problem,) = match_gradients({"W": gradient, "b": B}, PARAMETERS, GROUPS).problems
-    assert problem.cause == "shape_mismatch"
+    assert problem.cause == cause
     assert problem.parameter == "W"
     assert hint in problem.message
 
