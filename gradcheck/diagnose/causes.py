@@ -21,6 +21,7 @@ from gradcheck.diagnose.operations import (
     SELECTIONS,
     STATISTICS,
 )
+from gradcheck.diagnose.places import averaged, divides, is_last_run, is_recurrence
 from gradcheck.diagnose.plan import Trial
 from gradcheck.diagnose.sites import location
 from gradcheck.diagnose.space import Space
@@ -147,6 +148,11 @@ def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: 
         return "activation_mask_missing"
     if factor.kind == "sign":
         return "sign"
+    mean = averaged(trial, factor, graph)
+    if mean is not None:
+        return mean
+    if factor.size == 2 and not divides(trial, graph):
+        return "scale"  # 2 and 1/2 are more often numbers than sizes of arrays
     if factor.kind == "size":
         return "batch_not_divided"
     if factor.kind == "inverse_size":
@@ -198,8 +204,12 @@ def _cut_cause(explanation: Explanation, evidence: Evidence, graph: Graph) -> st
         return "path_detached"
     if trial.runs == "last":
         return "last_step_missing"
+    if trial.runs == "all but the first" and is_recurrence(trial, graph):
+        return "path_detached"
     if trial.runs in ("first", "all but the first", "all but the last", "one"):
         return "term_missing"
+    if trial.runs == "" and is_last_run(trial, graph):
+        return "last_step_missing"
     reached = graph.reached_from(trial.sites[0])
     if trial.runs == "every" and reached & set(trial.alterations):
         return "path_detached"
@@ -268,6 +278,8 @@ def _finding(
     if explanation.factor is not None:
         details["factor"] = explanation.factor.value
     whole = 4 if not explanation.alone else 0
+    # One of two equal contributions with the wrong sign is both of them left out.
+    solving = cause == "sign" and operation.name in ("solve", "inv", "cholesky")
     unnamed = explanation.factor is not None and explanation.factor.kind == "unnamed"
     return Finding(
         cause=cause,
@@ -275,7 +287,7 @@ def _finding(
         message=message,
         remedy=remedy,
         confidence=explanation.confidence,
-        specificity=(22 if unnamed else SPECIFICITY[cause]) + whole,
+        specificity=(22 if unnamed else SPECIFICITY[cause]) - 10 * solving + whole,
         evidence=details,
         location=place,
         also=_others(place, candidates, graph),

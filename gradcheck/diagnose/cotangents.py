@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -12,8 +13,9 @@ import numpy as np
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.finding import Finding, spoken
 from gradcheck.diagnose.graph import Graph, detailed
-from gradcheck.diagnose.operations import CURVED, MASKING, derivative_in_words
+from gradcheck.diagnose.operations import CURVED, MASKING, MATRIX_PRODUCTS, derivative_in_words
 from gradcheck.diagnose.plan import unary_chains
+from gradcheck.diagnose.repeated import overwritten_results
 from gradcheck.diagnose.sites import in_words, location
 from gradcheck.diagnose.space import Space
 from gradcheck.tracing.contract import DetailedTrace, Operation
@@ -24,12 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Attempt:
-    """A wrong addition ``extra`` to the cotangent of the result of operation ``at``."""
+    """A wrong addition ``extra`` to the cotangents of the results of some operations."""
 
     cause: str
     operation: Operation
-    at: int
-    extra: Array
+    extra: Mapping[int, Array]
     words: str
     remedy: str
     local: bool = False
@@ -48,7 +49,7 @@ _SLOPES: tuple[tuple[str, Callable[[Array], Array]], ...] = (
 """Derivatives of activations, as functions of what goes into them."""
 
 
-_WRONG_SLOPES: tuple[tuple[str, str, Callable[[Array, Array], Array]], ...] = (
+WRONG_SLOPES: tuple[tuple[str, str, Callable[[Array, Array], Array]], ...] = (
     ("activation_derivative_wrong", "1 + y**2", lambda _, y: 1.0 + y**2),
     ("activation_derivative_wrong", "1 - y**2", lambda _, y: 1.0 - y**2),
     ("activation_derivative_wrong", "y * (1 - y)", lambda _, y: y * (1.0 - y)),
@@ -64,6 +65,15 @@ _WRONG_SLOPES: tuple[tuple[str, str, Callable[[Array, Array], Array]], ...] = (
 """Slopes that are taken for an activation's own; z goes into it, y comes out of it."""
 
 
+OF_RESULT: dict[str, Callable[[Array], Array]] = {
+    "tanh": lambda y: 1.0 - y**2,
+    "expit": lambda y: y * (1.0 - y),
+    "maximum": lambda y: (y > 0).astype(np.float64),
+    "exp": lambda y: y,
+}
+"""Derivatives of activations in terms of their results."""
+
+
 def cotangent_findings(
     evidence: Evidence, space: Space, graph: Graph, passes: Passes
 ) -> list[Finding]:
@@ -75,9 +85,16 @@ def cotangent_findings(
     if trace is None:
         return []
     cotangents = trace.cotangents()
-    for attempt in islice(_attempts(trace, graph, cotangents), passes.left // 2):
+    # First where just the wrong parameters lie behind, then where others do as well.
+    fitting = (
+        attempt
+        for wanted in (operator.eq, operator.gt)
+        for attempt in _attempts(trace, graph, cotangents)
+        if wanted(graph.behind_all(attempt.extra), space.wrong)
+    )
+    for attempt in islice(fitting, passes.left // 2):
         passes.left -= 1
-        change = space.vector(trace.pull({attempt.at: attempt.extra}))
+        change = space.vector(trace.pull(attempt.extra))
         if not np.isfinite(change).all():
             continue
         explained = space.changed(change) & space.matched(change) & space.wrong
@@ -89,19 +106,66 @@ def cotangent_findings(
 def _attempts(
     trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
 ) -> Iterator[_Attempt]:
-    yield from _transposed(graph, cotangents)
+    yield from _transposed(trace, graph, cotangents)
+    yield from _overwritten(trace, graph, cotangents)
     yield from _wrong_slopes(trace, graph, cotangents)
+    yield from _stale_slopes(trace, graph, cotangents)
     yield from _extra_slopes(trace, graph, cotangents)
 
 
-def _transposed(graph: Graph, cotangents: Mapping[int, Array]) -> Iterator[_Attempt]:
-    for operation in graph.operations:
-        c = cotangents.get(operation.index)
-        if c is not None and c.ndim == 2 and c.shape[0] == c.shape[1]:
-            remedy = "Transpose it back: check the order of the factors of the matrix product."
+def _overwritten(
+    trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
+) -> Iterator[_Attempt]:
+    for operation, extra in overwritten_results(trace, graph, cotangents):
+        yield _Attempt(
+            "term_missing",
+            operation,
+            extra,
+            "keeps the last contribution of a loop only: they overwrite each other instead of "
+            "being added",
+            "Add each contribution with `+=`.",
+        )
+
+
+def _stale_slopes(
+    trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
+) -> Iterator[_Attempt]:
+    """Yield the derivatives of activations at another intermediate result of the same shape."""
+    for operation, source, handed in _activations(trace, graph, cotangents):
+        slope = OF_RESULT.get("maximum" if operation.name in MASKING else operation.name)
+        if slope is None:
+            continue
+        for other in graph.operations:
+            if other.output_shape != handed.shape or other.index in (source, operation.index):
+                continue
+            c = cotangents[operation.index]
             yield _Attempt(
-                "transpose", operation, operation.index, c.T - c, "is transposed", remedy
+                "stale_value",
+                operation,
+                {source: c * slope(trace.value(other.index)) - handed},
+                f"is multiplied by its derivative, taken at {in_words(other)}",
+                f"Take the derivative where the activation is: {derivative_in_words(operation)}.",
+                local=True,
             )
+
+
+def _transposed(
+    trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
+) -> Iterator[_Attempt]:
+    remedy = "Transpose it back: check the order of the factors of the matrix product."
+    for operation in graph.operations:
+        index, c = operation.index, cotangents.get(operation.index)
+        if c is None or c.ndim != 2 or c.shape[0] != c.shape[1] or index in graph.in_long_loop:
+            continue
+        yield _Attempt("transpose", operation, {index: c.T - c}, "is transposed", remedy)
+        if operation.name not in MATRIX_PRODUCTS:
+            continue
+        words = "is used transposed for one of the factors of this product"
+        handed = zip(trace.local(index, c.T), trace.local(index, c), strict=True)
+        for (kind, source), (wrong, right) in zip(operation.inputs, handed, strict=True):
+            if kind == "operation" and wrong is not None and right is not None:
+                extra = {int(source): wrong - right}
+                yield _Attempt("transpose", operation, extra, words, remedy, local=True)
 
 
 def _extra_slopes(
@@ -109,15 +173,14 @@ def _extra_slopes(
 ) -> Iterator[_Attempt]:
     for operation in graph.operations:
         c = cotangents.get(operation.index)
-        if c is None or c.ndim == 0:
+        if c is None or c.ndim == 0 or operation.index in graph.in_long_loop:
             continue
         value = trace.value(operation.index)
         for words, slope in _SLOPES:
             yield _Attempt(
                 "extra_activation_derivative",
                 operation,
-                operation.index,
-                c * slope(value) - c,
+                {operation.index: c * slope(value) - c},
                 f"is multiplied by {words} once too often (z is that result)",
                 f"Leave out the factor {words}: it is contained in the gradient already.",
             )
@@ -128,7 +191,7 @@ def _wrong_slopes(
 ) -> Iterator[_Attempt]:
     for operation, source, handed in _activations(trace, graph, cotangents):
         c, y, z = cotangents[operation.index], trace.value(operation.index), trace.value(source)
-        slopes = [*_WRONG_SLOPES]
+        slopes = [*WRONG_SLOPES]
         if operation.name in MASKING:
             reverse = np.divide(handed, c, out=np.zeros_like(c), where=c != 0)
             slopes.append(
@@ -138,8 +201,7 @@ def _wrong_slopes(
             yield _Attempt(
                 cause,
                 operation,
-                source,
-                c * slope(z, y) - handed,
+                {source: c * slope(z, y) - handed},
                 f"is multiplied by {words} on its way back, which is not the derivative there "
                 "(z goes in, y comes out)",
                 f"Multiply by the derivative: {derivative_in_words(operation)}.",
@@ -160,6 +222,8 @@ def _activations(
         names = {graph.by_index[index].name for index in chain}
         if len(paths) != 1 or not names & (set(CURVED) | set(MASKING)):
             continue
+        if last.index in graph.in_long_loop:
+            continue  # all runs together: see loop_slopes
         kind, source = first.inputs[paths[0]]
         if kind != "operation" or last.index not in cotangents:
             continue

@@ -19,6 +19,7 @@ from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.factors import Factor, name_factor, unnamed
 from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.graph import Cut, Graph, cut_alteration, graph_of
+from gradcheck.diagnose.loop_slopes import loop_slope_findings
 from gradcheck.diagnose.pairs import Column, pair_findings
 from gradcheck.diagnose.plan import Trial, shifts, trials
 from gradcheck.diagnose.probes import probe_findings
@@ -38,6 +39,7 @@ class Passes:
 
     def __init__(self, trace: Trace, space: Space, limit: int) -> None:
         self.trace, self.space, self.left = trace, space, limit
+        self.reserved = limit * 2 // 5
         self.base = space.vector(trace.backward())
         self.background: dict[int, Alteration] = {}
         self._kept = self.base, self.background
@@ -123,6 +125,13 @@ class _Tried:
 def _try_all(evidence: Evidence, space: Space, graph: Graph, passes: Passes) -> _Tried:
     tried = _Tried([], [], [])
     for trial in trials(graph):
+        # Some runs of a loop alone are the least likely place: leave something for other looks.
+        if trial.runs not in ("", "every", "last") and passes.left <= passes.reserved:
+            continue
+        # Single cuts also tell where the regularisers are, of other parameters as well.
+        single = trial.kind == "cut" and trial.runs == ""
+        if not single and not graph.behind_all(trial.alterations) & space.wrong:
+            continue
         change = passes.change(trial.alterations)
         if passes.left <= 0 and change is None:
             break
@@ -152,6 +161,8 @@ def _further(
         return space.wrong - {name for finding in exact for name in finding.parameters}
 
     found: list[Finding] = []
+    if left(found):
+        found += loop_slope_findings(evidence, space, graph, passes)
     if left(found):
         found += cotangent_findings(evidence, space, graph, passes)
     if left(found):

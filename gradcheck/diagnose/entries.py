@@ -12,6 +12,10 @@ ISOLATED = 0.2
 """At most this part of a parameter's entries may be wrong to be called isolated."""
 
 
+MINORITY = 0.5
+"""At most this part of the entries may be wrong in whole rows, columns or a block."""
+
+
 def duplicate_indices(evidence: Evidence) -> tuple[Finding, ...]:
     """Find rows that are wrong exactly where an index array names them more than once.
 
@@ -55,6 +59,8 @@ def isolated_entries(evidence: Evidence) -> tuple[Finding, ...]:
             continue
         if where.kind == "scattered" and not few:
             continue
+        if facts.support.sum() > MINORITY * facts.known.sum():
+            continue  # what is wrong nearly everywhere is not isolated
         worst = tuple(
             int(i) for i in np.unravel_index(np.abs(facts.residual).argmax(), facts.value.shape)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -11,6 +12,10 @@ from gradcheck.tracing.contract import Alteration, DetailedTrace, Operation, Tra
 
 Cut = tuple[int, int | None]
 """An operation and one of its operands whose path is cut; None for all of them."""
+
+
+FEW_RUNS = 4
+"""From so many runs on, a mistake in a single one of them is not looked for everywhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +100,24 @@ class Graph:
         return frozenset(reached)
 
     @cached_property
+    def parameters_behind(self) -> dict[int, frozenset[str]]:
+        """For each operation, the parameters that its result depends on."""
+        behind: dict[int, frozenset[str]] = {}
+        for operation in self.operations:
+            found: set[str] = set()
+            for kind, source in operation.inputs:
+                if kind == "parameter":
+                    found.add(str(source))
+                elif kind == "operation":
+                    found |= behind.get(int(source), frozenset())
+            behind[operation.index] = frozenset(found)
+        return behind
+
+    def behind_all(self, indices: Iterable[int]) -> frozenset[str]:
+        """Return the parameters that any of some operations' results depend on."""
+        return frozenset().union(*(self.parameters_behind[index] for index in indices))
+
+    @cached_property
     def varying(self) -> frozenset[int]:
         """The operations of loops in which a constant number differs from run to run."""
         found: set[int] = set()
@@ -106,6 +129,11 @@ class Graph:
             if len(numbers) > 1:
                 found.update(run)
         return frozenset(found)
+
+    @cached_property
+    def in_long_loop(self) -> frozenset[int]:
+        """The operations of loops of more runs than a few layers make."""
+        return frozenset(index for run in self.loops if len(run) >= FEW_RUNS for index in run)
 
     @cached_property
     def in_loop(self) -> frozenset[int]:

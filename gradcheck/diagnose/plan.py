@@ -65,9 +65,10 @@ def trials(graph: Graph) -> Iterator[Trial]:
     yield from _whole_loops(graph, loops)
     yield from _chains(graph)
     yield from _recurrences(graph)
+    yield from _loop_factors(graph, loops, (-1.0,))
     yield from _partial_loops(loops)
     yield from _single_runs(graph)
-    yield from _loop_factors(graph, loops)
+    yield from _loop_factors(graph, loops, (2.0, 0.5))
     yield from _single_cuts(graph, inside_loops=True)
 
 
@@ -217,11 +218,13 @@ def _partial_loops(loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
                 yield _loop_cut(loop, None, loop.run[part], which)
 
 
-def _loop_factors(graph: Graph, loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
+def _loop_factors(
+    graph: Graph, loops: tuple[_LoopCut, ...], factors: tuple[float, ...]
+) -> Iterator[Trial]:
     """Yield factors on loops whose runs follow one another, where no cut tells the factor."""
     for loop in loops:
         if loop.run[-1] in graph.reached_from(loop.run[0]):
-            for factor in (-1.0, 2.0, 0.5):
+            for factor in factors:
                 kind = "scale" if loop.operand is None else "scale_operand"
                 alteration = Alteration(kind, operand=loop.operand, factor=factor)
                 changes = {i: alteration for i in loop.run if _has(graph, i, loop.operand)}

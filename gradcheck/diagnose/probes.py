@@ -65,9 +65,12 @@ def probe_findings(evidence: Evidence, graph: Graph, names: frozenset[str]) -> l
     if trace is None:
         return []
     probe = Probe(trace, graph, trace.cotangents())
+    from gradcheck.diagnose.repeated import overwritten, stale_in_loop
+
+    looks = (wrong_sums, lost_duplicates, overwritten, stale_factors, stale_cotangents)
     findings = []
     for name in names:
-        for look in (wrong_sums, lost_duplicates, stale_factors, stale_cotangents, missing_factors):
+        for look in (*looks, stale_in_loop, missing_factors, scaled_by_result):
             found = look(evidence.facts[name], evidence, probe)
             if found is not None:
                 findings.append(found)
@@ -89,7 +92,7 @@ def wrong_sums(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
             for sign, use in zip(signs, uses, strict=True)
         ]
         change = np.sum(parts, axis=0) - known
-        grade = _explains(facts, change)
+        grade = explains(facts, change)
         if grade is not None:
             message = (
                 f"The gradient of {facts.name} is exactly what you get when the gradient that "
@@ -98,7 +101,7 @@ def wrong_sums(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
             )
             remedy = f"Sum over the axes along which line {operation.site.line} broadcasts \
 {facts.name}."
-            return _finding("wrong_axis", facts, message, remedy, grade, operation)
+            return finding_at("wrong_axis", facts, message, remedy, grade, operation)
     return None
 
 
@@ -135,7 +138,7 @@ def lost_duplicates(facts: Facts, evidence: Evidence, probe: Probe) -> Finding |
                 added[indices] += use.cotangent
             except (IndexError, ValueError):
                 continue
-            grade = _explains(facts, added - use.contribution)
+            grade = explains(facts, added - use.contribution)
             if grade is not None:
                 message = (
                     f"The gradient of {facts.name} is exactly what `x[{name}] += g` gives for "
@@ -144,22 +147,22 @@ def lost_duplicates(facts: Facts, evidence: Evidence, probe: Probe) -> Finding |
                 )
                 remedy = f"Add with np.add.at(d{facts.name}, {name}, g)."
                 cause = "duplicate_indices"
-                return _finding(cause, facts, message, remedy, grade, use.operation)
+                return finding_at(cause, facts, message, remedy, grade, use.operation)
     return None
 
 
 def stale_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
     """Find a product whose gradient was computed with another value than its other factor."""
     for use in probe.uses(facts.name):
-        factor = _other_factor(use, probe)
+        factor = other_factor(use, probe)
         if factor is None:
             continue
         for operation in probe.of_shape(factor.shape):
             value = probe.trace.value(operation.index)
-            product = _product(value, use)
-            if product is None or product.shape != facts.value.shape:
+            exchanged = product(value, use)
+            if exchanged is None or exchanged.shape != facts.value.shape:
                 continue
-            grade = _explains(facts, product - use.contribution)
+            grade = explains(facts, exchanged - use.contribution)
             if grade is not None:
                 message = (
                     f"The gradient of {facts.name} at {in_words(use.operation)} is exactly what "
@@ -168,7 +171,9 @@ def stale_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
                 )
                 remedy = f"Use the factor of line {use.operation.site.line} itself."
                 places = (location(operation.site),)
-                return _finding("stale_value", facts, message, remedy, grade, use.operation, places)
+                return finding_at(
+                    "stale_value", facts, message, remedy, grade, use.operation, places
+                )
     return None
 
 
@@ -180,7 +185,7 @@ def stale_cotangents(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
                 continue
             other = probe.cotangents[operation.index]
             part = probe.trace.local(use.operation.index, other)[use.operand]
-            grade = None if part is None else _explains(facts, part - use.contribution)
+            grade = None if part is None else explains(facts, part - use.contribution)
             if grade is not None:
                 message = (
                     f"The gradient of {facts.name} at {in_words(use.operation)} is exactly what "
@@ -189,7 +194,9 @@ def stale_cotangents(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
                 )
                 remedy = f"Start from the gradient by the result of line {use.operation.site.line}."
                 places = (location(operation.site),)
-                return _finding("stale_value", facts, message, remedy, grade, use.operation, places)
+                return finding_at(
+                    "stale_value", facts, message, remedy, grade, use.operation, places
+                )
     return None
 
 
@@ -205,7 +212,7 @@ def missing_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
             continue
         for factor, words in ((value, "divide"), (1.0 / value, "multiply")):
             part = probe.trace.local(use.operation.index, use.cotangent * factor)[use.operand]
-            grade = None if part is None else _explains(facts, part - use.contribution)
+            grade = None if part is None else explains(facts, part - use.contribution)
             if grade is None:
                 continue
             readers = [
@@ -221,7 +228,31 @@ def missing_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
             preposition = "by the result of line"
             remedy = f"{words.capitalize()} {preposition} {operation.site.line} as well."
             places = (location(operation.site),)
-            return _finding("factor_missing", facts, message, remedy, grade, reader, places)
+            return finding_at("factor_missing", facts, message, remedy, grade, reader, places)
+    return None
+
+
+def scaled_by_result(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
+    """Find a whole gradient that lacks a product with, or a division by, an intermediate result."""
+    for operation in probe.graph.operations:
+        value = probe.trace.value(operation.index)
+        if value.ndim == 0 or not _fits(value.shape, facts.value.shape) or (value == 0).any():
+            continue
+        for factor, words in ((value, "divide"), (1.0 / value, "multiply")):
+            grade = explains(facts, facts.reference * (factor - 1.0))
+            if grade is None:
+                continue
+            users = probe.graph.consumers.get(operation.index, ())
+            readers = [probe.graph.by_index[user] for user, _ in users]
+            reader = next((r for r in readers if r.name in PRODUCTS), operation)
+            message = (
+                f"The gradient of {facts.name} is exactly the right one without the factor of "
+                f"{in_words(reader)}: the backward pass does not {words} by the result of "
+                f"{in_words(operation)}."
+            )
+            remedy = f"{words.capitalize()} by the result of line {operation.site.line} as well."
+            places = (location(operation.site),)
+            return finding_at("factor_missing", facts, message, remedy, grade, reader, places)
     return None
 
 
@@ -232,22 +263,23 @@ def _fits(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
         return False
 
 
-def _other_factor(use: Use, probe: Probe) -> Array | None:
+def other_factor(use: Use, probe: Probe) -> Array | None:
+    """Return the value that a parameter is multiplied by, if it is used in a product."""
     if use.operation.name not in ("matmul", "dot", "multiply") or len(use.operation.inputs) != 2:
         return None
     values = probe.trace.operand_values(use.operation.index)
     return values[1 - use.operand] if len(values) == 2 else None
 
 
-def _product(value: Array, use: Use) -> Array | None:
+def product(value: Array, use: Use) -> Array | None:
     """Return the contribution of a product with ``value`` in place of the other factor."""
     c = use.cotangent
     if use.operation.name == "multiply":
-        product = np.asarray(c * value)
-        extra = product.ndim - len(use.contribution.shape)
-        product = product.sum(axis=tuple(range(extra))) if extra > 0 else product
-        kept = tuple(k for k, n in enumerate(use.contribution.shape) if n != product.shape[k])
-        return product.sum(axis=kept, keepdims=True) if kept else product
+        both = np.asarray(c * value)
+        extra = both.ndim - len(use.contribution.shape)
+        both = both.sum(axis=tuple(range(extra))) if extra > 0 else both
+        kept = tuple(k for k, n in enumerate(use.contribution.shape) if n != both.shape[k])
+        return both.sum(axis=kept, keepdims=True) if kept else both
     if value.ndim != 2 or c.ndim not in (1, 2):
         return None
     if use.operand == 1:
@@ -255,14 +287,15 @@ def _product(value: Array, use: Use) -> Array | None:
     return np.asarray(c @ value.T) if c.ndim == 2 else None
 
 
-def _explains(facts: Facts, change: Array) -> str | None:
+def explains(facts: Facts, change: Array) -> str | None:
+    """Say how surely a change of the right gradient makes the analytic one; None if not at all."""
     if np.abs(change).max(initial=0.0) <= 4.0 * facts.tolerance.max(initial=0.0):
         return None
     grade = quality(facts, facts.reference + change)
     return grade if grade in ("exact", "likely") else None
 
 
-def _finding(
+def finding_at(
     cause: str,
     facts: Facts,
     message: str,
@@ -271,6 +304,7 @@ def _finding(
     operation: Operation,
     also: tuple[Location, ...] = (),
 ) -> Finding:
+    """Return the finding about one parameter at an operation that reads it."""
     return Finding(
         cause=cause,
         parameters=(facts.name,),

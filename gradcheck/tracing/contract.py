@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,12 +62,15 @@ class Alteration:
     * ``"twice"``: the local derivative is applied a second time (elementwise operations only);
     * ``"drop_operand"``: as ``"constant"``, for operand number ``operand`` alone;
     * ``"scale_operand"``: as ``"scale"``, for operand number ``operand`` alone;
-    * ``"transpose_operand"``: the other factor of a product is used transposed where shapes allow.
+    * ``"transpose_operand"``: the other factor of a product is used transposed where shapes allow;
+    * ``"slope"``: the result's cotangent times ``slope`` is handed on, in place of the derivative
+      (elementwise operations of one variable only).
     """
 
     kind: str
     operand: int | None = None
     factor: float = 1.0
+    slope: NDArray[np.float64] | None = field(default=None, compare=False)
 
 
 class Trace(Protocol):

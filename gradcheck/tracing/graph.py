@@ -175,7 +175,7 @@ class NumpyTrace:
     def _alter(self, operation: Recorded, alteration: Alteration, handles: list[Any]) -> None:
         places = _operands(operation, alteration)
         cotangent: list[Any] = []
-        if alteration.kind in ("identity", "transpose_operand"):
+        if alteration.kind in ("identity", "transpose_operand", "slope"):
             if len(operation.outputs) != 1:
                 raise ValueError(f"{operation.name} has several results")
             handles.append(operation.outputs[0].register_hook(lambda g: cotangent.append(g)))
@@ -218,6 +218,11 @@ def _hook(
     if kind == "twice":
         slope = _slope(torch, operation, edge)
         return lambda gradient: gradient * slope
+    if kind == "slope" and alteration.slope is not None:
+        given = torch.from_numpy(np.array(alteration.slope))
+        if given.shape != edge.shape or given.shape != operation.outputs[0].shape:
+            raise ValueError(f"{operation.name} is not elementwise in this operand")
+        return lambda gradient: (cotangent[-1] * given).to(gradient.dtype)
     if kind == "transpose_operand":
         return _transposed_factor(operation, place, cotangent)
     raise ValueError(f"there is no alteration {kind!r}")
