@@ -1,0 +1,55 @@
+"""What the place of an alteration says about it: a mean, a division, a recurrence, a last step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.diagnose.factors import Factor
+from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.operations import MEANS
+from gradcheck.diagnose.plan import Trial
+
+
+def averaged(trial: Trial, factor: Factor, graph: Graph) -> str | None:
+    """Return the cause if the factor is how many entries a mean at this place takes together."""
+    for index in trial.sites:
+        operation = graph.by_index[index]
+        if operation.name in MEANS and operation.input_shapes:
+            taken = int(np.prod(operation.input_shapes[0])) // max(
+                int(np.prod(operation.output_shape)), 1
+            )
+            if taken > 2 and abs(factor.value - taken) <= 1e-9 * taken:
+                return "batch_not_divided"
+            if taken > 2 and abs(factor.value * taken - 1.0) <= 1e-9:
+                return "batch_divided_twice"
+    return None
+
+
+def divides(trial: Trial, graph: Graph) -> bool:
+    """Say whether the loss averages or divides at this place."""
+    return any(
+        graph.by_index[index].name in MEANS | {"divide", "true_divide"} for index in trial.sites
+    )
+
+
+def is_recurrence(trial: Trial, graph: Graph) -> bool:
+    """Say whether what is cut in a loop is each pass's dependence on the pass before it."""
+    cut = sorted(trial.alterations)
+    if trial.operand is None or len(cut) != trial.n_runs - 1:
+        return False
+    for index in cut:
+        kind, source = graph.by_index[index].inputs[trial.operand]
+        earlier = [i for run in graph.loops if index in run for i in run if i < index]
+        reached = graph.reached_from(earlier[-1]) | set(earlier) if earlier else frozenset()
+        if kind != "operation" or source not in reached:
+            return False
+    return True
+
+
+def is_last_run(trial: Trial, graph: Graph) -> bool:
+    """Say whether what is cut is one use of what the last run of a loop of steps made."""
+    last = {run[-1] for run in graph.loops if len(run) > 2}
+    if trial.operand is None:
+        return False
+    kind, source = graph.by_index[trial.sites[0]].inputs[trial.operand]
+    return kind == "operation" and source in last
