@@ -320,6 +320,7 @@ def assert_gradients(
         accepted.add(Verdict.INCONCLUSIVE)
     if found.verdict not in accepted:
         from gradcheck.render.terminal import render
+        from gradcheck.render.words import check_sentence
 
-        raise GradientError("\n" + render(make_report([found])))
+        raise GradientError(f"{check_sentence(found)}\n\n{render(make_report([found]))}")
     return found

@@ -20,13 +20,15 @@ def progress_bar(*, wanted: bool) -> Iterator[Progress | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
+    console = Console(stderr=True)
+    # The counts and the time come first where there is little room.
+    name_width = max(8, min(32, console.width - 48))
     columns = (
-        TextColumn("{task.description:<32.32}"),
-        BarColumn(bar_width=20),
+        TextColumn(f"{{task.description:<{name_width}.{name_width}}}"),
+        BarColumn(bar_width=max(1, min(20, console.width - name_width - 28))),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    console = Console(stderr=True)
     # Redirecting would fight with what the target prints.
     with Bar(
         *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False

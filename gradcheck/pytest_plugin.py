@@ -98,9 +98,11 @@ class Checker:
 def _failure(check: Check) -> Exception:
     from gradcheck.errors import GradientError
     from gradcheck.render.terminal import render
+    from gradcheck.render.words import check_sentence
     from gradcheck.report import Report
 
-    return GradientError("\n" + render(Report((check,)), width=76))
+    # The first line is what pytest's summary shows.
+    return GradientError(f"{check_sentence(check)}\n\n{render(Report((check,)), width=76)}")
 
 
 def _in_hypothesis() -> bool:

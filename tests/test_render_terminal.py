@@ -133,3 +133,29 @@ def test_a_check_prints_as_the_terminal_shows_it():
     assert str(check) + "\n" == terminal.render(Report((check,), seconds=check.seconds))
     assert repr(check).startswith(f"Check({check.name!r}, 'fail', parameters={{")
     assert len(repr(check)) < 500
+
+
+def test_a_pass_of_some_entries_says_how_many():
+    check = sample_reports.passing_check()
+    assert "The gradient is right" not in terminal.render(Report((check,)))
+    result = check.parameter_results[0]
+    entries = sum(one.entries for one in check.parameter_results)
+    sampled = replace(result, checked=result.checked - 2)
+    part = replace(check, parameter_results=(sampled, *check.parameter_results[1:]))
+    text = " ".join(terminal.render(Report((part,))).split())
+    assert f"right where it was checked, in {entries - 2} of {entries} entries" in text
+
+
+def test_an_oracle_that_saw_no_entry_shows_no_error_of_zero():
+    check = sample_reports.inconclusive_check()
+    result = check.parameter_results[0]
+    unseen = replace(result.best_comparison, checked=0, max_relative_error=0.0, worst=())
+    nothing = replace(result, checked=0, comparisons={result.best: unseen})
+    (row,) = [
+        line
+        for line in terminal.render(Report((replace(check, parameter_results=(nothing,)),)))
+        .split("\n\n")[0]
+        .splitlines()
+        if line.strip().startswith(result.name)
+    ]
+    assert " - " in row

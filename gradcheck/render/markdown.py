@@ -108,7 +108,9 @@ def _row(check: Check, oracles: list[str]) -> str:
     else:
         compared = [against(worst, oracle) for oracle in oracles]
         cells += [_code(name_of(worst.name)), shape_text(worst.shape)]
-        cells += ["" if c is None else error_text(c.max_relative_error) for c in compared]
+        cells += [
+            "" if c is None or not c.checked else error_text(c.max_relative_error) for c in compared
+        ]
         cells.append("" if worst.best is None else error_text(worst.resolution))
     return "| " + " | ".join(cells) + " |"
 

@@ -59,7 +59,9 @@ def render(report: Report, *, width: int = 80, color: bool = False, verbose: boo
     )
     add_tables(console, report)
     for check in report.checks:
-        if check.verdict is Verdict.PASS and check.as_expected and not check.warnings:
+        whole = all(result.checked == result.entries for result in check.parameter_results)
+        passed = check.verdict is Verdict.PASS and check.as_expected
+        if passed and whole and not check.warnings:
             continue
         _add_details(console, check, in_full=verbose or not check.as_expected)
     console.print()

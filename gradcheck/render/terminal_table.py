@@ -59,7 +59,10 @@ def _cells(result: ParameterResult, oracles: Sequence[str]) -> list[str]:
     return [
         name_of(result.name, 200),
         shape_text(result.shape),
-        *("-" if c is None else error_text(c.max_relative_error) for c in compared),
+        *(
+            "-" if c is None or not c.checked else error_text(c.max_relative_error)
+            for c in compared
+        ),
         "-" if result.best is None else error_text(result.resolution),
         verdict_word(result.verdict),
     ]
