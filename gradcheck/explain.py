@@ -78,7 +78,24 @@ def _causes(
         },
         trace=autograd.trace if problem.torch_trace is None else _torch_trace(problem),
     )
-    return list(diagnose(evidence))
+    try:
+        return list(diagnose(evidence))
+    except Exception as error:
+        # The verdict stands without its explanation; that this one failed is said, not hidden.
+        return [
+            _search_failed(error, [n for n, failing in evidence.failing.items() if failing.any()])
+        ]
+
+
+def _search_failed(error: Exception, names: Sequence[str]) -> Diagnosis:
+    return Diagnosis(
+        "unexplained",
+        ", ".join(names),
+        f"The gradient of {', '.join(names)} is wrong, but the search for the cause ended in an error "
+        f"of gradcheck's own ({type(error).__name__}: {error}). Please report it.",
+        "possible",
+        remedy="Look at the worst entries; the verdict does not depend on the search.",
+    )
 
 
 def _torch_trace(problem: Problem) -> Any:

@@ -1,0 +1,28 @@
+"""A verdict does not depend on whether its cause could be searched for."""
+
+import numpy as np
+import pytest
+
+import gradcheck
+from gradcheck.diagnose import ranking
+
+
+def doubled(x):
+    return np.sum(x**2), {"x": 4 * x}
+
+
+def test_a_search_that_breaks_leaves_the_verdict_and_says_so(monkeypatch):
+    def broken(evidence):
+        raise ZeroDivisionError("no such luck")
+
+    monkeypatch.setattr(ranking, "match_patterns", broken)
+    check = gradcheck.check(doubled, {"x": np.array([1.0, 2.0])}, autograd=False)
+    assert check.verdict is gradcheck.Verdict.FAIL
+    assert check.diagnoses[0].cause == "unexplained"
+    assert "ZeroDivisionError: no such luck" in check.diagnoses[0].message
+
+
+@pytest.mark.parametrize("autograd", [True, False])
+def test_a_search_that_works_names_the_cause(autograd):
+    check = gradcheck.check(doubled, {"x": np.array([1.0, 2.0])}, autograd=autograd)
+    assert check.diagnoses[0].cause == "scale"
