@@ -91,8 +91,8 @@ def _search_failed(error: Exception, names: Sequence[str]) -> Diagnosis:
     return Diagnosis(
         "unexplained",
         ", ".join(names),
-        f"The gradient of {', '.join(names)} is wrong, but the search for the cause ended in an error "
-        f"of gradcheck's own ({type(error).__name__}: {error}). Please report it.",
+        f"The gradient of {', '.join(names)} is wrong, but the search for the cause ended in an "
+        f"error of gradcheck's own ({type(error).__name__}: {error}). Please report it.",
         "possible",
         remedy="Look at the worst entries; the verdict does not depend on the search.",
     )
