@@ -271,6 +271,16 @@ def test_what_the_target_does_not_offer_is_said_and_no_fault():
     assert any("double backward" in one.message for one in notices)
 
 
+def test_a_mode_that_the_function_does_not_have_is_told_once():
+    square = function(right)
+    check = gradcheck.check(square, (leaf(3),))
+    assert check.verdict == "pass"
+    told = [one.message for one in check.warnings]
+    assert sum("forward mode" in message for message in told) == 1
+    assert any(message.startswith("a batch by vmap") for message in told)
+    assert not any("https://" in message for message in told)
+
+
 class TwoOutputs(torch.autograd.Function):
     """``(x y, x + y)`` with a backward that does not expect an unused output."""
 

@@ -7,6 +7,7 @@ runs the pass twice, differentiates it, batches it. Each clause has its own key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from gradcheck.audit.closure_case import closed_over_parameter
 from gradcheck.audit.cotangent_cases import CASES as COTANGENTS
 from gradcheck.audit.effect_cases import CASES as EFFECTS
 from gradcheck.audit.mode_cases import CASES as MODES
+from gradcheck.audit.mode_cases import FORWARD_MODE
 from gradcheck.audit.precision_cases import ALLOWED, low_precision
 from gradcheck.calls import bind_inputs
 from gradcheck.report import Check, Diagnosis, Notice, Verdict, worst_verdict
@@ -65,6 +67,9 @@ def with_audit(check: Check, findings: Sequence[Finding]) -> Check:
     """Return the check with the findings of an audit; a broken clause is a wrong gradient."""
     broken = tuple(one for one in findings if isinstance(one, Diagnosis))
     notices = tuple(one for one in findings if isinstance(one, Notice))
+    if any(one.key == "forward_refused" for one in check.warnings):
+        # The check has said already why there is no forward mode.
+        notices = tuple(one for one in notices if not one.message.startswith(FORWARD_MODE))
     verdict = worst_verdict([check.verdict, Verdict.FAIL]) if broken else check.verdict
     return replace(
         check,
@@ -120,7 +125,8 @@ class _Auditor:
             lines = str(error).strip().splitlines()
             text = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
             if case.optional:
-                return [Notice("contract_not_tried", f"{case.tries} was not tried: {text}")]
+                first = re.split(r"(?<=\w)\. (?=[A-Z])", text)[0]
+                return [Notice("contract_not_tried", f"{case.tries} was not tried: {first}")]
             return [
                 finding(
                     case.key, f"{case.tries} makes the target raise {text}", reproduce=case.tries

@@ -196,10 +196,12 @@ def _batched_finding(what: str, size: float, parameter: str) -> Diagnosis:
     )
 
 
+FORWARD_MODE = "forward mode against reverse"
+
 CASES = (
     Case(
         "contract_forward_mode",
-        "forward mode against reverse",
+        FORWARD_MODE,
         forward_against_reverse,
         optional=True,
     ),

@@ -11,6 +11,11 @@ from gradcheck.diagnose.evidence import Evidence
 CLOSE = 1e-3
 """A number this close to a named one is tried as that; the match with the gradient decides."""
 
+_FRACTIONS = (
+    *((3.0, "3"), (1 / 3, "1/3"), (2 / 3, "2/3"), (1.5, "3/2")),
+    *((0.25, "1/4"), (0.75, "3/4"), (4 / 3, "4/3"), (-4.0, "-4")),
+)
+
 
 @dataclass(frozen=True)
 class Factor:
@@ -69,7 +74,7 @@ def _derived(evidence: Evidence) -> Iterator[Factor]:
             yield Factor(float(m * n), f"{m * n}, {one} times {other}", "size", m * n)
             words = f"1/{m * n}, one over {one} times {other}"
             yield Factor(1.0 / (m * n), words, "inverse_size", m * n)
-    for value, words in ((3.0, "3"), (1 / 3, "1/3"), (0.25, "1/4"), (-4.0, "-4")):
+    for value, words in _FRACTIONS:
         yield Factor(value, words, "plain")
     for name, scalar in evidence.scalars.items():
         if scalar not in (0.0, 1.0, -1.0):

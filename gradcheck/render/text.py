@@ -91,11 +91,13 @@ def count_text(number: int, noun: str, nouns: str = "") -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a duration: ``7.3 ms``, ``0.34 s``, ``12.3 s``, ``4 min 10 s``, ``2 h 05 min``."""
+    """Return a duration: ``7.3 ms``, ``340 ms``, ``12.3 s``, ``4 min 10 s``, ``2 h 05 min``."""
     if not math.isfinite(seconds):
         return "unknown"
     if 0 < seconds < 0.1:
         return f"{1000 * seconds:.2g} ms"
+    if 0 < seconds < 0.9995:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
