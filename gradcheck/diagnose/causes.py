@@ -14,6 +14,7 @@ from gradcheck.diagnose.graph import Graph
 from gradcheck.diagnose.matching import SLACK
 from gradcheck.diagnose.operations import (
     CURVED,
+    EXTREMES,
     MASKING,
     MATRIX_PRODUCTS,
     MEANS,
@@ -166,7 +167,7 @@ def _identity_cause(trial: Trial, operation: Operation, graph: Graph) -> str:
     names = {graph.by_index[index].name for index in trial.alterations}
     if names & set(CURVED):
         return "activation_derivative_missing"
-    if names & set(MASKING):
+    if names & (set(MASKING) | EXTREMES):
         return "activation_mask_missing"
     # 1 / x is a curve, x / c a factor.
     reciprocal = operation.name != "multiply" and 0 not in graph.paths_in(operation.index)

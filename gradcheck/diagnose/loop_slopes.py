@@ -72,23 +72,36 @@ def _attempts(trace: DetailedTrace, graph: Graph) -> Iterator[_Attempt]:
 def _groups(graph: Graph) -> Iterator[tuple[_Chain, ...]]:
     """Yield the runs of one activation, and those of a helper by where its result is used."""
     together: dict[tuple[object, ...], list[_Chain]] = defaultdict(list)
-    every = [tuple(chain) for chain in unary_chains(graph)]
-    chains = [c for c in every if not any(c != other and set(c) < set(other) for other in every)]
+    chains = _longest(graph)
     inside = {index for chain in chains for index in chain}
-    singles = [(index,) for run in graph.loops for index in run if index not in inside]
+    # What follows may differ in some pass, as after the last step: then no chain holds all runs.
+    runs = (run for run in graph.loops if not inside.issuperset(run))
+    singles = [(index,) for run in runs for index in run]
     for chain in (*chains, *singles):
         names = {graph.by_index[index].name for index in chain}
         one_variable = all(len(graph.paths_in(index)) == 1 for index in chain)
         if one_variable and names & (set(CURVED) | set(MASKING)):
             together[tuple(graph.expression(index) for index in chain)].append(chain)
-    for runs in together.values():
-        if len(runs) > 1:
-            yield tuple(runs)
+    for runs_of_one in together.values():
+        if len(runs_of_one) > 1:
+            yield tuple(runs_of_one)
         called: dict[object, list[_Chain]] = defaultdict(list)
-        for chain in runs:
+        for chain in runs_of_one:
             users = graph.consumers.get(chain[-1], ())
             called[frozenset(graph.expression(user) for user, _ in users)].append(chain)
-        yield from (tuple(found) for found in called.values() if 1 < len(found) < len(runs))
+        yield from (tuple(found) for found in called.values() if 1 < len(found) < len(runs_of_one))
+
+
+def _longest(graph: Graph) -> list[_Chain]:
+    """Return the chains that are no part of a longer one."""
+    kept: list[_Chain] = []
+    held: dict[int, _Chain] = {}
+    for chain in sorted((tuple(c) for c in unary_chains(graph)), key=len, reverse=True):
+        longer = held.get(chain[0], ())
+        if not set(chain) <= set(longer):
+            kept.append(chain)
+            held.update((index, chain) for index in chain if index not in held)
+    return sorted(kept)
 
 
 def _slopes(chains: tuple[_Chain, ...], trace: DetailedTrace, graph: Graph) -> Iterator[_Attempt]:

@@ -67,6 +67,9 @@ WRITES = frozenset({"assemble", "setitem", "putmask", "place", "copyto"})
 """Operations that write into an array; the first operand is what the array held before."""
 
 SELECTIONS = frozenset({"getitem", "take", "take_along_axis", "setitem", "choose", "compress"})
+EXTREMES = frozenset({"max", "amax", "min", "amin"})
+"""Reductions whose derivative is a mask: 1 at the entry that they take, 0 at all others."""
+
 STATISTICS = frozenset(
     {"mean", "var", "std", "max", "amax", "min", "amin", "sum", "norm", "logsumexp", "sqrt"}
     | {"softmax", "log_softmax", "median", "prod", "average", "logaddexp", "reduce"}

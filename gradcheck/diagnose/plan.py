@@ -9,6 +9,7 @@ from itertools import pairwise
 from gradcheck.diagnose.graph import Cut, Graph, cut_alteration
 from gradcheck.diagnose.operations import (
     CURVED,
+    EXTREMES,
     LINEAR,
     MASKING,
     MATRIX_PRODUCTS,
@@ -121,6 +122,8 @@ def _local(operation: Operation, graph: Graph) -> Iterator[tuple[str, Alteration
         if operation.name in CURVED or operation.name in PRODUCTS:
             for position in same or paths:
                 yield "twice", Alteration("twice", operand=position)
+    if operation.name in EXTREMES and len(paths) == 1:
+        yield "identity", Alteration("identity")
     if operation.name in MATRIX_PRODUCTS:
         for position in paths:
             yield "transpose", Alteration("transpose_operand", operand=position)

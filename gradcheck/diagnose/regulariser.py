@@ -40,7 +40,9 @@ def regulariser(evidence: Evidence) -> tuple[Finding, ...]:
 
 def _coefficient(facts: Facts, evidence: Evidence) -> tuple[float, str, Place, str] | None:
     where = place(facts.support, consider=facts.known & (facts.value != 0.0))
-    if where.kind not in ("all", "slices", "block"):
+    # Few entries of a vector prove nothing, but for the coefficient being one of the loss's own.
+    few = where.kind == "few" and is_bias(facts)
+    if not few and where.kind not in ("all", "slices", "block"):
         return None
     theta = np.where(where.region, facts.value, 0.0)
     found = fit(facts, facts.residual, theta) if theta.any() else None
@@ -48,12 +50,12 @@ def _coefficient(facts: Facts, evidence: Evidence) -> tuple[float, str, Place, s
         return None
     (value,) = found.coefficients
     named = name_coefficient(value, evidence)
-    tries = [] if named is None else [named]
-    if found.overdetermined:
+    tries = [] if named is None or (few and value < 0) else [named]
+    if found.overdetermined and not few:
         tries.append((value, f"{value:.8g}"))
     for coefficient, words in tries:
         grade = quality(facts, facts.reference + coefficient * theta)
-        if grade in ("exact", "likely"):
+        if grade == "exact" or (grade == "likely" and not few):
             return coefficient, words, where, grade if found.overdetermined else "likely"
     return None
 

@@ -134,8 +134,13 @@ def overwritten_results(
     """
     probe = Probe(trace, graph, dict(cotangents))
     readers: dict[tuple[object, ...], dict[int, list[Use]]] = defaultdict(dict)
+    spent = 0
     for operation in graph.operations:
-        for user, operand in graph.consumers.get(operation.index, ()):
+        users = graph.consumers.get(operation.index, ())
+        spent += len(users) * int(np.prod(operation.output_shape))
+        if spent > MOST_ENTRIES:
+            return
+        for user, operand in users if len(users) > 1 else ():
             use = None if user not in cotangents else _use(user, operand, probe)
             if use is not None and user in graph.in_loop:
                 key = (*graph.expression(user), operand)
@@ -143,13 +148,33 @@ def overwritten_results(
     for read in readers.values():
         extra: dict[int, Array] = {}
         for index, uses in read.items():
-            if len(uses) > 1 and len(uses) * uses[0].contribution.size <= MOST_ENTRIES:
+            if len(uses) > 1:
                 pieces = [_piece(use, use.cotangent, 1.0, probe) for use in uses]
                 known = np.sum([use.contribution for use in uses], axis=0)
                 shape = uses[0].contribution.shape
                 extra[index] = _assigned(pieces, shape) - known
         if any(part.any() for part in extra.values()):
             yield next(iter(read.values()))[0].operation, extra
+    yield from _overwritten_by_pass(readers, graph)
+
+
+def _overwritten_by_pass(
+    readers: Mapping[tuple[object, ...], Mapping[int, list[Use]]], graph: Graph
+) -> Iterator[tuple[Operation, dict[int, Array]]]:
+    """Yield the same where several expressions of one pass read a result, and a pass is kept."""
+    by_maker: dict[tuple[object, ...], dict[int, list[list[Use]]]] = defaultdict(dict)
+    for read in readers.values():
+        for index, uses in read.items():
+            by_maker[graph.expression(index)].setdefault(index, []).append(uses)
+    for made in by_maker.values():
+        extra: dict[int, Array] = {}
+        for index, expressions in made.items():
+            runs = {len(uses) for uses in expressions}
+            if len(expressions) > 1 and len(runs) == 1 and runs != {1}:
+                earlier = (use.contribution for uses in expressions for use in uses[:-1])
+                extra[index] = -np.sum(list(earlier), axis=0)
+        if any(part.any() for part in extra.values()):
+            yield graph.by_index[next(iter(extra))], extra
 
 
 def _use(user: int, operand: int, probe: Probe) -> Use | None:
