@@ -190,6 +190,15 @@ def test_an_entry_that_is_off_by_another_number_is_isolated():
     assert first(logistic, LOGISTIC, extra=0.1234567).cause == "isolated_entries"
 
 
+def test_one_entry_alone_is_no_regulariser():
+    def scaled(theta, y, *, factor=2.0):
+        gradient = np.array([np.cos(theta[0]) * y.sum(), factor * theta[1]])
+        return np.sin(theta[0]) * y.sum() + theta[1] ** 2, {"theta": gradient}
+
+    inputs = {"theta": np.array([0.3, 0.7]), "y": np.arange(5.0)}
+    assert first(scaled, inputs, factor=1.0).cause == "scale"
+
+
 def test_wrong_nearly_everywhere_is_not_isolated():
     def linear(W, X, *, columns=0):
         gradient = X.T @ np.cos(X @ W)

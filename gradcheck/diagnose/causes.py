@@ -251,7 +251,8 @@ def is_regulariser(change: Array, names: Iterable[str], evidence: Evidence, spac
         theta = evidence.facts[name].value.ravel()
         along = space.part(change * space.scale, name)
         here = along != 0.0
-        if theta.size < 2 or not theta[here].any():
+        # Any single number is a multiple of another.
+        if np.count_nonzero(theta[here]) < 2:
             return False
         strength = float(along[here] @ theta[here]) / float(theta[here] @ theta[here])
         if np.abs(along - np.where(here, strength * theta, 0.0)).max() > 1e-9 * np.abs(along).max():
