@@ -116,7 +116,10 @@ def _check_single(
             if command.search:
                 from gradcheck.search import search
 
-                check, test = search(target, plan, options, command.search, progress=progress)
+                place = (module.__name__, resolved.attribute)
+                check, test = search(
+                    target, plan, options, command.search, progress=progress, place=place
+                )
             else:
                 check = pipeline.check(target, inputs, progress=progress, **options)
         except Interrupted as error:

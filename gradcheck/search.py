@@ -135,8 +135,9 @@ def search(
     n_inputs: int,
     *,
     progress: Progress | None = None,
+    place: tuple[str, str] | None = None,
 ) -> tuple[Check, str]:
-    """Search, then check the input found in full.
+    """Search, then check the input found in full; ``place`` is that of :func:`ready_test`.
 
     Returns:
         The check, whose note says what was searched, and a test to paste if it fails.
@@ -148,16 +149,25 @@ def search(
     check = pipeline.check(target, inputs, progress=progress, **rest)
     if fails:
         note = f"The smallest failing input of {tried:,} tried."
-        return replace(check, note=note), ready_test(target, inputs, options)
+        return replace(check, note=note), ready_test(target, inputs, options, place=place)
     note = f"The input with the largest relative error of {tried:,} tried; none failed."
     return replace(check, note=note), ""
 
 
-def ready_test(target: Callable[..., Any], inputs: Any, options: Mapping[str, Any]) -> str:
-    """Return a test that checks ``target`` at ``inputs``, ready to be pasted into a test file."""
-    name = getattr(target, "__qualname__", type(target).__name__)
+def ready_test(
+    target: Callable[..., Any],
+    inputs: Any,
+    options: Mapping[str, Any],
+    *,
+    place: tuple[str, str] | None = None,
+) -> str:
+    """Return a test that checks ``target`` at ``inputs``, ready to be pasted into a test file.
+
+    ``place`` is the module and the attribute by which the target is reached, if these are known.
+    """
+    own = getattr(target, "__qualname__", type(target).__name__)
+    module, name = place or (getattr(target, "__module__", ""), own)
     root = name.partition(".")[0]
-    module = getattr(target, "__module__", "")
     wrt = options.get("wrt")
     passed = [name, "inputs", *([f"wrt={list(wrt)!r}"] if wrt else [])]
     imports = [f"from {module} import {root}"]
@@ -172,10 +182,15 @@ def ready_test(target: Callable[..., Any], inputs: Any, options: Mapping[str, An
     else:
         items = inputs if isinstance(inputs, tuple) else (inputs,)
         body = ["    inputs = (", *(f"        {literal(item)}," for item in items), "    )"]
+    libraries = [
+        f"import {library}"
+        for library, used in (("numpy as np", "np."), ("torch", "torch."))
+        if any(used in line for line in body)
+    ]
     return "\n".join(
         [
-            "import numpy as np",
-            "",
+            *libraries,
+            *([""] if libraries else []),
             "import gradcheck",
             *dict.fromkeys(imports),
             "",
@@ -199,4 +214,8 @@ def literal(value: Any) -> str:
         return f"np.array({value.tolist()!r}{dtype}){shape}"
     if isinstance(value, np.generic):
         return repr(value.item())
+    if hasattr(value, "requires_grad"):
+        made = f"tensor({value.tolist()!r}" if value.numel() else f"zeros({tuple(value.shape)}"
+        tracked = ", requires_grad=True" if value.requires_grad else ""
+        return f"torch.{made}, dtype={value.dtype}{tracked})"
     return repr(value)

@@ -188,3 +188,50 @@ def test_a_ready_test_passes_the_options_on(suspects):
     text = ready_test(suspects.right, (np.ones(2), 1.0), {"wrt": ["W"], "grad": suspects.dead})
     assert "from suspects import dead" in text
     assert "gradcheck.assert_gradients(right, inputs, wrt=['W'], grad=dead)" in text
+
+
+TORCH_MODULE = """
+import torch
+
+
+class Model:
+    def loss(self, x):
+        return torch.sum(x.detach() * x)
+
+
+class Halves(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return cotangent
+
+
+def halved(x):
+    return Halves.apply(x).sum()
+
+
+model = Model()
+"""
+
+
+@pytest.mark.parametrize("attribute", ["halved", "model.loss"])
+def test_the_test_for_a_torch_target_runs_as_printed(attribute, workplace, capsys):
+    pytest.importorskip("torch")
+    (workplace / "halves.py").write_text(TORCH_MODULE)
+    arguments = [f"halves:{attribute}", "--arg", "x=randn(N)", "--search", "5"]
+    assert run_command(arguments) == 1
+    test = capsys.readouterr().out.split("As a test:\n\n")[1]
+    assert test.startswith("import torch\n\nimport gradcheck\nfrom halves import ")
+    (workplace / "pasted_for_torch.py").write_text(test)
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "pasted_for_torch.py"],
+        cwd=workplace,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "GradientError: The gradient is wrong" in result.stdout, result.stdout
