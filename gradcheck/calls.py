@@ -19,7 +19,7 @@ from gradcheck.tree import leaves, map_leaves
 LOW_PRECISION = ("float16", "float32")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class BoundInputs:
     """A target's arguments, with the name of each.
 
@@ -142,7 +142,7 @@ def same(one: NDArray[Any], two: NDArray[Any]) -> bool:
     return bool(np.array_equal(one, two, equal_nan=one.dtype.kind in "fc"))
 
 
-@dataclass
+@dataclass(eq=False)
 class Call:
     """A target with private inputs, called again and again at whatever they hold then.
 

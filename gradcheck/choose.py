@@ -16,7 +16,7 @@ from gradcheck.returns import NOT_GIVEN, gradient_keys, leaf_name
 from gradcheck.tree import Leaf, leaves
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class ChosenLeaf:
     """One array or number under check: its name, its path, and where it lives."""
 
@@ -26,7 +26,7 @@ class ChosenLeaf:
     live: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Chosen:
     """The parameters of a problem; ``groups`` lists each argument with its parameters' names."""
 

@@ -47,7 +47,7 @@ def thresholds_for(dtype: np.dtype[np.generic], rtol: float | None = None) -> Th
     return Thresholds(1e-3, 1e-6, rtol=rtol)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judged:
     """One comparison entry by entry, in the parameter's shape.
 

@@ -24,7 +24,7 @@ LOOK, LOOK_TOGETHER = 0.05, 1.0
 """Seconds between two looks at the clock, where an evaluation is shorter."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Block:
     """A part of one parameter that moves: a box of it, and by how much each entry does.
 

@@ -23,7 +23,7 @@ FEW_DIRECTIONS = 4
 """Random directions that speak for the entries left out, in a thorough check and else."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Findings:
     """Everything found about one problem."""
 

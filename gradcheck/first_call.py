@@ -18,7 +18,7 @@ from gradcheck.returns import NOT_GIVEN, loss_as_number, split_result
 from gradcheck.tree import leaves, map_leaves
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Functions:
     """The user's functions, and how to read what they return."""
 
@@ -30,7 +30,7 @@ class Functions:
         return split_result(result, gradient_elsewhere=self.gradient is not None)[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Changes:
     """What a call did to its inputs and to the parameters read from elsewhere.
 
@@ -54,7 +54,7 @@ class Changes:
         return bool(self.live_overwritten) or self.live_rearranged
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FirstCall:
     """What one call showed. ``draws``: the target draws from a global random generator."""
 

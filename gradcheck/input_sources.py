@@ -28,7 +28,7 @@ T = TypeVar("T")
 _ATTRIBUTE = "__gradcheck_inputs__"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Declaration:
     """What ``@gradcheck.inputs`` was told."""
 
@@ -65,7 +65,7 @@ def inputs(
     return decorate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """The inputs of a target, as far as they are known before anything is drawn.
 
@@ -184,8 +184,6 @@ def plan_inputs(
     Raises:
         UsageError: an input is unknown, given twice, or missing; then the message holds a stub.
     """
-    from gradcheck.missing import describe_missing
-
     signature = Signature.of(target)
     args = list(args)
     if given is not None and not isinstance(given, Mapping):
@@ -219,6 +217,8 @@ def plan_inputs(
         sizes = {**found.sizes, **sizes}
     missing = signature.missing(values)
     if missing:
+        from gradcheck.missing import describe_missing
+
         raise UsageError(describe_missing(target, missing, name))
     make = wanted(target)
     specs = tuple(value for value in values.values() if isinstance(value, Spec))

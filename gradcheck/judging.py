@@ -23,7 +23,7 @@ AT_ONCE = 4.0 * float(np.finfo(np.float64).eps)
 """Move, in units of the scale, over which a gradient changes at once at a kink."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ParameterFindings:
     """What the oracles say of one parameter.
 

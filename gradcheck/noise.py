@@ -28,7 +28,7 @@ ORDINARY = 64.0
 """Half units in the last place up to which a noise level is taken for plain roundoff."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Noise:
     """Standard deviation of the loss's roundoff, absolute, and the loss value it was found at.
 

@@ -54,7 +54,7 @@ class Limits:
     timeout: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Point:
     """Everything known before the loss is evaluated in the working precision.
 

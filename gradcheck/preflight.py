@@ -101,7 +101,7 @@ def examine_loss(
     return facts, len(raw), (repetition.notice(facts, remedy),)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Repeated:
     """The gradient as it comes out when it is computed again at the same point.
 

@@ -16,7 +16,7 @@ from gradcheck.returns import GradientProblem
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameter:
     """One named array under check.
 
@@ -55,7 +55,7 @@ class Parameter:
         return np.asarray(np.maximum(magnitude, typical))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LossFacts:
     """What preflight found out about the loss.
 
@@ -70,7 +70,7 @@ class LossFacts:
     quantile: float = 4.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surroundings:
     """The inputs that are not under check, as a diagnosis may want to name them."""
 
@@ -79,7 +79,7 @@ class Surroundings:
     integers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TraceRequest:
     """What it takes to trace the target's loss.
 
@@ -96,7 +96,7 @@ class TraceRequest:
     timeout: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """One target made ready for the oracles.
 

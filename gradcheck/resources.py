@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradcheck.errors import UsageError
 from gradcheck.problem import Problem
 from gradcheck.settings import Settings
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _WITHOUT_EFFECT = ("budget", "time", "timeout", "workers", "dask", "checkpoint")
 """Settings that change how far a check gets and where, not what it evaluates."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +25,7 @@ class GradientProblem:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class MatchedGradients:
     """The analytic gradient by parameter name, and what was wrong with its form."""
 
@@ -249,6 +248,8 @@ def _from_sequence(
 
 
 def _unknown(key: str, names: Sequence[str]) -> GradientProblem:
+    import difflib
+
     close = difflib.get_close_matches(key, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return GradientProblem(

@@ -34,7 +34,7 @@ Entries = dict[str, NDArray[np.intp]]
 Marks = Mapping[str, NDArray[np.bool_]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Selection:
     """The entries (flat, C order) by parameter, and how they came to be chosen.
 

@@ -15,7 +15,7 @@ from gradcheck.target import is_torch_function
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Signature:
     """Which arguments a target takes; ``parameters`` is None where Python cannot tell."""
 

@@ -16,7 +16,7 @@ REPEATS = 12
 """Calls at one point from which the spread of a stochastic loss is taken, unless more are asked."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Repetition:
     """How often a stochastic target is called at one point, and how sure its error bars are.
 

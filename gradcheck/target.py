@@ -19,7 +19,7 @@ from gradcheck.report import Story, TrainingTrace
 from gradcheck.settings import near_name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resolved:
     """What a target text names.
 
@@ -36,7 +36,7 @@ class Resolved:
     attribute: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Declared:
     """The checks that a package or module lists, and what its report tells besides.
 

@@ -12,7 +12,7 @@ from typing import Any
 from gradcheck.torch_targets import is_torch_target, surrounding_values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tensors:
     """How arrays become tensors: ``dtype`` is that of the target's own weights, if it has any."""
 

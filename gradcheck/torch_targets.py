@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeldModule:
     """A module whose parameters the target reads.
 
@@ -29,7 +29,7 @@ class HeldModule:
     module: nn.Module
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A torch target made callable.
 

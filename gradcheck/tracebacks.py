@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from pathlib import Path
 from types import TracebackType
 
@@ -30,6 +29,8 @@ def trim(error: BaseException) -> BaseException:
 
 def format_users(error: BaseException) -> str:
     """Return the traceback of ``error`` as Python prints it, without any frame of ours."""
+    import traceback
+
     shown = traceback.TracebackException.from_exception(error)
     pending: list[traceback.TracebackException | None] = [shown]
     while pending:

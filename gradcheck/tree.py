@@ -11,7 +11,7 @@ import optree
 NAMESPACE = "gradcheck"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Leaf:
     """One leaf of a tree and how Python code reaches it, such as ``params['W1']``."""
 

@@ -15,7 +15,7 @@ from gradcheck.report import Verdict
 _VERDICTS = {PASS: Verdict.PASS, INCONCLUSIVE: Verdict.INCONCLUSIVE, FAIL: Verdict.FAIL}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Combined:
     """The verdict of each entry of a parameter, and which oracle it rests on most.
 

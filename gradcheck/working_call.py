@@ -19,7 +19,7 @@ from gradcheck.live import LiveState
 from gradcheck.tree import leaves, map_leaves
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Working:
     """A call and the parameters that it reads.
 

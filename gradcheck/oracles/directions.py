@@ -32,7 +32,7 @@ WALKS = 6
 TAYLOR_STEPS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class DirectionResult:
     """One random direction.
 
@@ -73,7 +73,7 @@ class DirectionResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Projection:
     """A gradient seen along a direction.
 
@@ -86,7 +86,7 @@ class Projection:
     rounding: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Slope:
     """The slope of the loss along a direction.
 
@@ -100,7 +100,7 @@ class Slope:
     noise_limited: bool
 
 
-@dataclass
+@dataclass(eq=False)
 class Walk:
     """Losses along one direction at steps ``base * RATIO**level``, and the slope they show."""
 

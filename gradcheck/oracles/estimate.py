@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gradcheck.problem import FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """A gradient with the estimated error of each of its entries, in the parameter's shape.
 

@@ -19,7 +19,7 @@ DEEP = 1e-4
 """Step, in units of the magnitude, at which such an entry is looked at, too."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FirstPass:
     """The first pass over one parameter; arrays by position in ``indices``."""
 

@@ -31,7 +31,7 @@ CHUNK_BYTES = 32 * 2**20
 Derivatives = Callable[[int, FloatArray], FloatArray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ForwardMode:
     """The estimates, or the reason why the method does not apply here.
 

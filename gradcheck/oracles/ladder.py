@@ -21,7 +21,7 @@ KAPPA = 4.0
 MAX_ORDER = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Rung:
     """The losses at one step up and one step down, with the steps really taken."""
 
@@ -31,7 +31,7 @@ class Rung:
     loss_down: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Reading:
     """What a ladder says of one entry.
 
@@ -51,7 +51,7 @@ class Reading:
     edge: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Slopes:
     """Slopes by rising step: central, forward and backward, with the noise of each."""
 

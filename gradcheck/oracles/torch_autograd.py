@@ -22,7 +22,7 @@ PATIENCE = 10.0
 """How much longer than a plain evaluation a traced one may take, where that has a limit."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Autograd:
     """The estimates by parameter name, or why there are none.
 
