@@ -59,7 +59,14 @@ def test_shortened_text_keeps_its_limit(given_text, limit):
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (0.0073, "7.3 ms"), (0.41, "410 ms"), (0.9999, "1 s"), (250.4, "4 min 10 s"), (7500, "2 h 05 min")],
+    [
+        (0, "0 s"),
+        (0.0073, "7.3 ms"),
+        (0.41, "410 ms"),
+        (0.9999, "1 s"),
+        (250.4, "4 min 10 s"),
+        (7500, "2 h 05 min"),
+    ],
 )
 def test_durations(seconds, shown):
     assert text.seconds_text(seconds) == shown
