@@ -26,3 +26,13 @@ def test_a_search_that_breaks_leaves_the_verdict_and_says_so(monkeypatch):
 def test_a_search_that_works_names_the_cause(autograd):
     check = gradcheck.check(doubled, {"x": np.array([1.0, 2.0])}, autograd=autograd)
     assert check.diagnoses[0].cause != "unexplained"
+
+
+@pytest.mark.parametrize("autograd", [True, False])
+@pytest.mark.parametrize("factor", [0.5, 2.0, 3.0])
+def test_a_square_that_is_all_of_the_loss_is_no_regulariser(autograd, factor):
+    def loss(x):
+        return np.sum(x**2), {"x": factor * 2 * x}
+
+    check = gradcheck.check(loss, {"x": np.array([1.0, 2.0, 3.3, -0.7])}, autograd=autograd)
+    assert check.diagnoses[0].cause == "scale"

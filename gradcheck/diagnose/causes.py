@@ -24,6 +24,7 @@ from gradcheck.diagnose.operations import (
 )
 from gradcheck.diagnose.places import averaged, divides, is_last_run, is_recurrence
 from gradcheck.diagnose.plan import Trial
+from gradcheck.diagnose.regulariser import is_all_of_the_loss
 from gradcheck.diagnose.sites import location
 from gradcheck.diagnose.space import Space
 from gradcheck.diagnose.wording import word
@@ -246,9 +247,15 @@ def _is_cut_whole(index: int, trial: Trial, graph: Graph) -> bool:
 
 
 def is_regulariser(change: Array, names: Iterable[str], evidence: Evidence, space: Space) -> bool:
-    """Say whether a change of the gradient is a constant times each parameter, where not zero."""
+    """Say whether a change of the gradient is a constant times each parameter, where not zero.
+
+    A term that is all there is of the loss is no regulariser: there has to be something beside it.
+    """
     for name in names:
-        theta = evidence.facts[name].value.ravel()
+        facts = evidence.facts[name]
+        theta = facts.value.ravel()
+        if is_all_of_the_loss(facts):
+            return False
         along = space.part(change * space.scale, name)
         here = along != 0.0
         # Any single number is a multiple of another.

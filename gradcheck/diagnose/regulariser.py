@@ -20,7 +20,7 @@ def regulariser(evidence: Evidence) -> tuple[Finding, ...]:
     """
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for facts in evidence.failing_facts:
-        match = _coefficient(facts, evidence)
+        match = None if is_all_of_the_loss(facts) else _coefficient(facts, evidence)
         if match is None:
             continue
         coefficient, words, where, grade = match
@@ -36,6 +36,19 @@ def regulariser(evidence: Evidence) -> tuple[Finding, ...]:
         )
         groups.setdefault((cause, words, where.words), []).append(finding)
     return tuple(_worded(key, findings) for key, findings in groups.items())
+
+
+def is_all_of_the_loss(facts: Facts) -> bool:
+    """Say whether the true gradient is nothing but a multiple of the parameter.
+
+    Then the square of the parameter is the loss itself: a regulariser stands beside something.
+    """
+    theta, truth = facts.value.ravel(), facts.reference.ravel()
+    square = float(theta @ theta)
+    if theta.size < 2 or square == 0.0 or not facts.known.all() or not truth.any():
+        return False
+    rest = np.abs(truth - float(truth @ theta) / square * theta)
+    return bool((rest <= facts.tolerance.ravel()).all())
 
 
 def _coefficient(facts: Facts, evidence: Evidence) -> tuple[float, str, Place, str] | None:
