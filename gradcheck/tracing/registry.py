@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -106,10 +107,14 @@ def _view(context: Any, a: Any, dtype: Any = None, type: Any = None) -> Any:
     return context.tensor(a).reshape(context.value.shape)
 
 
-@lru_cache(maxsize=1)
 def registry() -> Registry:
-    """Return all rules; imports the parts of SciPy that they are about."""
-    special_ufuncs, special_functions = special.scipy_rules()
+    """Return the rules of all that is imported by now: no target calls what is not."""
+    return _registry("scipy.special" in sys.modules, "scipy.linalg" in sys.modules)
+
+
+@lru_cache(maxsize=4)
+def _registry(with_special: bool, with_linalg: bool, /) -> Registry:
+    special_ufuncs, special_functions = special.scipy_rules() if with_special else ({}, {})
     ufuncs = elementwise.UFUNCS | linalg.UFUNCS | special_ufuncs
     functions = (
         elementwise.FUNCTIONS
@@ -117,7 +122,7 @@ def registry() -> Registry:
         | movement.FUNCTIONS
         | creation.FUNCTIONS
         | linalg.FUNCTIONS
-        | linalg.scipy_rules()
+        | (linalg.scipy_rules() if with_linalg else {})
         | special_functions
         | scalars.FUNCTIONS
     )
