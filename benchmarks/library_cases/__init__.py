@@ -1,0 +1,1 @@
+"""Objectives with hand-written derivatives that installed libraries ship."""
