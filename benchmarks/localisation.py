@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.timing import table  # noqa: E402 - run from a checkout
-from gradcheck.localize import Localisation, localise  # noqa: E402
 from gradcheck.noise import loss_noise  # noqa: E402
-from gradcheck.numpy_problem import numpy_problem  # noqa: E402
+from gradcheck.numpy_target.problem import numpy_problem  # noqa: E402
+from gradcheck.sweep.localize import Localisation, localise  # noqa: E402
 
 Gradients = dict[str, np.ndarray]
 Damage = Callable[[Gradients], None]

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.timing import table  # noqa: E402 - run from a checkout
-from gradcheck.evaluator import Evaluator  # noqa: E402
-from gradcheck.parallel import local_workers  # noqa: E402
+from gradcheck.sweep.evaluator import Evaluator  # noqa: E402
+from gradcheck.sweep.parallel import local_workers  # noqa: E402
 
 
 def evaluator(milliseconds: float) -> Evaluator:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import gradcheck.strategies as strategies
     from gradcheck.case import Case, correct, erroneous, faulty
     from gradcheck.errors import GradcheckError, GradientError, TargetError, UsageError
-    from gradcheck.input_sources import inputs
     from gradcheck.pipeline import assert_gradients, check, run_cases
     from gradcheck.report import (
         Check,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from gradcheck.settings import Settings
+    from gradcheck.targets.input_sources import inputs
 
 __version__ = "0.1.0"
 
@@ -41,7 +41,7 @@ _MODULES = {
     "GradientError": "errors",
     "TargetError": "errors",
     "UsageError": "errors",
-    "inputs": "input_sources",
+    "inputs": "targets.input_sources",
     "assert_gradients": "pipeline",
     "check": "pipeline",
     "run_cases": "pipeline",

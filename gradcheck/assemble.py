@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.compare import UNCHECKED, summarise, worst_positions
 from gradcheck.errors import TargetError
 from gradcheck.examine import Findings
 from gradcheck.problem import Parameter, Problem
@@ -21,7 +20,8 @@ from gradcheck.report import (
 )
 from gradcheck.sentences import sentence
 from gradcheck.settings import Settings
-from gradcheck.unchecked import cut_short
+from gradcheck.verdict.compare import UNCHECKED, summarise, worst_positions
+from gradcheck.verdict.unchecked import cut_short
 
 
 def assemble(

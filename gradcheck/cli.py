@@ -130,7 +130,7 @@ def _entry(context: click.Context, /, **options: Any) -> int:
     TARGET is package.module:function, path/to/file.py:function, or a package or
     module that lists its checks in __gradcheck__.
     """
-    from gradcheck.command import run
+    from gradcheck.shell.command import run
 
     _refuse_beside(context)
     reproduce = _reproduce(context)
@@ -244,6 +244,6 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     # What is imported before the target lasts as long as the process; kept out of the collections,
     # those at its end above all, it holds up none of them. Nothing of the user's is among it.
-    importlib.import_module("gradcheck.command")
+    importlib.import_module("gradcheck.shell.command")
     gc.freeze()
     sys.exit(run_command())

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradcheck.judging import ParameterFindings, compare_parameter
+from gradcheck.calling.quiet import quiet
 from gradcheck.noise import Noise, loss_noise
 from gradcheck.oracle_runs import OracleRuns, run_oracles
 from gradcheck.oracles.directions import DirectionResult, check_directions
 from gradcheck.problem import Problem
-from gradcheck.quiet import quiet
 from gradcheck.report import Diagnosis, Notice, Verdict
-from gradcheck.rounding import is_single_precision, rounding_error
 from gradcheck.settings import Settings
 from gradcheck.variation import variation
+from gradcheck.verdict.judging import ParameterFindings, compare_parameter
+from gradcheck.verdict.rounding import is_single_precision, rounding_error
 
 MANY_DIRECTIONS = 20
 FEW_DIRECTIONS = 4
@@ -78,7 +78,7 @@ def examine(
         )
         evaluations = problem.evaluator.count
         if pictures:
-            from gradcheck.drawing import draw
+            from gradcheck.drawing.draw import draw
 
             parameters = draw(problem, parameters, noise)
     return Findings(

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.compare import FAIL, INCONCLUSIVE
-from gradcheck.judging import ParameterFindings, reference_of
 from gradcheck.noise import Noise
-from gradcheck.non_finite import non_finite_gradients
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
 from gradcheck.sentences import sentence
-from gradcheck.unchecked import cut_short, limit_notices, not_checked
+from gradcheck.verdict.compare import FAIL, INCONCLUSIVE
+from gradcheck.verdict.judging import ParameterFindings, reference_of
+from gradcheck.verdict.non_finite import non_finite_gradients
+from gradcheck.verdict.unchecked import cut_short, limit_notices, not_checked
 
 
 def explain(

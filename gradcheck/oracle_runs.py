@@ -9,9 +9,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.applicable import inapplicable, refusals
-from gradcheck.compare import INCONCLUSIVE, PASS
-from gradcheck.judging import judge_estimate, settle_kinks
 from gradcheck.noise import Noise
 from gradcheck.oracles.central import central_differences
 from gradcheck.oracles.estimate import Estimate
@@ -23,8 +20,11 @@ from gradcheck.oracles.torch_autograd import (
 )
 from gradcheck.problem import Problem
 from gradcheck.report import Notice
-from gradcheck.selection import Entries, Selection, select
 from gradcheck.settings import Settings
+from gradcheck.sweep.selection import Entries, Selection, select
+from gradcheck.verdict.applicable import inapplicable, refusals
+from gradcheck.verdict.compare import INCONCLUSIVE, PASS
+from gradcheck.verdict.judging import judge_estimate, settle_kinks
 
 FINE = 1e-5
 """Relative uncertainty above which an entry is referred to the complex step."""

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gradcheck.allowance import Allowance
-from gradcheck.applicable import needless, without_effect
 from gradcheck.assemble import assemble, error_check
+from gradcheck.calling.time_limit import time_limits
 from gradcheck.case import Case
 from gradcheck.environment import describe_environment
 from gradcheck.errors import GradcheckError, GradientError, Interrupted, TargetError, UsageError
 from gradcheck.examine import examine
-from gradcheck.make_problem import Progress, describe_target, make_problem
 from gradcheck.problem import Problem
 from gradcheck.report import (
     Check,
@@ -25,9 +23,11 @@ from gradcheck.report import (
     TrainingTrace,
     Verdict,
 )
-from gradcheck.resources import resources
 from gradcheck.settings import Settings, validate_real
-from gradcheck.time_limit import time_limits
+from gradcheck.sweep.allowance import Allowance
+from gradcheck.sweep.resources import resources
+from gradcheck.targets.make_problem import Progress, describe_target, make_problem
+from gradcheck.verdict.applicable import needless, without_effect
 
 DECLARED_ORACLES = ("central", "complex", "autograd", "forward")
 """Oracles of declared checks, where nobody chose: all that apply."""
@@ -100,7 +100,7 @@ def check(
     began = time.monotonic()
     own = target
     if jac is not None or args is not None:
-        from gradcheck.scipy_form import from_scipy
+        from gradcheck.targets.scipy_form import from_scipy
 
         target, inputs, grad = from_scipy(target, inputs, args=args, jac=jac, grad=grad)
     problem: Problem | None = None
@@ -172,7 +172,7 @@ def _audited(
     """Add the audit of a torch backward, where it was asked for or goes without saying."""
     if problem.kind != "torch" or settings.audit is False:
         return found
-    from gradcheck.torch_targets import is_function_class
+    from gradcheck.torch_target.kinds import is_function_class
 
     if settings.audit is None and not is_function_class(target):
         return found
@@ -267,7 +267,7 @@ def _from_target(error: BaseException) -> bool:
 def _resolved(target: Callable[..., Any] | str) -> Callable[..., Any]:
     if not isinstance(target, str):
         return target
-    from gradcheck.target import callable_target, resolve
+    from gradcheck.targets.target import callable_target, resolve
 
     return callable_target(resolve(target))
 

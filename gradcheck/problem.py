@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.evaluator import Evaluator
+from gradcheck.calling.returns import GradientProblem
 from gradcheck.report import Notice
-from gradcheck.returns import GradientProblem
+from gradcheck.sweep.evaluator import Evaluator
 
 FloatArray = NDArray[np.float64]
 

@@ -116,7 +116,7 @@ def _climb(check: Check) -> None:
     import hypothesis
     from hypothesis.errors import InvalidArgument
 
-    from gradcheck.search import largest_error
+    from gradcheck.shell.search import largest_error
 
     label = f"relative error of {check.target or check.name}"
     try:
@@ -216,7 +216,7 @@ def _quoted(node: str) -> str:
 
 
 def _badness(check: Check) -> tuple[int, float]:
-    from gradcheck.search import largest_error
+    from gradcheck.shell.search import largest_error
 
     return check.verdict.severity, largest_error(check)
 

@@ -133,7 +133,7 @@ class ParameterResult:
 
     ``comparisons`` maps ``"analytic~central"`` and the like to comparisons. ``best`` names the one
     with the smallest resolution. The remaining mappings hold what the pages draw, reduced to plain
-    numbers (see ``gradcheck.pictures``).
+    numbers (see ``gradcheck.drawing.pictures``).
     """
 
     name: str

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from gradcheck.assemble import assemble
-from gradcheck.calls import BoundInputs, Call
+from gradcheck.calling.calls import BoundInputs, Call
+from gradcheck.calling.quiet import quiet
 from gradcheck.errors import TargetError, UsageError
-from gradcheck.evaluator import Evaluator
 from gradcheck.examine import examine
 from gradcheck.problem import FloatArray, LossFacts, Parameter, Problem
-from gradcheck.quiet import quiet
 from gradcheck.report import Check, Notice, worst_verdict
 from gradcheck.settings import Settings
+from gradcheck.sweep.evaluator import Evaluator
 
 Direction = Mapping[str, FloatArray]
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.errors import UsageError
-from gradcheck.input_sources import Plan, plan_inputs
-from gradcheck.input_specs import Source
-from gradcheck.spec_grammar import Spec, parse
+from gradcheck.targets.input_sources import Plan, plan_inputs
+from gradcheck.targets.input_specs import Source
+from gradcheck.targets.spec_grammar import Spec, parse
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy

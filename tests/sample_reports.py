@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradcheck import pictures
-from gradcheck.curves import error_curve
+from gradcheck.drawing import pictures
+from gradcheck.drawing.curves import error_curve
 from gradcheck.report import (
     Check,
     Comparison,

@@ -17,7 +17,7 @@ LAYERS = (
     ("middle",),
     ("pipeline",),
     (
-        *("cli", "command", "outcome", "search", "pytest_plugin", "strategies", "__main__"),
+        *("cli", "shell", "pytest_plugin", "strategies", "__main__"),
         *("__init__",),
     ),
 )

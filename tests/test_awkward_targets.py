@@ -13,7 +13,7 @@ import pytest
 
 import gradcheck
 from gradcheck import Verdict
-from gradcheck.random_state import state_of
+from gradcheck.calling.random_state import state_of
 
 GENERATOR = np.random.default_rng(0)
 W = GENERATOR.normal(size=(3, 2))

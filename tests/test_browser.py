@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sample_reports
 
-from gradcheck import pictures
+from gradcheck.drawing import pictures
 from gradcheck.render.files import write_report
 
 pytestmark = pytest.mark.browser

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gradcheck.calls import BoundInputs, Call, arrays_of, bind_inputs, copy_inputs, same
+from gradcheck.calling.calls import BoundInputs, Call, arrays_of, bind_inputs, copy_inputs, same
+from gradcheck.calling.live import LiveState
 from gradcheck.errors import UsageError
-from gradcheck.live import LiveState
 
 W, X = np.ones((2, 3)), np.ones((5, 2))
 

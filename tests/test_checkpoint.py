@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import gradcheck.checkpoint as checkpoint_module
-from gradcheck.checkpoint import Checkpoint, fingerprint
+import gradcheck.sweep.checkpoint as checkpoint_module
 from gradcheck.errors import UsageError
-from gradcheck.evaluator import Block
 from gradcheck.noise import loss_noise
-from gradcheck.numpy_problem import Limits, numpy_problem
+from gradcheck.numpy_target.problem import Limits, numpy_problem
 from gradcheck.oracles.central import central_differences
 from gradcheck.problem import Problem
+from gradcheck.sweep.checkpoint import Checkpoint, fingerprint
+from gradcheck.sweep.evaluator import Block
 
 
 class Counted:
@@ -100,7 +100,7 @@ def test_a_budget_that_ended_a_sweep_can_be_raised(tmp_path: Path) -> None:
 def test_a_sweep_with_workers_keeps_its_work(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    from gradcheck.parallel import executor_workers
+    from gradcheck.sweep.parallel import executor_workers
 
     path = tmp_path / "work"
     problem = make(Counted())
@@ -135,8 +135,8 @@ def test_losses_along_directions_are_kept_too(tmp_path: Path) -> None:
 SCRIPT = """
 import sys, time
 import numpy as np
-from gradcheck.checkpoint import Checkpoint
-from gradcheck.evaluator import Evaluator
+from gradcheck.sweep.checkpoint import Checkpoint
+from gradcheck.sweep.evaluator import Evaluator
 x = np.linspace(0, 1, 400)
 calls = 0
 def loss():
@@ -157,9 +157,9 @@ def test_killed_at_any_moment_it_goes_on(
     tmp_path: Path, after: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script, path = tmp_path / "main.py", tmp_path / "work"
-    soon = "import gradcheck.checkpoint as c; c.FLUSH_SECONDS = 0.1\n"
+    soon = "import gradcheck.sweep.checkpoint as c; c.FLUSH_SECONDS = 0.1\n"
     script.write_text(soon + textwrap.dedent(SCRIPT))
-    home = str(Path(checkpoint_module.__file__).parents[1])
+    home = str(Path(checkpoint_module.__file__).parents[2])
     command = [sys.executable, str(script), str(path)]
     environment = {**os.environ, "PYTHONPATH": home}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck.calls import BoundInputs
-from gradcheck.choose import choose, live_parameters
+from gradcheck.calling.calls import BoundInputs
+from gradcheck.calling.choose import choose, live_parameters
+from gradcheck.calling.returns import NOT_GIVEN
 from gradcheck.errors import TargetError, UsageError
-from gradcheck.returns import NOT_GIVEN
 
 W, B, X = np.ones((2, 3)), np.ones(3), np.ones((5, 2))
 Y = np.arange(5)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck.compare import (
+from gradcheck.oracles.estimate import smooth_estimate
+from gradcheck.report import Verdict
+from gradcheck.verdict.compare import (
     FAIL,
     INCONCLUSIVE,
     PASS,
@@ -17,9 +19,7 @@ from gradcheck.compare import (
     summarise,
     thresholds_for,
 )
-from gradcheck.oracles.estimate import smooth_estimate
-from gradcheck.report import Verdict
-from gradcheck.verdicts import combine, share_kinks
+from gradcheck.verdict.verdicts import combine, share_kinks
 
 NAN, INF = float("nan"), float("inf")
 DOUBLE = Thresholds()

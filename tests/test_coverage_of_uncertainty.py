@@ -10,7 +10,7 @@ import pytest
 from closed_forms import SMOOTH, ClosedForm
 
 from gradcheck.noise import loss_noise
-from gradcheck.numpy_problem import numpy_problem
+from gradcheck.numpy_target.problem import numpy_problem
 from gradcheck.oracles.central import central_differences
 from gradcheck.oracles.estimate import Estimate
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gradcheck.noise import loss_noise
-from gradcheck.numpy_problem import Limits, numpy_problem
+from gradcheck.numpy_target.problem import Limits, numpy_problem
 from gradcheck.oracles.directions import DirectionResult, check_directions, draw_steps
 from gradcheck.problem import Problem
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from gradcheck.noise import Noise, half_ulp, is_flat, loss_noise, table_noise
-from gradcheck.numpy_problem import numpy_problem
+from gradcheck.numpy_target.problem import numpy_problem
 from gradcheck.oracles.central import central_differences
 from gradcheck.oracles.complex_step import complex_step
 from gradcheck.oracles.ladder import RATIO, Rung, neville, read_ladder
 from gradcheck.oracles.steps import LONGEST, SHORTEST, first_steps
 from gradcheck.oracles.torch_twin import resolve_twin
-from gradcheck.rounding import grain, is_single_precision, rounding_error
 from gradcheck.scales import entry_scales, rms
 from gradcheck.variation import variation
+from gradcheck.verdict.rounding import grain, is_single_precision, rounding_error
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 X = np.random.default_rng(0).normal(size=6)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from gradcheck.evaluator import Evaluator
+from gradcheck.sweep.evaluator import Evaluator
 
 
 def cubes(*values, **options):

@@ -8,7 +8,7 @@ import torch
 
 from gradcheck.oracles import forward_mode as module
 from gradcheck.oracles.forward_mode import disagreement, forward_mode
-from gradcheck.torch_problem import torch_problem
+from gradcheck.torch_target.problem import torch_problem
 
 F64 = torch.float64
 

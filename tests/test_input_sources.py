@@ -5,8 +5,8 @@ import pytest
 
 import gradcheck
 from gradcheck.errors import UsageError
-from gradcheck.input_sources import load_inputs, plan_inputs
-from gradcheck.target import resolve
+from gradcheck.targets.input_sources import load_inputs, plan_inputs
+from gradcheck.targets.target import resolve
 
 
 def shapes(inputs):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gradcheck.errors import UsageError
-from gradcheck.input_specs import PRIMES, choose_sizes, draw_inputs
-from gradcheck.spec_grammar import parse, parse_sizes
+from gradcheck.targets.input_specs import PRIMES, choose_sizes, draw_inputs
+from gradcheck.targets.spec_grammar import parse, parse_sizes
 
 
 def draw(text, seed=0, **sizes):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck.localize import Localisation, localise
 from gradcheck.noise import loss_noise
-from gradcheck.numpy_problem import Limits, numpy_problem, quiet
+from gradcheck.numpy_target.problem import Limits, numpy_problem, quiet
 from gradcheck.problem import Problem
+from gradcheck.sweep.localize import Localisation, localise
 
 Gradients = dict[str, NDArray[np.float64]]
 Damage = Callable[[Gradients], None]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradcheck.errors import TargetError, UsageError
-from gradcheck.numpy_problem import numpy_problem
+from gradcheck.numpy_target.problem import numpy_problem
 
 W, B, X = np.ones((3, 2)), np.full(2, 0.5), np.arange(15.0).reshape(5, 3)
 

@@ -16,14 +16,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcheck import parallel
 from gradcheck.errors import UsageError
-from gradcheck.evaluator import Evaluator
-from gradcheck.numpy_problem import Limits, numpy_problem
-from gradcheck.parallel import Workers, can_fork, dask_workers, executor_workers, local_workers
+from gradcheck.numpy_target.problem import Limits, numpy_problem
 from gradcheck.problem import Problem
-from gradcheck.shipping import pack, unpack
-from gradcheck.worker import proof_of
+from gradcheck.sweep import parallel
+from gradcheck.sweep.evaluator import Evaluator
+from gradcheck.sweep.parallel import (
+    Workers,
+    can_fork,
+    dask_workers,
+    executor_workers,
+    local_workers,
+)
+from gradcheck.sweep.shipping import pack, unpack
+from gradcheck.sweep.worker import proof_of
 
 WEIGHTS = {"V": np.linspace(-1, 1, 12).reshape(3, 4)}
 
@@ -268,8 +274,8 @@ def test_workers_end_when_the_main_process_is_killed(tmp_path) -> None:
             """
             import os, time
             import numpy as np
-            from gradcheck.evaluator import Evaluator
-            from gradcheck.parallel import local_workers
+            from gradcheck.sweep.evaluator import Evaluator
+            from gradcheck.sweep.parallel import local_workers
             x = np.ones(400)
             main = os.getpid()
             def loss():
@@ -283,7 +289,7 @@ def test_workers_end_when_the_main_process_is_killed(tmp_path) -> None:
             """
         )
     )
-    home = str(Path(parallel.__file__).parents[1])
+    home = str(Path(parallel.__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,

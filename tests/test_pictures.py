@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck.curves import error_curve
-from gradcheck.pictures import CELLS, grids, histogram, scatter, share
+from gradcheck.drawing.curves import error_curve
+from gradcheck.drawing.pictures import CELLS, grids, histogram, scatter, share
 from gradcheck.report import Verdict
 
 SHAPES = [(), (1,), (7,), (100,), (9001,), (4, 8), (784, 100), (3, 20000), (3, 4, 5), (16, 8, 3, 3)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradcheck import random_state
+from gradcheck.calling import random_state
 
 DRAWS = {
     "python": random.random,
@@ -53,7 +53,7 @@ def test_computing_without_drawing_is_no_draw():
 @pytest.mark.parametrize(("code", "drawn"), [("torch.rand(3)", True), ("torch.ones(3)", False)])
 def test_torch_imported_between_two_snapshots_has_drawn_only_if_it_drew(code, drawn):
     script = f"""
-from gradcheck import random_state
+from gradcheck.calling import random_state
 before = random_state.snapshot()
 import torch
 {code}

@@ -207,7 +207,7 @@ def test_an_ordinary_page_is_below_300_kilobytes(full):
 
 
 def test_a_page_of_many_parameters_is_too():
-    from gradcheck import pictures
+    from gradcheck.drawing import pictures
 
     shapes = [(30, 20)] * 20
     cells = pictures.share([600] * 20)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck.errors import TargetError
-from gradcheck.returns import (
+from gradcheck.calling.returns import (
     NOT_GIVEN,
     leaf_name,
     loss_as_number,
@@ -14,7 +13,8 @@ from gradcheck.returns import (
     require_gradient,
     split_result,
 )
-from gradcheck.tree import leaves
+from gradcheck.calling.tree import leaves
+from gradcheck.errors import TargetError
 
 W, B = np.ones((2, 3)), np.zeros(3)
 PARAMETERS = [("W", (2, 3)), ("b", (3,))]

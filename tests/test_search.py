@@ -10,9 +10,9 @@ from conftest import environment
 
 from gradcheck.cli import run_command
 from gradcheck.errors import UsageError
-from gradcheck.input_sources import plan_inputs
-from gradcheck.search import find_worst, literal, ready_test, search
 from gradcheck.settings import Settings
+from gradcheck.shell.search import find_worst, literal, ready_test, search
+from gradcheck.targets.input_sources import plan_inputs
 
 OPTIONS = {"settings": Settings(autograd=False)}
 SOURCE = '''

@@ -15,13 +15,13 @@ import torch
 from conftest import environment
 
 import gradcheck
+from gradcheck.calling.stochastic import Repetition
 from gradcheck.case import Case
 from gradcheck.cli import run_command
 from gradcheck.errors import GradientError, Interrupted, UsageError
 from gradcheck.pipeline import check, run_cases
 from gradcheck.report import Verdict
 from gradcheck.settings import Settings
-from gradcheck.stochastic import Repetition
 
 RNG = np.random.default_rng(5)
 X4 = RNG.normal(size=4)
@@ -255,8 +255,8 @@ class TestEntries:
             assert check(quartic, self.W, entries=entries).parameters["x"].checked == 600
 
     def test_auto_locates_among_many_slow_ones_and_all_does_not(self, monkeypatch):
-        monkeypatch.setattr("gradcheck.selection.FULL_SWEEP", 100)
-        monkeypatch.setattr("gradcheck.selection.PATIENCE", 0.0)
+        monkeypatch.setattr("gradcheck.sweep.selection.FULL_SWEEP", 100)
+        monkeypatch.setattr("gradcheck.sweep.selection.PATIENCE", 0.0)
         auto = check(quartic, self.W, autograd=False)
         assert "located" in keys(auto)
         assert auto.parameters["x"].checked < 600

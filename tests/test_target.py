@@ -6,7 +6,7 @@ import pytest
 
 from gradcheck.case import Case
 from gradcheck.errors import UsageError
-from gradcheck.target import callable_target, declared_checks, resolve
+from gradcheck.targets.target import callable_target, declared_checks, resolve
 
 
 def write(path, text):

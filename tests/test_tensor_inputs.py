@@ -5,7 +5,7 @@ import pytest
 
 import gradcheck
 from gradcheck.errors import UsageError
-from gradcheck.input_sources import load_inputs, plan_inputs
+from gradcheck.targets.input_sources import load_inputs, plan_inputs
 
 torch = pytest.importorskip("torch")
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import gradcheck
 from gradcheck.errors import TargetError, UsageError
-from gradcheck.torch_problem import is_torch_target, torch_problem
+from gradcheck.torch_target.problem import is_torch_target, torch_problem
 from reference_models import quadratic_regression
 
 F64 = torch.float64

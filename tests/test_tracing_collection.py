@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcheck.calls import bind_inputs
+from gradcheck.calling.calls import bind_inputs
+from gradcheck.calling.tree import leaves
 from gradcheck.tracing import NotTraceable, trace
-from gradcheck.tree import leaves
 from tests.tracing_losses import COLLECTION, layers
 from tests.twin_gradient import loss_and_gradient
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck.tree import leaves, map_leaves
+from gradcheck.calling.tree import leaves, map_leaves
 
 
 @dataclasses.dataclass

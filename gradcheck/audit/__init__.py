@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import random_state
 from gradcheck.audit.bench import Bench, Case, finding
 from gradcheck.audit.closure_case import closed_over_parameter
 from gradcheck.audit.cotangent_cases import CASES as COTANGENTS
@@ -20,11 +19,18 @@ from gradcheck.audit.effect_cases import CASES as EFFECTS
 from gradcheck.audit.mode_cases import CASES as MODES
 from gradcheck.audit.mode_cases import FORWARD_MODE
 from gradcheck.audit.precision_cases import ALLOWED, low_precision
-from gradcheck.calls import bind_inputs
+from gradcheck.calling import random_state
+from gradcheck.calling.calls import bind_inputs
 from gradcheck.report import Check, Diagnosis, Notice, Verdict, worst_verdict
-from gradcheck.torch_parameters import by_request, candidates, default_choice, validate
-from gradcheck.torch_setup import buffers_of, hold, make_call, modules_in, with_private_modules
-from gradcheck.torch_targets import is_function_class, understand
+from gradcheck.torch_target.kinds import is_function_class, understand
+from gradcheck.torch_target.parameters import by_request, candidates, default_choice, validate
+from gradcheck.torch_target.setup import (
+    buffers_of,
+    hold,
+    make_call,
+    modules_in,
+    with_private_modules,
+)
 
 if TYPE_CHECKING:
     import torch

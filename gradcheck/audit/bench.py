@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcheck import random_state
+from gradcheck.calling import random_state
 from gradcheck.report import Diagnosis
-from gradcheck.torch_call import TorchCall
-from gradcheck.torch_outputs import as_real, tensors_of
+from gradcheck.torch_target.call import TorchCall
+from gradcheck.torch_target.outputs import as_real, tensors_of
 
 if TYPE_CHECKING:
     from torch import Tensor

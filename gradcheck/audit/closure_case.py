@@ -6,7 +6,7 @@ from typing import Any
 
 from gradcheck.audit.bench import Bench, finding, random_like
 from gradcheck.report import Diagnosis
-from gradcheck.torch_targets import closed_over
+from gradcheck.torch_target.kinds import closed_over
 
 
 def closed_over_parameter(bench: Bench, function_class: Any) -> Diagnosis | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gradcheck import random_state
 from gradcheck.audit.bench import Bench, Case, finding, random_like, relative_difference
+from gradcheck.calling import random_state
 from gradcheck.report import Diagnosis
 
 if TYPE_CHECKING:

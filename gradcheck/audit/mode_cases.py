@@ -18,7 +18,7 @@ from gradcheck.audit.bench import (
     relative_difference,
 )
 from gradcheck.report import Diagnosis
-from gradcheck.torch_outputs import tensors_of
+from gradcheck.torch_target.outputs import tensors_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +108,7 @@ def _second_derivative(
     """Return the derivative along ``moves`` of the gradient along ``ways``, by autograd."""
     import torch
 
-    from gradcheck.torch_outputs import as_real
+    from gradcheck.torch_target.outputs import as_real
 
     # Cotangents with a graph: a backward pass that may be used once only then says so.
     given = [one.clone().requires_grad_() for one in cotangents]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gradcheck.audit.bench import Bench, NotTriedError, dense, finding, relative_difference
 from gradcheck.report import Diagnosis
-from gradcheck.torch_outputs import as_real
+from gradcheck.torch_target.outputs import as_real
 
 if TYPE_CHECKING:
     import torch

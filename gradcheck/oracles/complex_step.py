@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.noise import Noise
-from gradcheck.numpy_problem import quiet
+from gradcheck.numpy_target.problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.problem import FloatArray, Problem
-from gradcheck.rounding import cancellation_floor
 from gradcheck.scales import rms
+from gradcheck.verdict.rounding import cancellation_floor
 
 STEP = 1e-30
 """Imaginary step, in units of the entry's scale: so small that no truncation is left."""

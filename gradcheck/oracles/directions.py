@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.evaluator import Block
 from gradcheck.noise import Noise
 from gradcheck.oracles.ladder import KAPPA, RATIO, Rung, read_ladder
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.report import JsonValue
+from gradcheck.sweep.evaluator import Block
 
 BUFFER = 1 << 16
 """Entries of an array that are worked on at a time."""

@@ -48,7 +48,7 @@ def forward_mode(problem: Problem, generator: np.random.Generator) -> ForwardMod
 
     The method is refused where an operation has no forward formula.
     """
-    from gradcheck.torch_forward import ForwardModeError
+    from gradcheck.torch_target.forward import ForwardModeError
 
     derivatives = problem.forward_gradient
     if derivatives is None:

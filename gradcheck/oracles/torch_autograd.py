@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.calling.time_limit import limited
 from gradcheck.noise import Noise
-from gradcheck.numpy_problem import quiet
+from gradcheck.numpy_target.problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Notice
-from gradcheck.rounding import rounding_error
-from gradcheck.time_limit import limited
+from gradcheck.verdict.rounding import rounding_error
 
 LOSS_TOLERANCE = 1e-9
 """Relative difference up to which two ways of computing a loss give the same value."""

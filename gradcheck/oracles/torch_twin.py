@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.calling.tree import map_leaves
 from gradcheck.errors import UsageError
-from gradcheck.tree import map_leaves
 
 
 def resolve_twin(twin: Callable[..., Any] | str) -> Callable[..., Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.calling.tree import leaves, map_leaves
 from gradcheck.errors import UsageError
-from gradcheck.tree import leaves, map_leaves
 
 
 def _argument_names(target: Callable[..., Any], count: int) -> list[str]:

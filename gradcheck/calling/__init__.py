@@ -1,0 +1,1 @@
+"""Calling a target safely: what it is given, what it returns, what it leaves changed."""

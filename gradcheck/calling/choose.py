@@ -1,0 +1,211 @@
+"""Which of a target's inputs are the parameters, where nobody said so."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradcheck.calling.calls import BoundInputs
+from gradcheck.calling.returns import NOT_GIVEN, gradient_keys, leaf_name
+from gradcheck.calling.tree import Leaf, leaves
+from gradcheck.errors import TargetError, UsageError
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ChosenLeaf:
+    """One array or number under check: its name, its path, and where it lives."""
+
+    name: str
+    path: str
+    value: Any
+    live: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chosen:
+    """The parameters of a problem; ``groups`` lists each argument with its parameters' names."""
+
+    leaves: tuple[ChosenLeaf, ...]
+    groups: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def live_parameters(target: Callable[..., Any], params: Any) -> Any:
+    """Return the tree of arrays that the target reads from elsewhere, or None.
+
+    A bound method's ``self.params`` is found by itself.
+    """
+    if params is not None:
+        return params
+    owner = target.__self__ if inspect.ismethod(target) else target
+    found = getattr(owner, "params", None) if not inspect.isfunction(owner) else None
+    return found if isinstance(found, dict) and found else None
+
+
+def choose(
+    inputs: BoundInputs,
+    grads: Any,
+    *,
+    wrt: Sequence[str | int] | str | int | None,
+    live: Any,
+    live_root: str = "params",
+) -> Chosen:
+    """Decide what is differentiated with respect to.
+
+    Raises:
+        UsageError: a name is unknown, or nothing, or more than one thing, could be meant.
+    """
+    arguments = dict(inputs.items())
+    if wrt is not None:
+        names = [wrt] if isinstance(wrt, str | int) else list(wrt)
+        return _by_request(names, arguments, live, live_root)
+    if live is not None:
+        return _collect([(live_root, live, True)])
+    if isinstance(grads, Mapping):
+        by_key = [name for name in arguments if any(key in grads for key in gradient_keys(name))]
+        if by_key:
+            return _collect([(name, arguments[name], False) for name in by_key])
+    return _by_structure(arguments, grads)
+
+
+def _by_request(
+    names: Sequence[str | int],
+    arguments: Mapping[str, Any],
+    live: Any,
+    live_root: str,
+) -> Chosen:
+    order = list(arguments)
+    roots: list[tuple[str, Any, bool]] = []
+    picked: list[tuple[ChosenLeaf, str]] = []
+    everything = [*((name, value, False) for name, value in arguments.items())]
+    if live is not None:
+        everything.append((live_root, live, True))
+    known = _leaves_by_name(everything)
+    for name in names:
+        key = order[name] if isinstance(name, int) and -len(order) <= name < len(order) else name
+        if isinstance(key, str) and key in arguments:
+            roots.append((key, arguments[key], False))
+        elif isinstance(key, str) and live is not None and key == live_root:
+            roots.append((live_root, live, True))
+        elif key in known:
+            picked.append((known[str(key)], str(key)))
+        else:
+            available = ", ".join(list(dict.fromkeys([*arguments, *known]))[:20])
+            raise UsageError(f"wrt names {name!r}, which is no input; the inputs are {available}")
+    chosen = _collect(roots)
+    extra = tuple(leaf for leaf, _ in picked)
+    groups = chosen.groups + tuple((leaf.name, (leaf.name,)) for leaf in extra)
+    return Chosen(chosen.leaves + extra, groups)
+
+
+def _leaves_by_name(roots: Sequence[tuple[str, Any, bool]]) -> dict[str, ChosenLeaf]:
+    """Map what ``wrt`` may call a leaf: its key, its argument and key, and its path."""
+    plain, full = _collect(roots, qualify=False).leaves, _collect(roots, qualify=True).leaves
+    counts = Counter(leaf.name for leaf in plain)
+    known: dict[str, ChosenLeaf] = {}
+    for short, long in zip(plain, full, strict=True):
+        chosen = short if counts[short.name] == 1 else long
+        known |= {chosen.name: chosen, long.name: chosen, chosen.path: chosen}
+    return known
+
+
+def _collect(roots: Sequence[tuple[str, Any, bool]], *, qualify: bool | None = None) -> Chosen:
+    """Name the leaves: by key alone where there is one tree, else by argument and key."""
+    qualified = len(roots) > 1 if qualify is None else qualify
+    found: list[ChosenLeaf] = []
+    groups: list[tuple[str, tuple[str, ...]]] = []
+    for root, value, live in roots:
+        members = [_named(leaf, root, qualified, live) for leaf in leaves(value, root)]
+        found.extend(members)
+        groups.append((root, tuple(leaf.name for leaf in members)))
+    return Chosen(tuple(found), tuple(groups))
+
+
+def _named(leaf: Leaf, root: str, qualified: bool, live: bool) -> ChosenLeaf:
+    name = leaf_name(leaf, root)
+    if qualified and leaf.keys and isinstance(leaf.keys[0], str):
+        name = f"{root}.{name}"
+    return ChosenLeaf(name, leaf.path, leaf.value, live)
+
+
+def is_float_array(value: Any) -> bool:
+    """Return whether ``value`` is an array of real floating-point numbers."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+    return [tuple(np.shape(leaf.value)) for leaf in leaves(tree, "x")]
+
+
+def _holds_floats(tree: Any) -> bool:
+    return any(is_float_array(leaf.value) for leaf in leaves(tree, "x"))
+
+
+def _by_structure(arguments: Mapping[str, Any], grads: Any) -> Chosen:
+    """The first argument that the gradient mirrors, else the one that could be meant."""
+    candidates = [name for name, value in arguments.items() if _holds_floats(value)]
+    if not candidates:
+        numbers = [name for name, v in arguments.items() if isinstance(v, float | np.floating)]
+        candidates = numbers if len(arguments) == 1 else []
+    if grads is not NOT_GIVEN and grads is not None:
+        if isinstance(grads, tuple) and len(grads) > 1:
+            first = list(arguments)[: len(grads)]
+            if [_shapes(arguments[n]) for n in first] == [_shapes(g) for g in grads]:
+                return _collect([(name, arguments[name], False) for name in first])
+        wanted = _shapes(grads)
+        flat = len(wanted) == 1 and len(wanted[0]) == 1
+        for name in arguments:
+            value = arguments[name]
+            mirrored = _shapes(value) == wanted and name in candidates
+            size = sum(int(np.prod(shape)) for shape in _shapes(value))
+            if mirrored and _same_keys(value, grads):
+                return _collect([(name, value, False)])
+            if (
+                flat
+                and name in candidates
+                and name == next(iter(arguments))
+                and (size == wanted[0][0])
+            ):
+                return _collect([(name, value, False)])
+    trees = [n for n in candidates if not isinstance(arguments[n], np.ndarray)]
+    if isinstance(grads, Mapping) and len(trees) == 1:
+        return _collect([(trees[0], arguments[trees[0]], False)])
+    if len(candidates) == 1:
+        return _collect([(candidates[0], arguments[candidates[0]], False)])
+    if not candidates:
+        integers = [n for n, v in arguments.items() if _is_integer(v)]
+        if len(integers) == 1:
+            return _collect([(integers[0], arguments[integers[0]], False)])
+        raise UsageError(
+            "no input holds floating-point arrays to differentiate with respect to; name the "
+            "parameters with wrt= (--wrt) or give params= (--params module:attr)"
+        )
+    if isinstance(grads, Mapping):
+        raise TargetError(
+            "missing_gradient",
+            f"the gradient's keys {', '.join(map(repr, grads)) or '(none)'} name no input (they "
+            f"are {', '.join(arguments)}); use the parameters' names as keys, or name the "
+            "parameters with wrt= (--wrt)",
+        )
+    raise UsageError(
+        f"several inputs could be the parameters ({', '.join(candidates)}); say which with "
+        f"wrt=[{candidates[0]!r}] (--wrt {candidates[0]})"
+    )
+
+
+def _is_integer(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "iu"
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _same_keys(value: Any, grads: Any) -> bool:
+    if isinstance(value, Mapping) or isinstance(grads, Mapping):
+        return (
+            isinstance(value, Mapping) and isinstance(grads, Mapping) and set(value) == set(grads)
+        )
+    return True

@@ -1,0 +1,1 @@
+"""What the pages of a report draw, as plain data."""

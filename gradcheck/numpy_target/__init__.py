@@ -1,0 +1,1 @@
+"""NumPy targets: from the first call to a Problem."""

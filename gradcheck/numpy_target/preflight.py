@@ -1,0 +1,178 @@
+"""What a few calls at the point tell: does the target follow float64, does it repeat itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.calling.calls import LOW_PRECISION, Call
+from gradcheck.calling.quiet import quiet
+from gradcheck.calling.returns import GradientProblem, loss_as_number
+from gradcheck.calling.stochastic import Repetition
+from gradcheck.numpy_target.first_call import Functions
+from gradcheck.problem import FloatArray, LossFacts
+from gradcheck.report import Notice
+from gradcheck.scales import rms
+
+ORDINARY_JITTER = 64.0
+"""Units in the last place by which a deterministic loss may differ from call to call."""
+
+Gradient = Callable[[], Mapping[str, FloatArray]]
+
+
+def follows_float64(
+    loss: Callable[[], float],
+    gradient: Gradient,
+    own: np.floating[Any],
+    arrays: Iterable[NDArray[Any]],
+) -> bool:
+    """Return whether the target computes the same with its low-precision inputs made float64.
+
+    ``loss`` and ``gradient`` are evaluated so; ``own`` is the loss in the user's own precision.
+    """
+    names = {array.dtype.name for array in arrays} & set(LOW_PRECISION)
+    if not names:
+        return True
+    try:
+        with quiet():
+            upcast = loss()
+            gradient()
+    except Exception:
+        return False
+    tolerance = 0.05 if "float16" in names else 1e-2
+    return bool(np.isclose(upcast, float(own), rtol=tolerance, atol=0.0)) or (
+        abs(upcast) < 1e-6 and abs(float(own)) < 1e-6
+    )
+
+
+def low_precision_rounding(
+    own: Mapping[str, NDArray[Any]], gradient: Gradient, *, upcast: bool
+) -> dict[str, FloatArray]:
+    """How far rounding in low precision may have moved each entry of the user's gradient.
+
+    A gradient returned in low precision is rounded to it. Where inputs were made float64, the
+    gradient in the user's own precision (``own``) is also compared with that of the same code in
+    float64 (``gradient``); a difference of more than a thousandth of the entry, or of the
+    parameter's typical one, is not taken for rounding (5% in float16).
+    """
+    found: dict[str, FloatArray] = {}
+    with quiet():
+        precise = gradient() if upcast else {}
+    for key, array in own.items():
+        wide = array.astype(np.float64)
+        allowed = np.zeros(array.shape)
+        low = array.dtype.name in LOW_PRECISION
+        if low:
+            eps = float(np.finfo(array.dtype).eps)
+            smallest = float(np.finfo(array.dtype).smallest_subnormal)
+            allowed = 2 * eps * (np.abs(wide) + rms(wide)) + smallest
+        if key in precise:
+            reference = precise[key]
+            share = 0.05 if array.dtype.name == "float16" else 1e-3
+            cap = share * np.maximum(np.abs(reference), rms(reference))
+            allowed = allowed + np.minimum(np.abs(wide - reference), cap)
+        found[key] = np.where(np.isfinite(allowed), allowed, 0.0)
+    return found
+
+
+def examine_loss(
+    call: Call, functions: Functions, repetition: Repetition, entries: int
+) -> tuple[LossFacts, int, tuple[Notice, ...]]:
+    """Evaluate the loss at one point; when the values differ, as often as the spread takes.
+
+    ``entries`` is the number of comparisons that the confidence is to hold for.
+
+    Returns:
+        What is known of the loss, the number of evaluations, and a notice if it is stochastic.
+    """
+    with quiet():
+        raw = [loss_as_number(functions.loss_of(call())) for _ in range(3)]
+        jitter = ORDINARY_JITTER * float(np.spacing(np.abs(raw[0])))
+        if all(abs(float(value) - float(raw[0])) <= jitter for value in raw):
+            return LossFacts(float(raw[0]), raw[0].dtype), len(raw), ()
+        more = max(0, repetition.calls - len(raw))
+        raw += [loss_as_number(functions.loss_of(call())) for _ in range(more)]
+    facts = repetition.facts([float(value) for value in raw], raw[0].dtype, entries)
+    remedy = "pass the generator or the draws as an input, or draw from NumPy's global generator"
+    return facts, len(raw), (repetition.notice(facts, remedy),)
+
+
+@dataclass(frozen=True, eq=False)
+class Repeated:
+    """The gradient as it comes out when it is computed again at the same point.
+
+    ``steady`` says whether it came out the same; if not, ``analytic`` and ``rounding`` hold what
+    to judge, and ``problems`` and ``notices`` what to say.
+    """
+
+    steady: bool
+    analytic: Mapping[str, FloatArray]
+    rounding: Mapping[str, FloatArray]
+    problems: tuple[GradientProblem, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+def repeat_gradient(
+    gradient: Gradient,
+    analytic: Mapping[str, FloatArray],
+    rounding: Mapping[str, FloatArray],
+    repetition: Repetition,
+    *,
+    stochastic: bool,
+) -> Repeated:
+    """Compute the gradient again at the same point: it may be random, or add up over calls.
+
+    A gradient that grows by the same amount with each call is judged as it comes out the second
+    time, which is how training meets it. A random one is averaged; as many standard errors of the
+    mean as the confidence takes count as its rounding.
+    """
+    with quiet():
+        one, two = gradient(), gradient()
+        keys = [key for key in analytic if key in one and key in two]
+        changed = [key for key in keys if not _close(one[key], two[key])]
+        if not changed and not stochastic:
+            return Repeated(True, analytic, rounding)
+        draws = [one, two, *(gradient() for _ in range(repetition.calls - 2))]
+    if changed and not stochastic and all(_grows([d[key] for d in draws]) for key in changed):
+        again = {key: analytic[key] + (two[key] - one[key]) for key in changed}
+        problems = tuple(_accumulates(key) for key in changed)
+        return Repeated(False, {**analytic, **again}, rounding, problems)
+    mean, error = dict(analytic), dict(rounding)
+    entries = sum(analytic[key].size for key in keys)
+    for key in keys:
+        mean[key], own = repetition.mean([draw[key] for draw in draws], entries)
+        error[key] = rounding[key] + own
+    notice = Notice(
+        "nondeterministic",
+        f"the gradient of {', '.join(changed)} differs from call to call at the same point; the "
+        f"mean of {len(draws)} calls was judged",
+    )
+    return Repeated(False, mean, error, notices=() if stochastic else (notice,))
+
+
+def _close(one: FloatArray, two: FloatArray) -> bool:
+    allowed = 1e-9 * np.maximum(np.abs(one), np.abs(two)) + 1e-12 * max(rms(one), rms(two))
+    with np.errstate(all="ignore"):
+        differs = np.abs(one - two) > allowed
+    return not bool((differs & np.isfinite(one) & np.isfinite(two)).any())
+
+
+def _grows(draws: Sequence[FloatArray]) -> bool:
+    """Whether the same amount was added each time."""
+    with np.errstate(all="ignore"):
+        steps = np.diff(np.stack(draws), axis=0)
+        size = rms(steps[0])
+        return bool(size > 0 and rms(steps - steps[0]) <= 1e-6 * size)
+
+
+def _accumulates(name: str) -> GradientProblem:
+    return GradientProblem(
+        "accumulates",
+        name,
+        f"the gradient of {name} grows by the same amount with each call at the same point: it is "
+        "added to what an earlier call left; set the buffer to zero at the beginning of each call",
+    )

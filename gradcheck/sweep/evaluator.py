@@ -1,0 +1,329 @@
+"""Loss evaluations at perturbed parameters: the one place where parameters are written to."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+Batch = Callable[[int, NDArray[np.intp], NDArray[Any]], FloatArray]
+
+CHUNK = 64
+"""Evaluations one by one between two looks at the clock, at most."""
+LARGEST = 1 << 16
+"""Evaluations together between two looks at the clock, at most."""
+LOOK, LOOK_TOGETHER = 0.05, 1.0
+"""Seconds between two looks at the clock, where an evaluation is shorter."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Block:
+    """A part of one parameter that moves: a box of it, and by how much each entry does.
+
+    Attributes:
+        parameter: position of the parameter.
+        box: one slice an axis, of step 1; empty for the whole.
+        steps: change of each entry at distance 1, of the box's shape.
+    """
+
+    parameter: int
+    box: tuple[slice, ...]
+    steps: NDArray[Any]
+
+
+class Distributor(Protocol):
+    """Evaluates entries somewhere else (see ``gradcheck.sweep.parallel``)."""
+
+    def losses(
+        self,
+        evaluator: Evaluator,
+        parameter: int,
+        indices: NDArray[np.intp],
+        values: NDArray[Any],
+        advance: Callable[[int], None],
+    ) -> FloatArray:
+        """Return the losses in order; fewer where the deadline came first."""
+
+
+class Journal(Protocol):
+    """Keeps finished losses (see ``gradcheck.sweep.checkpoint``)."""
+
+    def key(self, *parts: Any) -> bytes:
+        """Return what identifies one piece of work."""
+
+    def find(self, key: bytes) -> FloatArray | None:
+        """Return the losses kept under ``key``, or None."""
+
+    def keep(self, key: bytes, losses: FloatArray) -> None:
+        """Keep ``losses`` under ``key``."""
+
+
+class Evaluator:
+    """Evaluates the loss with single entries set to given values, or along directions.
+
+    Parameters are perturbed in place and put back, also after an exception or Ctrl-C. An
+    evaluation that raises counts as not a number; what it raised is kept in ``first_error``.
+
+    Args:
+        loss: the loss at the parameters' current values.
+        values: the parameters' arrays, written to in place.
+        budget: largest number of evaluations; None for no limit.
+        deadline: ``time.monotonic()`` after which no evaluation is begun; None for no limit.
+        batch: evaluates single-entry perturbations of one parameter together; it returns the
+            losses of a first part of those asked for, or none where they have to be done singly.
+        progress: told the number of evaluations so far, as they go on.
+        calls: calls of the target behind one evaluation; the budget counts these.
+
+    Attributes:
+        distributor: where given, evaluates single entries in other processes.
+        journal: where given, keeps finished losses, and gives them back instead of evaluating.
+        finishes: Ctrl-C or SIGTERM ends the evaluations, and is kept for whoever asked for them
+            to raise in the end; those left out are NaN. Else it is raised at once.
+        interrupted: what ended the evaluations so, if anything did.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[], float],
+        values: Sequence[NDArray[Any]],
+        *,
+        budget: int | None = None,
+        deadline: float | None = None,
+        batch: Batch | None = None,
+        progress: Callable[[int], None] | None = None,
+        calls: int = 1,
+    ) -> None:
+        self.loss = loss
+        self.values = tuple(values)
+        self.count = 0
+        self.budget = budget
+        self.deadline = deadline
+        self.exhausted = False
+        self.finishes = False
+        self.interrupted: KeyboardInterrupt | None = None
+        self.first_error: str | None = None
+        self.distributor: Distributor | None = None
+        self.journal: Journal | None = None
+        self._batch = batch
+        self._progress = progress
+        self.calls = calls
+        self._moves = 0
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether entries are evaluated together, in this process."""
+        return self._batch is not None
+
+    def current(self) -> float:
+        """Return the loss at the parameters' current values."""
+        self.count += self.calls
+        return self._guarded()
+
+    def spend(self, n: int) -> bool:
+        """Count ``n`` calls that are made elsewhere; False if the limits do not allow them."""
+        if self._allowed(-(-n // self.calls), whole=True) == 0:
+            return False
+        self.count += n
+        return True
+
+    def interrupt(self, error: KeyboardInterrupt) -> None:
+        """Make no more evaluations: what was finished can still be reported."""
+        self.interrupted = error
+        self.exhausted = True
+        self.deadline = -math.inf
+
+    def on_progress(self, tell: Callable[[int], None]) -> None:
+        """Call ``tell`` with the number of evaluations now and then."""
+        self._progress = tell
+
+    def entries(
+        self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]
+    ) -> FloatArray:
+        """Return the losses with entry ``indices[j]`` (flat, C order) set to ``values[j]``.
+
+        What budget and deadline leave out is NaN, from some position on; the pairs at positions
+        ``2 j`` and ``2 j + 1`` are not split.
+        """
+        losses = np.full(len(indices), np.nan)
+        together = self._batch is not None or self.distributor is not None
+        first, largest = (CHUNK, LARGEST) if together else (2, CHUNK)
+        look = LOOK_TOGETHER if together else LOOK
+        if self.distributor is not None and self.journal is None:
+            # It looks at the clock itself, and need not wait for its slowest worker in between.
+            first = largest
+        done, wanted = 0, first
+        while done < len(indices):
+            n = self._allowed(min(wanted, len(indices) - done))
+            if n == 0:
+                break
+            began = time.perf_counter()
+            try:
+                found = self._kept(parameter, indices[done : done + n], values[done : done + n])
+            except KeyboardInterrupt as error:
+                if not self.finishes:
+                    raise
+                self.interrupt(error)
+                break
+            losses[done : done + len(found)] = found
+            done += len(found)
+            # The clock is looked at often enough for slow losses, rarely enough for fast ones.
+            pace = (time.perf_counter() - began) / n
+            wanted = int(min(largest, max(first, look / max(pace, 1e-9)))) // 2 * 2
+        return losses
+
+    def along(self, direction: Sequence[FloatArray], distances: Sequence[float]) -> FloatArray:
+        """Return the losses at ``x + t * direction`` for each ``t`` of ``distances``."""
+        blocks = [Block(number, (), steps) for number, steps in enumerate(direction)]
+        return self.moved(blocks, distances)
+
+    def moved(self, blocks: Sequence[Block], distances: Sequence[float]) -> FloatArray:
+        """Return the losses with every block moved by ``t * steps``, for each ``t``.
+
+        One copy of the entries that move is kept meanwhile, and nothing else is copied. The blocks
+        must not overlap. All losses are NaN where budget or deadline do not allow them.
+        """
+        losses = np.full(len(distances), np.nan)
+        if self._allowed(len(distances), whole=True) < len(distances):
+            return losses
+        self._moves += 1
+        key = None
+        if self.journal is not None:
+            places = [(block.parameter, block.box) for block in blocks]
+            key = self.journal.key("moved", self._moves, repr(places), tuple(distances))
+            kept = self.journal.find(key)
+            if kept is not None:
+                self._advance(len(distances))
+                return kept
+        try:
+            with self._restored(blocks) as parts:
+                for j, distance in enumerate(distances):
+                    for view, start, steps in parts:
+                        _move(view, start, distance, steps)
+                    losses[j] = self._guarded()
+                    self._advance(1)
+        except KeyboardInterrupt as error:
+            if not self.finishes:
+                raise
+            self.interrupt(error)
+            losses[:] = np.nan
+            return losses
+        if self.journal is not None and key is not None:
+            self.journal.keep(key, losses)
+        return losses
+
+    @contextmanager
+    def _restored(
+        self, blocks: Sequence[Block]
+    ) -> Iterator[list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]]:
+        """Give view, present value and steps of each block; put the values back at the end."""
+        parts = []
+        for block in blocks:
+            place: Any = (*block.box, ...)
+            view = self.values[block.parameter][place]
+            parts.append((view, view.copy(), block.steps))
+        try:
+            yield parts
+        finally:
+            for view, start, _ in parts:
+                np.copyto(view, start)
+
+    def _kept(self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]) -> FloatArray:
+        """Take the losses from the journal, or evaluate and enter them there."""
+        journal = self.journal
+        if journal is None:
+            return self._evaluate(parameter, indices, values)
+        # Pair by pair: how a sweep is cut into chunks depends on the clock.
+        pairs = [slice(j, min(j + 2, len(indices))) for j in range(0, len(indices), 2)]
+        keys = [journal.key("entries", parameter, indices[at], values[at]) for at in pairs]
+        found = [journal.find(key) for key in keys]
+        losses = np.full(len(indices), np.nan)
+        missing = np.zeros(len(indices), dtype=bool)
+        for at, kept in zip(pairs, found, strict=True):
+            if kept is None:
+                missing[at] = True
+            else:
+                losses[at] = kept
+        positions = np.flatnonzero(missing)
+        self._advance(len(indices) - len(positions))
+        if not positions.size:
+            return losses
+        new = self._evaluate(parameter, indices[positions], values[positions])
+        losses[positions[: len(new)]] = new
+        end = len(indices) if len(new) == len(positions) else int(positions[len(new)])
+        for at, key, kept in zip(pairs, keys, found, strict=True):
+            if kept is None and at.stop <= end:
+                journal.keep(key, losses[at])
+        return losses[:end]
+
+    def _evaluate(
+        self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]
+    ) -> FloatArray:
+        if self._batch is not None:
+            losses = self._batch(parameter, indices, values)
+            if not len(losses):
+                losses = self.here(parameter, indices, values)
+        elif self.distributor is not None:
+            return self.distributor.losses(self, parameter, indices, values, self._advance)
+        else:
+            losses = self.here(parameter, indices, values)
+        self._advance(len(losses))
+        return losses
+
+    def here(self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]) -> FloatArray:
+        """Evaluate like ``entries`` in this process, without budget, clock or journal."""
+        losses = np.full(len(indices), np.nan)
+        array = self.values[parameter]
+        flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
+        loss, guarded = self.loss, self._guarded
+        for j, (index, value) in enumerate(zip(indices.tolist(), values, strict=True)):
+            before = flat[index]
+            flat[index] = value
+            try:
+                losses[j] = loss()
+            except Exception:
+                # The point may lie outside the loss's domain; the guarded call says so.
+                losses[j] = guarded()
+            finally:
+                flat[index] = before
+        return losses
+
+    def _guarded(self) -> float:
+        try:
+            return self.loss()
+        except Exception as error:
+            if self.first_error is None:
+                self.first_error = f"{type(error).__name__}: {error}"
+            return float("nan")
+
+    def _advance(self, n: int) -> None:
+        self.count += n * self.calls
+        if self._progress is not None and n:
+            self._progress(self.count)
+
+    def _allowed(self, wanted: int, *, whole: bool = False) -> int:
+        """How many of ``wanted`` evaluations may be made now; pairs are not split."""
+        n = wanted
+        if self.budget is not None and self.count + wanted * self.calls > self.budget:
+            n = max(0, self.budget - self.count) // self.calls // 2 * 2
+            n = 0 if whole else n
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            n = 0
+        self.exhausted = self.exhausted or n < wanted
+        return n
+
+
+def _move(view: NDArray[Any], start: NDArray[Any], distance: float, steps: NDArray[Any]) -> None:
+    """Write ``start + distance * steps`` into ``view``; float64 arrays without a temporary."""
+    if view.dtype == np.float64:
+        np.multiply(steps, distance, out=view, dtype=np.float64)
+        np.add(view, start, out=view)
+    else:
+        np.copyto(view, start + distance * steps, casting="same_kind")

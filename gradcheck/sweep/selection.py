@@ -1,0 +1,139 @@
+"""Which entries get a central difference of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.noise import Noise
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.problem import Problem
+from gradcheck.report import Notice
+from gradcheck.settings import Settings
+
+if TYPE_CHECKING:
+    from gradcheck.sweep.localize import Localisation
+
+FULL_SWEEP = 5000
+"""Entries of a problem up to which every one gets its central difference."""
+SAMPLE = 500
+"""Entries of each parameter that are drawn above that in a thorough check."""
+FEW = 20
+"""Entries of each parameter that are drawn beside what group testing finds."""
+PATIENCE = 30.0
+"""Seconds that a full sweep may take before group testing is used in its place."""
+SUSPECTS = 12
+"""Entries of a parameter that autograd contradicts and that are looked at in any case."""
+
+Entries = dict[str, NDArray[np.intp]]
+Marks = Mapping[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The entries (flat, C order) by parameter, and how they came to be chosen.
+
+    ``sampled`` says whether some entries were left out, so that random directions have to speak
+    for them.
+    """
+
+    entries: Entries
+    sampled: bool
+    notices: tuple[Notice, ...] = ()
+    localisation: Localisation | None = None
+
+
+def select(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    *,
+    exact: Mapping[str, Estimate],
+    suspected: Marks,
+    thorough: bool,
+) -> Selection:
+    """Choose the entries.
+
+    Args:
+        problem: the problem.
+        settings: ``entries`` is ``"all"``, ``"auto"`` or a number a parameter.
+        noise: of the loss.
+        generator: draws the sample.
+        exact: estimates that cover every entry already, such as those of autograd.
+        suspected: entries that these contradict; some of them are always chosen.
+        thorough: draw a sample also where autograd has covered every entry.
+    """
+    sizes = {one.name: one.value.size for one in problem.parameters if one.name in problem.analytic}
+    if settings.entries == "all" or (settings.entries == "auto" and problem.size <= FULL_SWEEP):
+        return Selection({name: np.arange(size) for name, size in sizes.items()}, sampled=False)
+    if isinstance(settings.entries, int):
+        chosen = _draw(sizes, settings.entries, generator)
+        return _with_suspects(problem, chosen, exact, suspected)
+    if thorough:
+        chosen = _draw(sizes, SAMPLE, generator)
+        return _with_suspects(problem, chosen, exact, suspected)
+    if set(exact) >= set(sizes):
+        chosen = {name: np.arange(0) for name in sizes}
+        return _with_suspects(problem, chosen, exact, suspected)
+    if 2 * problem.size * _seconds_a_loss(problem) <= PATIENCE:
+        return Selection({name: np.arange(size) for name, size in sizes.items()}, sampled=False)
+    return _located(problem, noise, generator, sizes)
+
+
+def _draw(sizes: Mapping[str, int], limit: int, generator: np.random.Generator) -> Entries:
+    return {
+        name: np.arange(size)
+        if size <= limit
+        else np.sort(generator.choice(size, limit, replace=False))
+        for name, size in sizes.items()
+    }
+
+
+def _with_suspects(
+    problem: Problem, chosen: Entries, exact: Mapping[str, Estimate], suspected: Marks
+) -> Selection:
+    for name, marked in suspected.items():
+        flat = marked.reshape(-1)
+        if len(chosen[name]) == flat.size or not flat.any():
+            continue
+        difference = np.abs(exact[name].value - problem.analytic[name]).reshape(-1)
+        worst = np.argsort(-np.where(flat, difference, -1.0))[:SUSPECTS]
+        chosen[name] = np.union1d(chosen[name], worst[flat[worst]])
+    left_out = any(len(chosen[name]) < problem.analytic[name].size for name in chosen)
+    return Selection(chosen, sampled=left_out)
+
+
+def _seconds_a_loss(problem: Problem) -> float:
+    began = time.perf_counter()
+    problem.evaluator.current()
+    return time.perf_counter() - began
+
+
+def _located(
+    problem: Problem, noise: Noise, generator: np.random.Generator, sizes: Mapping[str, int]
+) -> Selection:
+    """Find the wrong entries by group testing; the ones found are looked at one by one."""
+    from gradcheck.sweep.localize import localise
+
+    found = localise(problem, noise, generator, max_evaluations=problem.evaluator.budget)
+    chosen = _draw(sizes, FEW, generator)
+    for name in sizes:
+        entries = [index for parameter, index in found.entries if parameter == name]
+        chosen[name] = np.union1d(chosen[name], np.array(entries, dtype=np.intp))
+    blocks = ", ".join(f"{block.kind} of {block.parameter}" for block in found.blocks[:5])
+    text = (
+        f"too many entries for one central difference each ({problem.size:,}): wrong ones were "
+        f"located by group testing in {found.evaluations} evaluations, an error of "
+        f"{max(found.resolution.values(), default=float('nan')):.1g} of a typical entry would have "
+        "been seen; --entries all checks each"
+    )
+    if blocks:
+        text += f". Wrong as wholes: {blocks}"
+    notice = Notice("located", text)
+    return Selection(chosen, sampled=True, notices=(notice,), localisation=found)

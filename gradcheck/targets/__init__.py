@@ -1,0 +1,1 @@
+"""Which callable is meant, and where its inputs come from."""

@@ -1,0 +1,254 @@
+"""From a torch target and its inputs to a Problem: the backward pass is on trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.calling import random_state
+from gradcheck.calling.calls import bind_inputs
+from gradcheck.calling.jitter import jitter_notice
+from gradcheck.calling.quiet import quiet
+from gradcheck.calling.stochastic import Repetition, averaged_loss
+from gradcheck.calling.time_limit import limited, plain
+from gradcheck.calling.tree import leaves
+from gradcheck.errors import TargetError, UsageError
+from gradcheck.numpy_target.problem import Limits
+from gradcheck.problem import FloatArray, LossFacts, Parameter, Problem, Surroundings
+from gradcheck.report import Notice
+from gradcheck.scales import rms
+from gradcheck.sweep.evaluator import Evaluator
+from gradcheck.torch_target.batch import batched_losses
+from gradcheck.torch_target.call import TorchCall
+from gradcheck.torch_target.claim import Claim, first_call, gradients_of, working_call
+from gradcheck.torch_target.forward import forward_derivatives
+from gradcheck.torch_target.kinds import is_torch_target, understand
+from gradcheck.torch_target.outputs import as_array, as_real
+from gradcheck.torch_target.prepared import Prepared, prepare
+from gradcheck.torch_target.second import double_backward
+from gradcheck.torch_target.setup import with_private_modules
+
+__all__ = ["is_torch_target", "torch_problem"]
+
+
+def torch_problem(
+    target: Callable[..., Any],
+    inputs: Any,
+    wrt: Sequence[str | int] | str | int | None = None,
+    *,
+    grad: Callable[..., Any] | None = None,
+    vjp: Callable[..., Any] | None = None,
+    params: Any = None,
+    seed: int = 0,
+    name: str = "",
+    limits: Limits | None = None,
+    jitter: float = 0.0,
+    repetition: Repetition | None = None,
+) -> Problem:
+    """Examine a torch target and make it ready for the oracles.
+
+    The gradient on trial is what autograd computes of the target at the user's own precision and
+    device (or what ``grad``, ``vjp`` or the target itself returns). The oracles evaluate the
+    target in float64 where it follows its inputs. Outputs that are no scalar are reduced with a
+    fixed random cotangent. A complex tensor counts as real and imaginary parts on a last axis.
+
+    The inputs are copied, and so are a target module and modules among the inputs. What the
+    target reads from elsewhere is swapped for private tensors, and put back by
+    ``Problem.cleanup``; no ``.grad`` is touched. With ``jitter`` the parameters are moved by that
+    much of their scale first.
+
+    Raises:
+        UsageError: the inputs do not fit the target, or the parameters cannot be told.
+        TargetError: there is no finite loss or no gradient, or a parameter holds integers.
+    """
+    subject = understand(target, params)
+    bound = with_private_modules(bind_inputs(subject.function, inputs))
+    if vjp is not None:
+        raise UsageError("vjp= takes a NumPy layer; a torch layer has its backward in its graph")
+    states = random_state.snapshot()
+    limits = limits or Limits()
+    subject = replace(subject, function=limited(subject.function, limits.timeout))
+    prepared = prepare(subject, bound, wrt, grad and limited(grad, limits.timeout))
+    prepared = replace(prepared, jitter=jitter, seed=seed)
+    try:
+        return _build(prepared, seed, name, limits, repetition or Repetition(), states)
+    except BaseException:
+        prepared.put_back()
+        random_state.restore(states)
+        raise
+
+
+def _build(
+    prepared: Prepared,
+    seed: int,
+    name: str,
+    limits: Limits,
+    repetition: Repetition,
+    states: tuple[Any, ...],
+) -> Problem:
+    notices: list[Notice] = [jitter_notice(prepared.jitter)] if prepared.jitter else []
+    own = prepared.call(wide=False)
+    claim = first_call(prepared, own, seed, notices, states)
+    if not np.isfinite(claim.loss):
+        raise TargetError("non_finite_loss", _non_finite_message(claim.loss))
+    call = working_call(prepared, own, claim)
+    values = [np.asarray(as_real(memory).numpy()) for memory in call.memory]
+    parameters = tuple(
+        Parameter(one.name, one.path, value, prepared.dtypes[k], prepared.dtype_names[k])
+        for k, (one, value) in enumerate(zip(prepared.parameters, values, strict=True))
+    )
+
+    def gradient_at() -> Mapping[str, FloatArray]:
+        arrays = gradients_of(prepared, call, explicit=claim.explicit).arrays
+        return {key: array.astype(np.float64) for key, array in arrays.items()}
+
+    analytic = {key: array.astype(np.float64) for key, array in claim.arrays.items()}
+    rounding = _rounding(prepared, claim, gradient_at)
+    facts, repeats = _examine_loss(call, repetition, sum(value.size for value in values), notices)
+    random = facts.spread > 0
+    if random:
+        analytic, rounding = _averaged(gradient_at, rounding, repetition)
+    # Batches take longer than one evaluation may.
+    single = random or limits.timeout is not None
+    evaluator = Evaluator(
+        averaged_loss(call.loss, repetition.averaged) if random else call.loss,
+        values,
+        budget=limits.budget,
+        deadline=limits.deadline,
+        batch=None if single else batched_losses(call, values),
+        progress=limits.progress,
+        calls=repetition.averaged if random else 1,
+    )
+    evaluator.count = 2 + repeats
+    return Problem(
+        name=name,
+        target="",
+        parameters=parameters,
+        analytic=analytic,
+        analytic_rounding=rounding,
+        gradient_problems=claim.problems,
+        facts=facts,
+        evaluator=evaluator,
+        notices=tuple(notices),
+        forward_gradient=forward_derivatives(replace(call, function=plain(call.function)), values),
+        gradient_at=gradient_at,
+        hessian_product=None if claim.explicit else double_backward(call, list(prepared.shapes)),
+        surroundings=_surroundings(prepared),
+        torch_trace=_tracer(call, [parameter.name for parameter in parameters]),
+        kind="torch",
+        cleanup=_cleanup(prepared, states),
+    )
+
+
+def _tracer(call: TorchCall, names: Sequence[str]) -> Callable[[], Any] | None:
+    """Return what records the target's operations; None for complex parameters."""
+    if any(tensor.is_complex() for tensor in call.read):
+        return None
+
+    def run() -> Any:
+        from gradcheck.diagnose.torch_trace import trace_torch
+
+        return trace_torch(
+            lambda *tensors: call.loss_at(dict(enumerate(tensors))),
+            tuple(call.read),
+            {},
+            dict(zip(names, call.read, strict=True)),
+        )
+
+    return run
+
+
+def _non_finite_message(loss: float) -> str:
+    return (
+        f"the loss is {loss} at the point checked, so that there is no gradient to compare; check "
+        "for an overflow in exp, a log of 0 or a division by 0, or choose other inputs"
+    )
+
+
+def _rounding(
+    prepared: Prepared, claim: Claim, gradient_at: Callable[[], Mapping[str, FloatArray]]
+) -> dict[str, FloatArray]:
+    """How far the gradient in its own low precision is from the same code's in float64.
+
+    More than a thousandth of the entry (or of the parameter's typical entry), a twentieth in half
+    precision, is not taken for rounding.
+    """
+    dtypes = dict(zip(prepared.shapes, prepared.dtypes, strict=True))
+    rounding = {key: np.zeros(array.shape) for key, array in claim.arrays.items()}
+    low = [key for key in claim.arrays if dtypes[key] != np.float64]
+    if not low:
+        return rounding
+    with quiet():
+        precise = gradient_at()
+    for key in low:
+        if key not in precise:
+            continue
+        reference = precise[key]
+        share = 0.05 if dtypes[key] == np.float16 else 1e-3
+        cap = share * np.maximum(np.abs(reference), rms(reference))
+        apart = np.abs(claim.arrays[key].astype(np.float64) - reference)
+        rounding[key] = np.minimum(apart, cap)
+    return rounding
+
+
+def _examine_loss(
+    call: TorchCall, repetition: Repetition, entries: int, notices: list[Notice]
+) -> tuple[LossFacts, int]:
+    """Evaluate the loss twice at one point; when the values differ, as often as it takes."""
+    dtype = np.dtype(np.float64) if call.reduction is None else call.reduction.dtype
+    values = [call.loss(), call.loss()]
+    if values[0] == values[1]:
+        return LossFacts(values[0], dtype), 2
+    values += [call.loss() for _ in range(repetition.calls - 2)]
+    facts = repetition.facts(values, dtype, entries)
+    remedy = (
+        "pass the generator as an input, draw from torch's global one, or, if a kernel adds in no "
+        "fixed order, call torch.use_deterministic_algorithms(True)"
+    )
+    notices.append(repetition.notice(facts, remedy))
+    return facts, len(values)
+
+
+def _averaged(
+    gradient_at: Callable[[], Mapping[str, FloatArray]],
+    rounding: Mapping[str, FloatArray],
+    repetition: Repetition,
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """Mean of repeated gradients of a stochastic target, and the error bars of it."""
+    draws = [gradient_at() for _ in range(repetition.calls)]
+    entries = sum(array.size for array in draws[0].values())
+    found = {key: repetition.mean([draw[key] for draw in draws], entries) for key in draws[0]}
+    error = {key: rounding.get(key, 0.0) + own for key, (_, own) in found.items()}
+    return {key: mean for key, (mean, _) in found.items()}, error
+
+
+def _surroundings(prepared: Prepared) -> Surroundings:
+    import torch
+
+    checked = {id(one.tensor) for one in prepared.parameters}
+    scalars: dict[str, float] = {}
+    data: dict[str, FloatArray] = {}
+    integers: dict[str, NDArray[Any]] = {}
+    for label, value in prepared.bound.items():
+        for leaf in leaves(value, label):
+            one = leaf.value
+            if isinstance(one, int | float) and not isinstance(one, bool):
+                scalars[leaf.path] = float(one)
+            elif isinstance(one, torch.Tensor) and id(one) not in checked:
+                if one.is_floating_point():
+                    data[leaf.path] = as_array(one).astype(np.float64)
+                elif not one.is_complex() and one.dtype is not torch.bool:
+                    integers[leaf.path] = as_array(one)
+    return Surroundings(scalars, data, integers)
+
+
+def _cleanup(prepared: Prepared, states: tuple[Any, ...]) -> Callable[[], None]:
+    def cleanup() -> None:
+        prepared.put_back()
+        random_state.restore(states)
+
+    return cleanup

@@ -1,0 +1,1 @@
+"""From the oracles' estimates to a verdict for each entry."""

@@ -1,0 +1,187 @@
+"""The estimates of one parameter held against its claimed gradient, and combined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.noise import Noise
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.torch_autograd import Autograd
+from gradcheck.problem import FloatArray, Problem
+from gradcheck.scales import own_size, rms
+from gradcheck.settings import Settings
+from gradcheck.verdict.compare import UNCHECKED, Judged, judge, thresholds_for, typical_gradient
+from gradcheck.verdict.rounding import cancellation_floor, is_mere_rounding, is_single_precision
+from gradcheck.verdict.verdicts import Combined, combine, share_kinks
+
+AT_ONCE = 4.0 * float(np.finfo(np.float64).eps)
+"""Move, in units of the scale, over which a gradient changes at once at a kink."""
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterFindings:
+    """What the oracles say of one parameter.
+
+    ``directions`` holds the random directions that it took part in, ``pictures`` what the pages
+    draw.
+    """
+
+    estimates: Mapping[str, Estimate]
+    comparisons: Mapping[str, Judged]
+    combined: Combined
+    directions: tuple[Any, ...] = ()
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> NDArray[np.int8]:
+        """Codes of the entries that count as checked: by central differences, if these ran."""
+        central = self.comparisons.get("analytic~central")
+        if central is not None and (central.codes != UNCHECKED).any():
+            return central.codes
+        return self.combined.codes
+
+    @property
+    def left_out(self) -> bool:
+        """Whether some entry was not checked."""
+        return bool((self.counted == UNCHECKED).any())
+
+
+def judge_estimate(
+    problem: Problem, settings: Settings, name: str, estimate: Estimate, noise: Noise, trace: Any
+) -> Judged:
+    """Judge the claimed gradient of one parameter against one oracle."""
+    rounding = problem.analytic_rounding[name]
+    parameter = next(one for one in problem.parameters if one.name == name)
+    ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
+    typical = typical_gradient(
+        estimate.value,
+        estimate.uncertainty + rounding,
+        float(ordinary),
+        null=is_mere_rounding(
+            problem.analytic[name],
+            rounding,
+            cancellation_floor(parameter, problem.analytic[name], noise),
+        ),
+    )
+    return judge(
+        problem.analytic[name],
+        rounding,
+        estimate,
+        thresholds_for(precision_of(problem, name, noise), settings.rtol),
+        typical=own_size(parameter, typical, noise.variation, problem.size),
+        kink_is_known=trace is not None,
+    )
+
+
+def precision_of(problem: Problem, name: str, noise: Noise) -> np.dtype[Any]:
+    """Return the lowest precision that the parameter, its gradient or the loss has."""
+    parameter = next(one for one in problem.parameters if one.name == name)
+    found = [parameter.dtype, noise.dtype, problem.gradient_dtypes.get(name, parameter.dtype)]
+    if is_single_precision(problem.analytic[name], noise):
+        found.append(np.dtype(np.float32))
+    return min(found, key=lambda dtype: dtype.itemsize)
+
+
+def compare_parameter(
+    problem: Problem,
+    settings: Settings,
+    name: str,
+    estimates: Mapping[str, Estimate],
+    noise: Noise,
+    trace: Any,
+) -> ParameterFindings:
+    """Compare the claimed gradient of one parameter with every oracle, and two with each other."""
+    central = estimates.get("central")
+    shared = {
+        oracle: estimate if oracle == "central" else share_kinks(estimate, central)
+        for oracle, estimate in estimates.items()
+    }
+    judged = {
+        oracle: judge_estimate(problem, settings, name, one, noise, trace)
+        for oracle, one in shared.items()
+    }
+    comparisons = {f"analytic~{oracle}": one for oracle, one in judged.items()}
+    if central is not None and "autograd" in estimates:
+        own = estimates["autograd"]
+        comparisons["autograd~central"] = judge(
+            own.value,
+            own.uncertainty,
+            central,
+            thresholds_for(precision_of(problem, name, noise)),
+            typical=rms(own.value),
+        )
+    combined = combine(list(judged.values()), estimates) if judged else _nothing(problem, name)
+    return ParameterFindings(estimates, comparisons, combined)
+
+
+def _nothing(problem: Problem, name: str) -> Combined:
+    shape = problem.analytic[name].shape
+    return Combined(np.full(shape, -1, dtype=np.int8), None, np.zeros(shape, dtype=bool))
+
+
+def settle_kinks(problem: Problem, found: dict[str, dict[str, Estimate]], source: Autograd) -> None:
+    """Tell by the trace what the kinks are that central differences have seen.
+
+    Where an operation sits on a kink, every choice of the operations' own subgradients counts as
+    valid: a loss such as ``relu(x) - 0.1 relu(-x)`` has the slopes 1 and 0.1 at 0, but code that
+    masks each relu with 0 there computes 0, which is as good. Where none does, the kink is
+    real only if the exact gradient changes over a move of a few units in the last place (a
+    condition such as ``x > 0`` may decide the slope); else it lies beside the point, too near for
+    the differences to go below, and they know nothing there.
+    """
+    choices: list[Mapping[str, FloatArray]] | None = None
+    for number, parameter in enumerate(problem.parameters):
+        estimates = found.get(parameter.name, {})
+        central = estimates.get("central")
+        if central is None or not central.kinks.any():
+            continue
+        if not source.trace.ties:
+            kinks = central.kinks & _changes_at_once(problem, number, central, source)
+            unknown = np.where(central.kinks & ~kinks, np.nan, central.uncertainty)
+            estimates["central"] = replace(central, uncertainty=unknown, kinks=kinks)
+            continue
+        if choices is None:
+            choices = list(source.trace.subgradients())
+        values = np.stack([gradient[parameter.name] for gradient in choices])
+        lower = np.where(central.kinks, np.fmin(central.lower, values.min(axis=0)), central.lower)
+        upper = np.where(central.kinks, np.fmax(central.upper, values.max(axis=0)), central.upper)
+        estimates["central"] = replace(central, lower=lower, upper=upper)
+
+
+def _changes_at_once(
+    problem: Problem, number: int, central: Estimate, source: Autograd
+) -> NDArray[np.bool_]:
+    """Where the exact gradient is another one a few units in the last place away."""
+    parameter = problem.parameters[number]
+    changed = np.zeros(central.kinks.shape, dtype=bool)
+    if source.again is None:
+        return changed
+    base = source.again()[parameter.name]
+    gap = np.abs(central.upper - central.lower)
+    start = parameter.value.copy()
+    length = AT_ONCE * np.maximum(parameter.magnitudes, parameter.scales)
+    try:
+        for side in (1.0, -1.0):
+            moved = np.where(central.kinks, start + side * length, start)
+            np.copyto(parameter.value, moved, casting="same_kind")
+            changed |= np.abs(source.again()[parameter.name] - base) > 0.1 * gap
+    finally:
+        np.copyto(parameter.value, start)
+    return changed
+
+
+def reference_of(findings: ParameterFindings) -> tuple[FloatArray, FloatArray]:
+    """Return the most certain value of each entry over all oracles, and its uncertainty."""
+    estimates = list(findings.estimates.values())
+    values = np.stack([one.value for one in estimates])
+    errors = np.stack([one.uncertainty for one in estimates])
+    ranked = np.where(np.isfinite(values) & np.isfinite(errors), errors, np.inf)
+    finest = np.argmin(ranked, axis=0)[None]
+    value = np.take_along_axis(values, finest, axis=0)[0]
+    error = np.take_along_axis(errors, finest, axis=0)[0]
+    return value, error
