@@ -96,7 +96,8 @@ class BatchedLosses:
                 batched = torch.func.vmap(loss, randomness="same")(copies, buffers)
             else:
                 batched = torch.func.vmap(lambda one: loss(one, {}), randomness="same")(copies)
-        return np.asarray(batched.detach().double().cpu().numpy())
+        # A copy: the losses of a view (x[0], x.real) lie in the rows that are put back.
+        return np.array(batched.detach().double().cpu().numpy())
 
     def _copies(self, parameter: int) -> Tensor:
         """Return the buffer with a copy of the parameter in each row."""

@@ -127,10 +127,17 @@ def explicit_gradients(result: Any, shapes: Mapping[str, tuple[int, ...]]) -> An
     if isinstance(grads, Mapping):
         known = any(key in grads for name in shapes for key in gradient_keys(name))
         return grads if known or not shapes else NOT_GIVEN
-    if any(getattr(value, "requires_grad", False) for value in values):
+    if any(getattr(value, "requires_grad", False) or _is_integer(value) for value in values):
+        # Indices beside a value, as max(dim) and topk() return them, are no gradient.
         return NOT_GIVEN
     found = [tuple(np.shape(value)) for value in values]
     return grads if found == list(shapes.values()) or not shapes else NOT_GIVEN
+
+
+def _is_integer(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor) and not (value.is_floating_point() or value.is_complex())
 
 
 def _is_single(value: Any) -> bool:
@@ -215,6 +222,9 @@ def as_array(tensor: Tensor) -> NDArray[Any]:
     import torch
 
     real = as_real(tensor.detach()).cpu().resolve_neg()
+    if real._is_zerotensor():
+        # Zeros without memory, the gradient of sgn() and sign(), have nothing that NumPy sees.
+        return np.zeros(tuple(real.shape), numpy_dtype(real.dtype))
     if real.dtype is torch.bfloat16:
         real = real.float()
     return np.array(real.numpy())
