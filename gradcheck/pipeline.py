@@ -174,13 +174,15 @@ def _audited(
         return found
     from gradcheck.torch_target.kinds import is_function_class
 
-    if settings.audit is None and not is_function_class(target):
+    whole = settings.audit is True or is_function_class(target)
+    if not whole and problem.outputs < 2:
         return found
-    from gradcheck.audit import audit, with_audit
+    from gradcheck.audit import audit, audit_outputs, with_audit
 
     if problem.cleanup is not None:
         problem.cleanup()
-    return with_audit(found, audit(target, inputs, wrt, params=params, seed=settings.seed))
+    look = audit if whole else audit_outputs
+    return with_audit(found, look(target, inputs, wrt, params=params, seed=settings.seed))
 
 
 def run_cases(

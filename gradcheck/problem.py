@@ -36,8 +36,9 @@ class Parameter:
 
     @property
     def magnitudes(self) -> FloatArray:
-        """Absolute value of each entry."""
-        return np.abs(self.value.astype(np.float64))
+        """Absolute value of each entry; 0 where it is not finite and no move means anything."""
+        magnitude = np.abs(self.value.astype(np.float64))
+        return np.where(np.isfinite(magnitude), magnitude, 0.0)
 
     @property
     def scales(self) -> FloatArray:
@@ -46,7 +47,7 @@ class Parameter:
         The larger of its magnitude and the root mean square of the array's non-zero entries; 1
         where all are zero.
         """
-        magnitude = np.abs(self.value.astype(np.float64))
+        magnitude = self.magnitudes
         nonzero = magnitude[magnitude > 0]
         if nonzero.size == 0:
             return np.ones(self.value.shape)
@@ -113,6 +114,7 @@ class Problem:
         hessian_product: the target's own second derivative there, times a direction.
         torch_trace: records a torch target's operations, for a diagnosis; None where it cannot.
         gradient_dtypes: dtype of the gradient as the target returned it, by parameter name.
+        outputs: how many tensors with a graph a torch target returned.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Problem:
     gradient_dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
     torch_trace: Callable[[], Any] | None = None
     kind: str = "numpy"
+    outputs: int = 1
     cleanup: Callable[[], None] | None = None
 
     @property

@@ -70,3 +70,44 @@ def test_a_gradient_of_zeros_without_memory_is_a_gradient_of_zeros(function):
 
 def worst(check):
     return next(iter(check.parameters.values())).comparisons["analytic~central"].worst
+
+
+class Halves(torch.autograd.Function):
+    """Both halves of a vector; where the first is not used, the second's cotangent is lost."""
+
+    careless = True
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x)
+        return x[:2].clone(), x[2:].clone()
+
+    @classmethod
+    def backward(cls, ctx, first, second):
+        (x,) = ctx.saved_tensors
+        if first is None and cls.careless:
+            return None
+        found = torch.zeros_like(x)
+        if first is not None:
+            found[:2] = first
+        if second is not None:
+            found[2:] = second
+        return found
+
+
+class CarefulHalves(Halves):
+    careless = False
+
+
+@pytest.mark.parametrize(("function", "verdict"), [(Halves, "fail"), (CarefulHalves, "pass")])
+def test_each_output_alone_has_the_gradient_that_it_has_among_all(function, verdict):
+    check = gradcheck.check(lambda x: function.apply(x), (leaf(4),))
+    assert check.verdict == verdict
+    causes = [diagnosis.cause for diagnosis in check.diagnoses]
+    assert causes == (["contract_undefined_cotangent"] if verdict == "fail" else [])
+
+
+def test_outputs_alone_are_not_looked_at_where_the_audit_is_declined():
+    check = gradcheck.check(lambda x: Halves.apply(x), (leaf(4),), audit=False)
+    assert check.verdict == "pass"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.audit.bench import Bench, Case, finding
 from gradcheck.audit.closure_case import closed_over_parameter
 from gradcheck.audit.cotangent_cases import CASES as COTANGENTS
+from gradcheck.audit.cotangent_cases import UNUSED_OUTPUT
 from gradcheck.audit.effect_cases import CASES as EFFECTS
 from gradcheck.audit.mode_cases import CASES as MODES
 from gradcheck.audit.mode_cases import FORWARD_MODE
@@ -60,10 +61,30 @@ def audit(
     Raises:
         UsageError: the inputs do not fit the target, or the parameters cannot be told.
     """
-    states = random_state.snapshot()
+    return _looked_at(_Auditor.findings, _Auditor(target, inputs, wrt, params, seed))
+
+
+def audit_outputs(
+    target: Callable[..., Any],
+    inputs: Any,
+    wrt: Sequence[str | int] | str | int | None = None,
+    *,
+    params: Any = None,
+    seed: int = 0,
+) -> tuple[Finding, ...]:
+    """Try the one clause that concerns any target of several outputs: that each counts alone.
+
+    The gradient of all outputs together may be right where that of one alone is not. Arguments,
+    result and exceptions are those of ``audit``.
+    """
     auditor = _Auditor(target, inputs, wrt, params, seed)
+    return _looked_at(lambda one: one.tried(UNUSED_OUTPUT), auditor)
+
+
+def _looked_at(look: Callable[[_Auditor], list[Finding]], auditor: _Auditor) -> tuple[Finding, ...]:
+    states = random_state.snapshot()
     try:
-        return tuple(auditor.findings())
+        return tuple(look(auditor))
     finally:
         auditor.put_back()
         random_state.restore(states)
@@ -96,6 +117,7 @@ class _Auditor:
         self.parameters = (
             default_choice(known) if wrt is None else by_request(wrt, known, self.bound)
         )
+        self.parameters = [one for one in self.parameters if one.tensor.numel() > 0]
         validate(self.parameters)
         chosen = {id(one.tensor) for one in self.parameters}
         self.others = [x.tensor for x in known if x.held and id(x.tensor) not in chosen]
@@ -105,7 +127,7 @@ class _Auditor:
         self.seed = seed
 
     def findings(self) -> list[Finding]:
-        found = [one for case in CASES for one in self._tried(case)]
+        found = [one for case in CASES for one in self.tried(case)]
         if is_function_class(self.target):
             closure = Case(
                 "contract_closed_over",
@@ -113,7 +135,7 @@ class _Auditor:
                 lambda bench: closed_over_parameter(bench, self.target),
                 optional=True,
             )
-            found += self._tried(closure)
+            found += self.tried(closure)
         for name in ALLOWED:
             case = Case(
                 f"contract_{name}",
@@ -121,10 +143,11 @@ class _Auditor:
                 lambda _, name=name: low_precision(self.bench, name),  # type: ignore[misc]
                 optional=True,
             )
-            found += self._tried(case)
+            found += self.tried(case)
         return found
 
-    def _tried(self, case: Case) -> list[Finding]:
+    def tried(self, case: Case) -> list[Finding]:
+        """Return what one case finds."""
         try:
             found = case.look(self.bench(None))
         except Exception as error:

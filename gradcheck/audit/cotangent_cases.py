@@ -11,6 +11,9 @@ from gradcheck.report import Diagnosis
 if TYPE_CHECKING:
     from torch import Tensor
 
+MOST_OUTPUTS = 16
+"""Outputs that are looked at alone; of more, about so many spread evenly."""
+
 CONTIGUOUS = "call grad_output.contiguous(), or work by shape and never by memory order"
 
 
@@ -41,7 +44,10 @@ def undefined_cotangent(bench: Bench) -> Diagnosis | None:
     if len(outputs) < 2:
         return None
     cotangents = bench.cotangents(outputs)
-    for i, output in enumerate(outputs):
+    step = max(1, len(outputs) // MOST_OUTPUTS)
+    for i, output in list(enumerate(outputs))[::step]:
+        if output.numel() == 0:
+            continue
         zeros = [torch.zeros_like(one) for one in outputs]
         zeros[i] = cotangents[i]
         alone = bench.pull([output], [cotangents[i]])
@@ -149,9 +155,13 @@ def nonlinear(bench: Bench) -> Diagnosis | None:
     )
 
 
+UNUSED_OUTPUT = Case(
+    "contract_undefined_cotangent", "an output that nothing uses", undefined_cotangent
+)
+
 CASES = (
     Case("contract_zero_cotangent", "a cotangent of zeros", zero_cotangent),
-    Case("contract_undefined_cotangent", "an output that nothing uses", undefined_cotangent),
+    UNUSED_OUTPUT,
     _layout(
         "contract_expanded_cotangent",
         "an expanded cotangent (stride 0, as y.sum() makes it)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,7 +58,7 @@ def select(
     suspected: Marks,
     thorough: bool,
 ) -> Selection:
-    """Choose the entries.
+    """Choose the entries; those that hold no number are left out where their gradient is zero.
 
     Args:
         problem: the problem.
@@ -69,6 +69,54 @@ def select(
         suspected: entries that these contradict; some of them are always chosen.
         thorough: draw a sample also where autograd has covered every entry.
     """
+    chosen = _choose(
+        problem,
+        settings,
+        noise,
+        generator,
+        exact=exact,
+        suspected=suspected,
+        thorough=thorough,
+    )
+    return _movable(problem, chosen)
+
+
+def _movable(problem: Problem, chosen: Selection) -> Selection:
+    """Leave out entries of NaN or infinity, from which no step leads anywhere.
+
+    A gradient other than zero there stays under check: it claims that a step does.
+    """
+    entries = dict(chosen.entries)
+    stuck: dict[str, int] = {}
+    for parameter in problem.parameters:
+        name = parameter.name
+        if name not in entries:
+            continue
+        fixed = ~np.isfinite(parameter.value) & (problem.analytic[name] == 0.0)
+        if fixed.any():
+            entries[name] = np.setdiff1d(entries[name], np.flatnonzero(fixed))
+            stuck[name] = int(fixed.sum())
+    if not stuck:
+        return chosen
+    counts = ", ".join(f"{count} of {name}" for name, count in stuck.items())
+    text = (
+        f"no step leads away from an entry that is NaN or infinite: {counts}, where the gradient "
+        "is 0, got no central difference"
+    )
+    notices = (*chosen.notices, Notice("non_finite_entries", text))
+    return replace(chosen, entries=entries, notices=notices)
+
+
+def _choose(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    *,
+    exact: Mapping[str, Estimate],
+    suspected: Marks,
+    thorough: bool,
+) -> Selection:
     sizes = {one.name: one.value.size for one in problem.parameters if one.name in problem.analytic}
     if settings.entries == "all" or (settings.entries == "auto" and problem.size <= FULL_SWEEP):
         return Selection({name: np.arange(size) for name, size in sizes.items()}, sampled=False)

@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The target, its inputs, and everything that it reads."""
+    """The target, its inputs, and everything that it reads.
+
+    ``empty`` names parameters of no entries, which are left as they are.
+    """
 
     subject: Subject
     bound: BoundInputs
@@ -52,6 +55,7 @@ class Prepared:
     dtypes: tuple[np.dtype[Any], ...]
     dtype_names: tuple[str, ...]
     returns_gradient: bool
+    empty: tuple[str, ...] = ()
     jitter: float = 0.0
     seed: int = 0
 
@@ -128,6 +132,9 @@ def prepare(
             returns_gradient = bool(parameters) and grad is None
     if not parameters:
         raise UsageError(no_parameters(known))
+    empty = [one for one in parameters if one.tensor.numel() == 0]
+    if len(empty) < len(parameters):
+        parameters = [one for one in parameters if one.tensor.numel() > 0]
     validate(parameters)
     chosen = {id(one.tensor) for one in parameters}
     others = tuple(one.tensor for one in known if one.held and id(one.tensor) not in chosen)
@@ -144,6 +151,7 @@ def prepare(
         tuple(numpy_dtype(one.tensor.dtype) for one in parameters),
         tuple(str(one.tensor.dtype).removeprefix("torch.") for one in parameters),
         returns_gradient,
+        tuple(one.name for one in empty),
     )
 
 

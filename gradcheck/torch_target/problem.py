@@ -91,6 +91,8 @@ def _build(
     states: tuple[Any, ...],
 ) -> Problem:
     notices: list[Notice] = [jitter_notice(prepared.jitter)] if prepared.jitter else []
+    if prepared.empty:
+        notices.append(_empty_notice(prepared.empty))
     own = prepared.call(wide=False)
     claim = first_call(prepared, own, seed, notices, states)
     if not np.isfinite(claim.loss):
@@ -140,8 +142,14 @@ def _build(
         surroundings=_surroundings(prepared),
         torch_trace=_tracer(call, [parameter.name for parameter in parameters]),
         kind="torch",
+        outputs=_outputs(call),
         cleanup=_cleanup(prepared, states),
     )
+
+
+def _outputs(call: TorchCall) -> int:
+    cotangents = None if call.reduction is None else call.reduction.cotangents
+    return 1 if cotangents is None else len(cotangents)
 
 
 def _tracer(call: TorchCall, names: Sequence[str]) -> Callable[[], Any] | None:
@@ -160,6 +168,13 @@ def _tracer(call: TorchCall, names: Sequence[str]) -> Callable[[], Any] | None:
         )
 
     return run
+
+
+def _empty_notice(names: Sequence[str]) -> Notice:
+    return Notice(
+        "empty_parameter",
+        f"there is nothing to check in {', '.join(names)}, which holds no entries",
+    )
 
 
 def _non_finite_message(loss: float) -> str:
