@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 VENV := .venv
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test slow browser lint clean
+.PHONY: run test slow browser coverage lint clean
 
 run: $(VENV)/ready
 	$(VENV)/bin/python -m gradcheck reference_models
@@ -18,6 +18,13 @@ slow: $(VENV)/ready
 
 browser: $(VENV)/ready
 	$(VENV)/bin/python -m pytest -m browser
+
+# lines and branches that the tests run, and which test runs which line
+coverage: $(VENV)/ready
+	$(VENV)/bin/python -m coverage erase
+	$(VENV)/bin/python -m coverage run -m pytest -p benchmarks.coverage_contexts
+	$(VENV)/bin/python -m coverage combine --quiet
+	$(VENV)/bin/python -m coverage report --fail-under=95
 
 lint: $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e ".[dev]"

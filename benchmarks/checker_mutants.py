@@ -1,0 +1,144 @@
+"""Wrong versions of the checker's own modules, one change each, made by cosmic-ray's operators.
+
+A *site* is a place in a module together with a kind of change (another comparison, another number,
+an exception that is no longer caught, ...). Sites are drawn uniformly, then one of the changes that
+are possible there: a sum of two arrays, for which eleven other operators exist, counts no more than
+a comparison. Changes that leave the meaning of the module as it is are no mutants: those within
+annotations (none is evaluated), and ``is`` for ``==``.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+AREAS = {
+    "oracles": "gradcheck/oracles",
+    "noise": "gradcheck/noise.py",
+    "verdict": "gradcheck/verdict",
+    "localize": "gradcheck/sweep/localize.py",
+    "diagnose": "gradcheck/diagnose",
+    "tracing": "gradcheck/tracing",
+}
+"""The parts of the package that decide what is right, and where and why something is wrong."""
+
+NEEDS_ARGUMENTS = ("core/VariableReplacer", "core/VariableInserter")
+NO_CHANGE = ("Eq_Is", "NotEq_IsNot", "Is_Eq", "IsNot_NotEq")
+
+
+@dataclass(frozen=True)
+class Change:
+    """The ``occurrence``-th place in a module where a named operator of cosmic-ray applies."""
+
+    operator: str
+    occurrence: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place and a kind of change: ``lines`` are the first and the last, counted from one."""
+
+    area: str
+    path: str
+    lines: tuple[int, int]
+    kind: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A wrong version of a module: the text of all of it, and the line as it was and is."""
+
+    site: Site
+    change: Change
+    text: str
+    before: str
+    after: str
+
+
+def sites(root: Path, areas: tuple[str, ...]) -> list[Site]:
+    """Return the sites in the modules of the areas, in the order of files and lines."""
+    found = []
+    for area in areas:
+        place = root / AREAS[area]
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            found += sites_of(area, path.relative_to(root).as_posix(), path.read_text("utf-8"))
+    return found
+
+
+def sites_of(area: str, path: str, text: str) -> Iterator[Site]:
+    """Yield the sites of one module."""
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.plugins import get_operator, operator_names
+
+    nodes = [node for node in ast_nodes(get_ast(text)) if node.type != "newline"]
+    places: dict[tuple[tuple[int, int], tuple[int, int], str], list[Change]] = {}
+    for name in operator_names():
+        if name in NEEDS_ARGUMENTS or name.endswith(NO_CHANGE):
+            continue
+        operator = get_operator(name)()
+        spans = [span for node in nodes for span in operator.mutation_positions(node)]
+        kind = name.removeprefix("core/").split("_")[0]
+        for occurrence, (start, end) in enumerate(spans):
+            places.setdefault((start, end, kind), []).append(Change(name, occurrence))
+    for (start, end, kind), changes in sorted(places.items(), key=lambda item: item[0]):
+        yield Site(area, path, (start[0], end[0]), kind, tuple(changes))
+
+
+def meaning(text: str) -> str:
+    """Return a module's syntax tree without annotations, as text.
+
+    Raises:
+        SyntaxError: the text is no Python.
+    """
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Constant(None)
+        elif isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
+    return ast.dump(tree)
+
+
+def mutant(root: Path, site: Site, change: Change) -> Mutant | None:
+    """Return the module with one change, or None where that is no Python, or means the same."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    original = (root / site.path).read_text("utf-8")
+    text = mutate_code(original, get_operator(change.operator)(), change.occurrence)
+    try:
+        if text is None or meaning(text) == meaning(original):
+            return None
+        compile(text, site.path, "exec")
+    except SyntaxError:
+        return None
+    old, new = original.splitlines(), text.splitlines()
+    first = site.lines[0] - 1
+    return Mutant(site, change, text, old[first].strip(), new[first].strip() if new else "")
+
+
+def sample(
+    root: Path, *, areas: tuple[str, ...] = tuple(AREAS), count: int | None, seed: int
+) -> Iterator[Mutant]:
+    """Yield ``count`` mutants, one per site drawn; or every change of every site in random order.
+
+    The draw is a function of the seed and of the modules' text alone.
+    """
+    rng = random.Random(seed)
+    drawn = [
+        (site, change)
+        for site in sites(root, areas)
+        for change in ([rng.choice(site.changes)] if count is not None else site.changes)
+    ]
+    rng.shuffle(drawn)
+    remaining = len(drawn) if count is None else count
+    for site, change in drawn:
+        if remaining and (made := mutant(root, site, change)) is not None:
+            remaining -= 1
+            yield made

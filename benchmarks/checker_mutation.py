@@ -1,0 +1,215 @@
+"""Who checks the checker: change the checker in one place, and see whether a test notices.
+
+    make coverage                                       # first: which test runs which line
+    python -m benchmarks.checker_mutation --sample 300 --seed 0
+    python -m benchmarks.checker_mutation --areas oracles noise   # every change there: hours
+
+Works in a clone of the repository's last commit, with the data of ``make coverage``. Each mutant
+(see ``checker_mutants``) meets the tests that run the changed line, those first that run the least
+code; a forked process holds NumPy, SciPy and PyTorch already. A mutant is killed by a test that
+fails, by a module that cannot be imported, or by running four times as long as the tests should.
+Whatever ``--tests`` tests let pass survives: more tests might have noticed, so the share killed is
+a lower bound. Tests that fail also on the unchanged checker are found at the end, and what they
+killed counts as survived. Needs a system that forks, and the ``mutation`` extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.checker_mutants import AREAS, Mutant, sample
+from benchmarks.coverage_contexts import DURATIONS
+from benchmarks.forked_tests import preload, run_tests
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST = 25  # tests of the first, short round; most mutants die there
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mutant: ``killer`` is a test, a reason, or empty where it survived."""
+
+    area: str
+    path: str
+    line: int
+    operator: str
+    occurrence: int
+    before: str
+    after: str
+    outcome: str
+    killer: str
+    tests: int
+
+
+class Contexts:
+    """Which tests run which lines, from the data of ``make coverage``."""
+
+    def __init__(self, data_file: Path, root: Path) -> None:
+        import coverage
+
+        durations: dict[str, float] = json.loads((data_file.parent / DURATIONS).read_text())
+        self.durations = {test: durations[test] for test in collected(root) if test in durations}
+        self.lines: dict[str, Mapping[int, list[str]]] = {}
+        self.extent: collections.Counter[str] = collections.Counter()
+        data = coverage.CoverageData(str(data_file))
+        data.read()
+        for measured in data.measured_files():
+            path = next((p for p in AREAS.values() if f"/{p}" in Path(measured).as_posix()), None)
+            if path is None:
+                continue
+            name = Path(measured).as_posix()
+            name = name[name.rindex(f"/{path}") + 1 :]
+            if (root / name).is_file():
+                self.lines[name] = data.contexts_by_lineno(measured)
+                for tests in self.lines[name].values():
+                    self.extent.update(tests)
+
+    def tests(self, mutant: Mutant) -> list[str]:
+        """Return the tests to run: those of little code first, parameters of one test in turn.
+
+        A line that is run by an import (a constant, a rule's decorator) concerns whatever runs
+        anything else of the module.
+        """
+        by_line = self.lines.get(mutant.site.path, {})
+        first, last = mutant.site.lines
+        chosen = {test for line in range(first, last + 1) for test in by_line.get(line, ())}
+        if "" in chosen or not chosen:
+            chosen |= {test for tests in by_line.values() for test in tests}
+        ordered = sorted(
+            (t for t in chosen if t in self.durations), key=lambda t: (self.extent[t], t)
+        )
+        turns: collections.Counter[str] = collections.Counter()
+        keyed = []
+        for test in ordered:
+            function = test.partition("[")[0]
+            keyed.append((turns[function], len(keyed), test))
+            turns[function] += 1
+        return [test for _, _, test in sorted(keyed)]
+
+
+def collected(copy: Path) -> list[str]:
+    """Return the names of the tests that the last commit has."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts="]
+    listed = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if "::" in line]
+
+
+def judge(copy: Path, mutant: Mutant, contexts: Contexts, most: int) -> Result:
+    """Write the mutant into the copy, run its tests, and put the module back."""
+    path = copy / mutant.site.path
+    original = path.read_bytes()
+    tests = contexts.tests(mutant)[:most]
+    outcome, killer = "survived" if tests else "not run", ""
+    path.write_text(mutant.text, "utf-8")
+    try:
+        for part in (tests[:FIRST], tests[FIRST:]):
+            if part and not killer:
+                limit = 20 + 4 * sum(contexts.durations[test] for test in part)
+                outcome, killer = run_tests(copy, part, limit=limit)
+    finally:
+        path.write_bytes(original)
+    site, change = mutant.site, mutant.change
+    place = (site.area, site.path, site.lines[0], change.operator, change.occurrence)
+    return Result(*place, mutant.before, mutant.after, outcome, killer, len(tests))
+
+
+def without_false_kills(copy: Path, results: list[Result]) -> list[Result]:
+    """Run each killer on the unchanged checker; what fails there has killed nothing."""
+    killers = {result.killer for result in results if result.outcome == "killed"}
+    false: set[str] = set()
+    while remaining := sorted(killers - false):
+        outcome, killer = run_tests(copy, remaining, limit=3600)
+        if outcome != "killed":
+            break
+        false.add(killer)
+    return [
+        Result(**{**asdict(r), "outcome": "survived", "killer": f"fails anyway: {r.killer}"})
+        if r.killer in false
+        else r
+        for r in results
+    ]
+
+
+def table(results: Iterable[Result]) -> Iterator[str]:
+    """Yield the lines of a table: by area, how many were made and killed."""
+    outcomes: dict[str, collections.Counter[str]] = {}
+    for result in results:
+        for name in (result.area, "all"):
+            outcomes.setdefault(name, collections.Counter())[result.outcome] += 1
+    yield "| area | mutants | killed | by running too long | survived | run by no test | share |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for name in (*(area for area in AREAS if area in outcomes), "all"):
+        of = outcomes.get(name, collections.Counter())
+        dead, total = of["killed"] + of["broken"] + of["too long"], sum(of.values())
+        yield (
+            f"| {name} | {total} | {dead} | {of['too long']} | {of['survived']} "
+            f"| {of['not run']} | {dead / max(total, 1):.1%} |"
+        )
+
+
+def clone(folder: Path) -> Path:
+    """Clone the last commit of this repository into a folder."""
+    copy = folder / "copy"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(copy)], check=True)
+    return copy
+
+
+def main() -> None:
+    """Make the mutants, run their tests, and print the survivors and a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--areas", nargs="+", choices=list(AREAS), default=list(AREAS))
+    parser.add_argument("--sample", type=int, help="that many mutants drawn; otherwise all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tests", type=int, default=250, help="most tests for one mutant")
+    parser.add_argument("--data", type=Path, default=ROOT / ".coverage", help="coverage's data")
+    parser.add_argument("--results", type=Path, help="a file of JSON lines to write as it goes")
+    parser.add_argument("--again", type=Path, help="run the survivors of an earlier --results")
+    arguments = parser.parse_args()
+
+    preload()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = clone(Path(folder))
+        contexts = Contexts(arguments.data, copy)
+        drawn = sample(
+            copy, areas=tuple(arguments.areas), count=arguments.sample, seed=arguments.seed
+        )
+        if arguments.again is not None:
+            drawn = survivors_of(arguments.again, drawn)
+        results: list[Result] = []
+        for mutant in drawn:
+            results.append(judge(copy, mutant, contexts, arguments.tests))
+            line = json.dumps(asdict(results[-1]))
+            if arguments.results is not None:
+                with arguments.results.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+        results = without_false_kills(copy, results)
+    for result in results:
+        if result.outcome in ("survived", "not run"):
+            print(f"{result.path}:{result.line} {result.operator} ({result.outcome})")
+            print(f"    {result.before}\n    {result.after}")
+    print("\n".join(table(results)))
+
+
+def survivors_of(earlier: Path, drawn: Iterable[Mutant]) -> Iterator[Mutant]:
+    """Yield of the same draw those mutants that an earlier run could not kill."""
+    lines = [json.loads(line) for line in earlier.read_text("utf-8").splitlines()]
+    alive = {
+        (r["path"], r["before"], r["after"])
+        for r in lines
+        if r["outcome"] in ("survived", "not run")
+    }
+    for mutant in drawn:
+        if (mutant.site.path, mutant.before, mutant.after) in alive:
+            yield mutant
+
+
+if __name__ == "__main__":
+    sys.exit(main())
