@@ -223,12 +223,23 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return 2
     except UsageError as error:
-        click.echo(f"gradcheck: {error}", err=True)
+        click.echo(_wrapped(f"gradcheck: {error}"), err=True)
         return 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("gradcheck: interrupted", err=True)
         return 130
     return int(status or 0)
+
+
+def _wrapped(text: str) -> str:
+    """Break the lines of a message at 80 columns; those that are indented are to be pasted."""
+    import textwrap
+
+    lines = [
+        [line] if line.startswith(" ") else textwrap.wrap(line, 80, break_on_hyphens=False) or [""]
+        for line in text.splitlines()
+    ]
+    return "\n".join(part for lined in lines for part in lined)
 
 
 def _program() -> str:

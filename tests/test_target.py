@@ -94,8 +94,20 @@ def test_a_module_that_failed_to_load_from_its_file_is_not_kept(workplace):
 class TestCallable:
     def test_a_class_is_refused_with_its_methods(self, workplace):
         write(workplace / "nets.py", "class Net:\n    def loss(self, x): return x\n")
-        with pytest.raises(UsageError, match=r"is a class: make an instance .*net\.loss"):
+        with pytest.raises(UsageError, match=r"is a class: make an object .*nets:model\.loss"):
             callable_target(resolve("nets:Net"))
+
+    def test_of_a_class_that_has_an_object_the_object_is_named(self, workplace):
+        source = "class Net:\n    def loss(self, x): return x\n\nnet = Net()\n"
+        write(workplace / "nets.py", source)
+        with pytest.raises(UsageError, match=r"net is one: name nets:net\.loss"):
+            callable_target(resolve("nets:Net"))
+
+    def test_an_object_that_cannot_be_called_names_its_method(self, workplace):
+        source = "class Layer:\n    def forward(self, x): return x\n\nlayer = Layer()\n"
+        write(workplace / "nets.py", source)
+        with pytest.raises(UsageError, match=r"name its method, nets:layer\.forward"):
+            callable_target(resolve("nets:layer"))
 
     def test_a_number_is_refused(self, softmax):
         with pytest.raises(UsageError, match="is a dict, which cannot be called"):

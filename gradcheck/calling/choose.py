@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.calling.calls import BoundInputs
+from gradcheck.calling.returned_names import meant
 from gradcheck.calling.returns import NOT_GIVEN, gradient_keys, leaf_name
 from gradcheck.calling.tree import Leaf, leaves
 from gradcheck.errors import TargetError, UsageError
@@ -53,8 +54,11 @@ def choose(
     wrt: Sequence[str | int] | str | int | None,
     live: Any,
     live_root: str = "params",
+    hints: Sequence[str] = (),
 ) -> Chosen:
     """Decide what is differentiated with respect to.
+
+    ``hints`` are the names that the code itself gives to the gradients that it returns.
 
     Raises:
         UsageError: a name is unknown, or nothing, or more than one thing, could be meant.
@@ -65,11 +69,31 @@ def choose(
         return _by_request(names, arguments, live, live_root)
     if live is not None:
         return _collect([(live_root, live, True)])
-    if isinstance(grads, Mapping):
-        by_key = [name for name in arguments if any(key in grads for key in gradient_keys(name))]
-        if by_key:
-            return _collect([(name, arguments[name], False) for name in by_key])
+    named = _by_key(arguments, grads)
+    if named:
+        return _collect([(name, arguments[name], False) for name in named])
+    hinted = _by_hint(arguments, grads, hints)
+    if hinted:
+        return _collect([(name, arguments[name], False) for name in hinted])
     return _by_structure(arguments, grads)
+
+
+def _by_hint(arguments: Mapping[str, Any], grads: Any, hints: Sequence[str]) -> list[str]:
+    """The arguments that the code calls the gradients after, where they have their shapes."""
+    parts = list(grads) if isinstance(grads, tuple) else [grads]
+    floats = [name for name, value in arguments.items() if _is_differentiable(value)]
+    names = [meant(hint, floats) for hint in hints]
+    if len(parts) != len(hints) or not all(names) or len(set(names)) != len(names):
+        return []
+    found = [str(name) for name in names]
+    fit = [
+        _shapes(arguments[name]) == _shapes(part) for name, part in zip(found, parts, strict=True)
+    ]
+    return found if all(fit) else []
+
+
+def _is_differentiable(value: Any) -> bool:
+    return _holds_floats(value) or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _by_request(
@@ -145,45 +169,31 @@ def _holds_floats(tree: Any) -> bool:
     return any(is_float_array(leaf.value) for leaf in leaves(tree, "x"))
 
 
+def explained_by_inputs(inputs: BoundInputs, grads: Any) -> bool:
+    """Whether the gradient names inputs, or has the structure and shapes of some."""
+    arguments = dict(inputs.items())
+    return bool(_by_key(arguments, grads)) or _mirrored(arguments, grads) is not None
+
+
+def _by_key(arguments: Mapping[str, Any], grads: Any) -> list[str]:
+    if not isinstance(grads, Mapping):
+        return []
+    return [name for name in arguments if any(key in grads for key in gradient_keys(name))]
+
+
 def _by_structure(arguments: Mapping[str, Any], grads: Any) -> Chosen:
     """The first argument that the gradient mirrors, else the one that could be meant."""
-    candidates = [name for name, value in arguments.items() if _holds_floats(value)]
-    if not candidates:
-        numbers = [name for name, v in arguments.items() if isinstance(v, float | np.floating)]
-        candidates = numbers if len(arguments) == 1 else []
-    if grads is not NOT_GIVEN and grads is not None:
-        if isinstance(grads, tuple) and len(grads) > 1:
-            first = list(arguments)[: len(grads)]
-            if [_shapes(arguments[n]) for n in first] == [_shapes(g) for g in grads]:
-                return _collect([(name, arguments[name], False) for name in first])
-        wanted = _shapes(grads)
-        flat = len(wanted) == 1 and len(wanted[0]) == 1
-        for name in arguments:
-            value = arguments[name]
-            mirrored = _shapes(value) == wanted and name in candidates
-            size = sum(int(np.prod(shape)) for shape in _shapes(value))
-            if mirrored and _same_keys(value, grads):
-                return _collect([(name, value, False)])
-            if (
-                flat
-                and name in candidates
-                and name == next(iter(arguments))
-                and (size == wanted[0][0])
-            ):
-                return _collect([(name, value, False)])
+    found = _mirrored(arguments, grads)
+    if found is not None:
+        return found
+    candidates = _candidates(arguments)
     trees = [n for n in candidates if not isinstance(arguments[n], np.ndarray)]
     if isinstance(grads, Mapping) and len(trees) == 1:
         return _collect([(trees[0], arguments[trees[0]], False)])
     if len(candidates) == 1:
         return _collect([(candidates[0], arguments[candidates[0]], False)])
     if not candidates:
-        integers = [n for n, v in arguments.items() if _is_integer(v)]
-        if len(integers) == 1:
-            return _collect([(integers[0], arguments[integers[0]], False)])
-        raise UsageError(
-            "no input holds floating-point arrays to differentiate with respect to; name the "
-            "parameters with wrt= (--wrt) or give params= (--params module:attr)"
-        )
+        return _of_numbers(arguments)
     if isinstance(grads, Mapping):
         raise TargetError(
             "missing_gradient",
@@ -191,10 +201,117 @@ def _by_structure(arguments: Mapping[str, Any], grads: Any) -> Chosen:
             f"are {', '.join(arguments)}); use the parameters' names as keys, or name the "
             "parameters with wrt= (--wrt)",
         )
+    raise UsageError(_which(candidates, _joined(arguments, candidates, grads)))
+
+
+def _joined(arguments: Mapping[str, Any], candidates: Sequence[str], grads: Any) -> str:
+    """The arguments side by side whose entries together are as many as those of the gradient."""
+    size = np.size(grads) if isinstance(grads, np.ndarray) else 0
+    sizes = [sum(int(np.prod(shape)) for shape in _shapes(arguments[name])) for name in candidates]
+    runs = [
+        candidates[start:end]
+        for start in range(len(candidates))
+        for end in range(start + 1, len(candidates) + 1)
+        if sum(sizes[start:end]) == size
+    ]
+    return ",".join(runs[0]) if len(runs) == 1 else ""
+
+
+def _of_numbers(arguments: Mapping[str, Any]) -> Chosen:
+    """The one number among inputs that hold no array of floats."""
+    integers = [n for n, v in arguments.items() if _is_integer(v)]
+    numbers = [n for n, v in arguments.items() if isinstance(v, float | np.floating)]
+    if len(integers) == 1 and not numbers:
+        return _collect([(integers[0], arguments[integers[0]], False)])
+    if len(numbers) + len(integers) > 1:
+        raise UsageError(_which([*numbers, *integers]))
     raise UsageError(
-        f"several inputs could be the parameters ({', '.join(candidates)}); say which with "
-        f"wrt=[{candidates[0]!r}] (--wrt {candidates[0]})"
+        "no input holds floating-point arrays to differentiate with respect to; name the "
+        "parameters with wrt= (--wrt) or give params= (--params module:attr)"
     )
+
+
+def _which(candidates: Sequence[str], likely: str = "") -> str:
+    names = (likely or candidates[0]).split(",")
+    return (
+        f"several inputs could be the parameters ({', '.join(candidates)}); say which with "
+        f"wrt={names!r} (--wrt {','.join(names)})"
+    )
+
+
+def _candidates(arguments: Mapping[str, Any]) -> list[str]:
+    """Arguments that hold arrays of floats; else the one number that there is."""
+    candidates = [name for name, value in arguments.items() if _holds_floats(value)]
+    if not candidates and len(arguments) == 1:
+        return [n for n, v in arguments.items() if isinstance(v, float | np.floating)]
+    return candidates
+
+
+def _mirrored(arguments: Mapping[str, Any], grads: Any) -> Chosen | None:
+    """The arguments that have the structure and the shapes of the gradient."""
+    if grads is NOT_GIVEN or grads is None:
+        return None
+    candidates = _candidates(arguments)
+    if isinstance(grads, tuple) and len(grads) > 1:
+        first = list(arguments)[: len(grads)]
+        if [_shapes(arguments[n]) for n in first] == [_shapes(g) for g in grads]:
+            return _collect([(name, arguments[name], False) for name in first])
+        floats = {n: v for n, v in arguments.items() if n in candidates or isinstance(v, float)}
+        matching = in_order(grads, floats)
+        if matching:
+            return _collect([(name, arguments[name], False) for name in matching])
+    wanted = _shapes(grads)
+    flat = len(wanted) == 1 and len(wanted[0]) == 1
+    for position, (name, value) in enumerate(arguments.items()):
+        if _is_list_of_numbers(value) and len(value) == _length(grads):
+            return _collect([(name, value, False)])
+        if name not in candidates:
+            continue
+        if _shapes(value) == wanted and _same_keys(value, grads):
+            return _collect([(name, value, False)])
+        size = sum(int(np.prod(shape)) for shape in _shapes(value))
+        if flat and position == 0 and size == wanted[0][0]:
+            return _collect([(name, value, False)])
+    return None
+
+
+def in_order(parts: Sequence[Any], arguments: Mapping[str, Any]) -> list[str]:
+    """The arguments that have the shapes of the parts in their order, where only some have.
+
+    Of several such choices the one whose arguments stand side by side; none if that leaves a
+    doubt.
+    """
+    wanted = [_shapes(part) for part in parts]
+    names = list(arguments)
+    shapes = [_shapes(arguments[name]) for name in names]
+    found: list[tuple[int, ...]] = [()]
+    for one in wanted:
+        found = [
+            (*chosen, k)
+            for chosen in found
+            for k in range(chosen[-1] + 1 if chosen else 0, len(names))
+            if shapes[k] == one
+        ]
+        if len(found) > 1000:
+            return []
+    if len(found) > 1:
+        found = [chosen for chosen in found if chosen[-1] - chosen[0] == len(chosen) - 1]
+    return [names[k] for k in found[0]] if len(found) == 1 else []
+
+
+def _is_list_of_numbers(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(isinstance(one, float | np.floating) for one in value)
+    )
+
+
+def _length(grads: Any) -> int:
+    """How many numbers a flat gradient has; -1 for any other."""
+    if isinstance(grads, list | tuple):
+        return len(grads) if all(np.ndim(one) == 0 for one in grads) else -1
+    return len(grads) if isinstance(grads, np.ndarray) and grads.ndim == 1 else -1
 
 
 def _is_integer(value: Any) -> bool:

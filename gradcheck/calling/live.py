@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.calling.named import Elsewhere
 from gradcheck.calling.tree import leaves
 
 
@@ -88,6 +89,8 @@ def _containers_of(tree: Any) -> list[tuple[Any, Any]]:
 
 
 def _differs(container: Any, held: Any) -> bool:
+    if isinstance(container, Elsewhere) and container.rebound():
+        return True
     if isinstance(container, list):
         return len(container) != len(held) or any(
             one is not two for one, two in zip(container, held, strict=True)
@@ -100,6 +103,8 @@ def _differs(container: Any, held: Any) -> bool:
 def _refill(container: Any, held: Any) -> None:
     if isinstance(container, list):
         container[:] = held
+    elif isinstance(container, Elsewhere):
+        container.rebind(held)
     elif isinstance(container, dict):
         container.clear()
         container.update(held)

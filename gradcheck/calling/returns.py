@@ -71,7 +71,9 @@ def split_result(result: Any, *, gradient_elsewhere: bool) -> tuple[Any, Any]:
     raise TargetError(
         "non_finite_loss" if result is None else "loss_not_scalar",
         f"the target returned {_describe(result)}, in which no scalar loss was found; return "
-        "loss, (loss, grads), (grads, loss) or (loss, grad_of_first, grad_of_second, ...)",
+        "loss, (loss, grads), (grads, loss) or (loss, grad_of_first, grad_of_second, ...); the "
+        "backward pass of a layer is named by vjp= (--vjp), the Jacobian or derivative of a "
+        "function of many outputs by grad= (--grad)",
     )
 
 
@@ -227,9 +229,10 @@ def _from_sequence(
             return {names[0]: grads}
         array = np.asarray(grads)
         sizes = [int(np.prod(shape)) for shape in shapes]
-        if array.ndim == 1 and array.size == sum(sizes):
+        in_line = array.ndim > 0 and max(array.shape) == array.size
+        if in_line and array.size == sum(sizes):
             # Rolled into one vector in the order of the parameters, as optimisers want it.
-            parts = np.split(array, np.cumsum(sizes)[:-1])
+            parts = np.split(array.reshape(-1), np.cumsum(sizes)[:-1])
             return {
                 name: part.reshape(shape)
                 for name, shape, part in zip(names, shapes, parts, strict=True)

@@ -14,9 +14,10 @@ from gradcheck.calling.choose import Chosen, choose, live_parameters
 from gradcheck.calling.eligible import refuse_ineligible
 from gradcheck.calling.live import LiveState
 from gradcheck.calling.quiet import quiet as quiet
+from gradcheck.calling.returned_names import returned_names, variables_of
 from gradcheck.calling.returns import MatchedGradients, leaf_name, match_gradients, require_gradient
 from gradcheck.calling.stochastic import Repetition, averaged_loss
-from gradcheck.calling.time_limit import limited
+from gradcheck.calling.time_limit import limited, plain
 from gradcheck.calling.tree import leaves
 from gradcheck.errors import TargetError
 from gradcheck.numpy_target.closures import (
@@ -160,11 +161,11 @@ def _first_look(
         raise TargetError("non_finite_loss", _non_finite_message(float(first.loss)))
     require_gradient(first.grads)
     tree = None if live is None else live.tree
-    chosen = choose(bound, first.grads, wrt=wrt, live=tree)
+    chosen = choose(bound, first.grads, wrt=wrt, live=tree, hints=_hints(functions))
     notices = refuse_ineligible(chosen)
     if first.changes.paths:
         notices.append(mutation_notice(first.changes))
-    known = _known_names(bound, tree)
+    known = (*_known_names(bound, tree), *variables_of(plain(functions.target)))
     shapes = [(leaf.name, np.shape(leaf.value)) for leaf in chosen.leaves]
     matched = match_gradients(first.grads, shapes, chosen.groups, known_names=known)
     call_seed = seed if first.draws else None
@@ -176,6 +177,13 @@ def _known_names(bound: BoundInputs, live: Any) -> tuple[str, ...]:
     roots = [*bound.items(), *([] if live is None else [("params", live)])]
     members = [leaf_name(leaf, label) for label, value in roots for leaf in leaves(value, label)]
     return tuple(dict.fromkeys([*(label for label, _ in bound.items()), *members]))
+
+
+def _hints(functions: Functions) -> list[str]:
+    """What the code calls the gradients that it returns."""
+    if functions.gradient is not None:
+        return returned_names(plain(functions.gradient))
+    return returned_names(plain(functions.target))[1:]
 
 
 def _non_finite_message(loss: float) -> str:

@@ -17,6 +17,7 @@ from gradcheck.shell.progress import Progress, progress_bar
 from gradcheck.shell.users_code import Printed, Terminated, UsersError, guarded, interruptible
 from gradcheck.sweep.allowance import Allowance
 from gradcheck.targets.target import Declared, Resolved, callable_target, declared_checks, resolve
+from gradcheck.targets.partners import Partner, with_partner
 
 if TYPE_CHECKING:
     from gradcheck.case import Case
@@ -102,8 +103,12 @@ def _check_single(
         inputs = None if command.search else plan.draw(command.settings.seed)
     options |= {
         "wrt": _names(command.wrt),
+            typed=command.reproduce,
         "learning_rate": command.learning_rate,
         "settings": command.settings,
+    if plan.from_module and not command.quiet:
+        names = ", ".join(f"{module.__name__}.{name}" for name in plan.from_module)
+        click.echo(f"gradcheck: the inputs are those at the top of the module: {names}", err=True)
         "name": resolved.attribute or text,
         "pictures": outputs.draws,
     }
@@ -111,7 +116,7 @@ def _check_single(
         progress_bar(wanted=not (command.no_progress or command.quiet)) as progress,
         guarded(text, verbose=command.verbose, printed=printed),
     ):
-        test, interrupted = "", 0
+        test, interrupted, partner = "", 0, None
         try:
             if command.search:
                 from gradcheck.shell.search import search
@@ -126,15 +131,42 @@ def _check_single(
             click.echo("gradcheck: interrupted; what was finished follows", err=True)
             check, interrupted = error.check, _status(error)
     check = replace(check, target=text, reproduce=command.reproduce)
+                partner = _partner_of(check, target, resolved, options)
+                if partner is not None:
+                    options[partner.option] = partner.function
+                    check = pipeline.check(target, inputs, progress=progress, **options)
     if outputs.draws or outputs.junit is not None:
         return _Found(pipeline.make_report([check]), interrupted, test)
     # The terminal shows nothing of the environment, which takes time to find out.
     return _Found(Report((check,), seconds=check.seconds), interrupted, test)
+    if partner is not None:
+        check = with_partner(check, partner, resolved.attribute)
 
 
 def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
     """Import what ``--grad``, ``--vjp``, ``--torch``, ``--hess`` and ``--params`` name."""
     from gradcheck.targets.target import resolve_function
+
+def _partner_of(
+    check: Check, target: Any, resolved: Resolved, options: dict[str, Any]
+) -> Partner | None:
+    """The gradient function beside a target that gives none; advice where there is another way."""
+    given = any(options.get(name) is not None for name in ("grad", "vjp"))
+    causes = {found.cause for found in check.diagnoses}
+    if given or not causes & {"missing_gradient", "loss_not_scalar"} or check.verdict != "error":
+        return None
+    from gradcheck.targets.partners import loss_beside, partner
+
+    found = partner(target, resolved.attribute, resolved.module)
+    loss = None if found else loss_beside(target, resolved.attribute, resolved.module)
+    if loss is not None:
+        place = resolved.text.rpartition(":")[0]
+        raise UsageError(
+            f"{resolved.text} returns gradients and no loss: name the loss as the target and this "
+            f"as its gradient, {place}:{loss} --grad {resolved.attribute}"
+        )
+    return found
+
 
     if command.torch is not None and not command.settings.autograd:
         raise UsageError(

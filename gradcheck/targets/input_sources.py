@@ -2,7 +2,7 @@
 
 The first of these that applies, and further ones for what is still missing: the command line, the
 decorator ``@gradcheck.inputs``, ``gradcheck_inputs`` in the target's module, shape annotations with
-default values.
+default values, data at the top of the module under the names of the arguments.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from gradcheck.errors import UsageError
 from gradcheck.settings import near_name
 from gradcheck.targets.input_specs import Source, choose_sizes, evaluate, generator_source
+from gradcheck.targets.module_inputs import inputs_of_module
 from gradcheck.targets.shape_annotations import specs_of
 from gradcheck.targets.signature import Signature
 from gradcheck.targets.spec_grammar import Spec, parse
@@ -77,6 +78,7 @@ class Plan:
         tensors: names of inputs that become torch tensors.
         make: how they become tensors.
         positional: names in the order of the call, when the target takes no keywords.
+        from_module: inputs that are taken from the top of the target's module.
     """
 
     whole: Any = None
@@ -86,6 +88,7 @@ class Plan:
     tensors: frozenset[str] = frozenset()
     make: Tensors = field(default_factory=Tensors)
     positional: tuple[str, ...] | None = None
+    from_module: tuple[str, ...] = ()
 
     def draw(self, seed: int) -> Any:
         """Return inputs for ``gradcheck.check``, the same for the same seed."""
@@ -170,6 +173,7 @@ def plan_inputs(
     args: Iterable[str] = (),
     sizes: Mapping[str, int] | None = None,
     name: str = "",
+    typed: str = "",
 ) -> Plan:
     """Find the inputs of ``target``.
 
@@ -180,6 +184,7 @@ def plan_inputs(
         args: the texts of ``--arg``, ``NAME=SPEC``.
         sizes: bound symbolic sizes.
         name: how the user named the target, for the messages.
+        typed: the command that the user typed, for the messages.
 
     Raises:
         UsageError: an input is unknown, given twice, or missing; then the message holds a stub.
@@ -204,11 +209,15 @@ def plan_inputs(
         lambda: _declared(target),
         lambda: _in_module(target, module),
         lambda: _annotated(target),
+        lambda: Plan(fixed=inputs_of_module(signature, module, values)),
     )
+    taken: tuple[str, ...] = ()
     for source in sources:
         if values and not signature.missing(values):
             break
         found = source()
+        if source is sources[-1]:
+            taken = tuple(found.fixed)
         if found.whole is not None and not values:
             return found
         usable = {key: value for key, value in found.fixed.items() if signature.knows(key)}
@@ -219,7 +228,18 @@ def plan_inputs(
     if missing:
         from gradcheck.targets.missing import describe_missing
 
-        raise UsageError(describe_missing(target, missing, name))
+        tensor_form = wanted(target)
+        drawn = {spec.name for spec in values.values() if isinstance(spec, Spec)}
+        known = Plan(
+            fixed={key: value for key, value in values.items() if key not in drawn},
+            specs=tuple(values[key] for key in drawn),
+            sizes=sizes if drawn else {},
+            tensors=frozenset(drawn if tensor_form else tensors),
+            make=tensor_form or Tensors(),
+        ).draw(0)
+        raise UsageError(
+            describe_missing(target, missing, name, given=known, module=module, typed=typed)
+        )
     make = wanted(target)
     specs = tuple(value for value in values.values() if isinstance(value, Spec))
     if make is not None:
@@ -231,6 +251,7 @@ def plan_inputs(
         make=make or Tensors(),
         tensors=frozenset(tensors),
         positional=signature.positional(values),
+        from_module=taken,
     )
 
 

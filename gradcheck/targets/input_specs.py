@@ -155,7 +155,9 @@ def _call(node: ast.Call, sizes: Mapping[str, int], source: Source) -> Any:
         }
     else:
         shape, arguments = _sized(kind, positional, named)
-    if kind in ("zeros", "ones"):
+    if kind == "choice":
+        drawn = _chosen(arguments["a"], shape, source)
+    elif kind in ("zeros", "ones"):
         drawn = np.full(shape, float(kind == "ones"))
     else:
         drawn = source(
@@ -164,6 +166,12 @@ def _call(node: ast.Call, sizes: Mapping[str, int], source: Source) -> Any:
     if shape == () and isinstance(drawn, np.ndarray) and drawn.ndim == 0:
         drawn = drawn[()]
     return drawn if dtype is None else np.asarray(drawn, dtype=dtype)
+
+
+def _chosen(values: Any, shape: tuple[int, ...], source: Source) -> Any:
+    """Draw among the given values; a number stands for those below it."""
+    among = np.arange(values) if isinstance(values, int) else np.asarray(values)
+    return among[source("integers", {"low": 0, "high": len(among)}, shape)]
 
 
 def _size_argument(kind: str, positional: list[Any], named: dict[str, Any]) -> Any:
@@ -191,7 +199,11 @@ def _sized(
             raise UsageError(f"{kind} got {name} twice")
         arguments[name] = value
     size = arguments.pop("size", ())
-    if names and kind in ("integers", "permutation", "poisson", "binomial") and not arguments:
+    if (
+        names
+        and kind in ("integers", "permutation", "poisson", "binomial", "choice")
+        and not arguments
+    ):
         raise UsageError(f"{kind} needs {names[0]}: write {kind}(3, size=20)")
     return _shape(() if size is None else size), arguments
 

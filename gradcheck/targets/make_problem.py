@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from gradcheck.calling.stochastic import Repetition
-from gradcheck.errors import UsageError
+from gradcheck.errors import TargetError, UsageError
 from gradcheck.numpy_target.problem import Limits, numpy_problem
 from gradcheck.problem import Problem
 from gradcheck.settings import Settings
@@ -67,16 +67,36 @@ def make_problem(
             repetition=repetition,
         )
     else:
-        if vjp is not None:
-            from gradcheck.targets.layers import as_loss
+        problem = _numpy(target, inputs, wrt, functions, params, settings, name, limits, repetition)
+    if progress is not None:
+        total = expected_evaluations(problem, settings)
+        problem.evaluator.on_progress(lambda done: progress(min(done, total), total, name))
+    return replace(problem, name=name, target=describe_target(target))
 
-            target, inputs, wrt = as_loss(target, vjp, inputs, wrt, seed=settings.seed)
-        problem = numpy_problem(
-            target,
+
+def _numpy(
+    target: Callable[..., Any],
+    inputs: Any,
+    wrt: Sequence[str | int] | str | int | None,
+    functions: tuple[Any, Any, Any, Any],
+    params: Any,
+    settings: Settings,
+    name: str,
+    limits: Limits,
+    repetition: Repetition,
+) -> Problem:
+    from gradcheck.targets.numpy_form import NumpyForm, many_outputs, numpy_form
+
+    grad, vjp, hess, twin = functions
+    form = numpy_form(target, inputs, wrt, grad=grad, vjp=vjp, params=params, seed=settings.seed)
+
+    def problem_of(form: NumpyForm) -> Problem:
+        return numpy_problem(
+            form.loss,
             inputs,
-            wrt,
-            grad=grad,
-            params=params,
+            form.wrt,
+            grad=form.grad,
+            params=form.params,
             twin=twin,
             seed=settings.seed,
             name=name,
@@ -85,10 +105,17 @@ def make_problem(
             repetition=repetition,
             hess=hess,
         )
-    if progress is not None:
-        total = expected_evaluations(problem, settings)
-        problem.evaluator.on_progress(lambda done: progress(min(done, total), total, name))
-    return replace(problem, name=name, target=describe_target(target))
+
+    try:
+        return problem_of(form)
+    except TargetError as error:
+        if error.cause != "loss_not_scalar":
+            raise
+        of_many = many_outputs(form, inputs, seed=settings.seed)
+        if of_many is None:
+            raise
+    problem = problem_of(of_many)
+    return replace(problem, notices=(*problem.notices, *of_many.notices))
 
 
 def expected_evaluations(problem: Problem, settings: Settings) -> int:

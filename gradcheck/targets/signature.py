@@ -54,6 +54,16 @@ class Signature:
             if p.kind not in VARIADIC and p.default is p.empty and p.name not in values
         ]
 
+    def open(self, values: Mapping[str, Any]) -> list[str]:
+        """Arguments without a value that have no default, or None for one."""
+        return [
+            p.name
+            for p in self.parameters or ()
+            if p.kind not in VARIADIC
+            and (p.default is p.empty or p.default is None)
+            and p.name not in values
+        ]
+
     def knows(self, name: str) -> bool:
         """Whether an input of that name can be passed."""
         variadic = any(p.kind in VARIADIC for p in self.parameters or ())

@@ -31,6 +31,7 @@ DRAWS: dict[str, tuple[str, ...]] = {
     "poisson": ("lam",),
     "binomial": ("n", "p"),
     "permutation": ("x",),
+    "choice": ("a",),
 }
 MADE = ("array", "arange", "linspace", "eye", "full")
 CONSTANTS = {"nan": math.nan, "inf": math.inf, "pi": math.pi}

@@ -95,20 +95,17 @@ def callable_target(resolved: Resolved) -> Callable[..., Any]:
     """
     value = resolved.value
     if isinstance(value, type) and not is_torch_function(value):
-        methods = [
-            name
-            for name, member in vars(value).items()
-            if callable(member) and not name.startswith("_")
-        ]
-        hint = f" with the method to check, such as net.{methods[0]}" if methods else ""
-        raise UsageError(
-            f"{resolved.text} is a class: make an instance in the module, net = "
-            f"{value.__name__}(...), and name that instead{hint}"
-        )
+        from gradcheck.targets.unbound import describe_unbound
+
+        raise UsageError(describe_unbound(value, resolved.text, resolved.module))
     if not callable(value):
+        from gradcheck.targets.unbound import methods_of
+
+        method = methods_of(type(value))
+        advice = f"name its method, {resolved.text}{method}" if method else "name a function"
         raise UsageError(
-            f"{resolved.text} is {_kind(value)}, which cannot be called: name a function that "
-            "returns (loss, gradient)"
+            f"{resolved.text} is {_kind(value)}, which cannot be called: {advice}"
+            + ("" if method else " that returns (loss, gradient)")
         )
     function: Callable[..., Any] = value
     return function
