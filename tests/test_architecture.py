@@ -9,6 +9,9 @@ from conftest import ROOT
 PACKAGE = ROOT / "gradcheck"
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
+# Data that change as the work goes on, each within its own module or stage.
+CHANGEABLE = {"Recorded", "Tie", "Call", "TorchCall", "Bench", "Walk", "_Search"}
+
 # From what everything may use to what may use everything; a module may import from its own layer
 # and from those before it. Whatever is not named belongs to the middle.
 LAYERS = (
@@ -90,6 +93,27 @@ def test_heavy_libraries_are_imported_where_they_are_needed(path):
 def test_the_shells_start_without_numpy(name):
     found = set(imports(Path(f"{name}.py"), top_level_only=True))
     assert not {item for item in found if item.partition(".")[0] == "numpy"}
+
+
+def test_what_passes_between_stages_cannot_be_changed():
+    changeable = set()
+    for path in MODULES:
+        tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+        for node in (n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)):
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+            made = [text for text in decorators if text.startswith("dataclass")]
+            if made and "frozen=True" not in made[0]:
+                changeable.add(node.name)
+            fields = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+            methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+            if (
+                fields
+                and not made
+                and not node.bases
+                and "__init__" not in {m.name for m in methods}
+            ):
+                changeable.add(f"{node.name} has fields, but is no dataclass")
+    assert changeable == CHANGEABLE
 
 
 def test_the_reading_of_imports_sees_what_it_should():
