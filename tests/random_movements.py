@@ -88,9 +88,7 @@ def indexed(b: Builder) -> Step | None:
     if x is None:
         return None
     y, index = b.fresh(), _index(b, b.shape(x))
-    return Step(
-        y, (f"{y} = {x}[{index}]",), (Share(x, f"scattered({{g}}, {x}.shape, {index})"),)
-    )
+    return Step(y, (f"{y} = {x}[{index}]",), (Share(x, f"scattered({{g}}, {x}.shape, {index})"),))
 
 
 def masked(b: Builder) -> Step | None:
@@ -192,7 +190,7 @@ def written(b: Builder) -> Step | None:
 
 
 def updated(b: Builder) -> Step | None:
-    """Updates in place of the whole array: by operators, into ``out``, through a view, at indices."""
+    """Updates in place of the whole array: by operators, through a view, at indices."""
     x = b.pick(_some)
     if x is None:
         return None

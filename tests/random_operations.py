@@ -262,7 +262,9 @@ def total(b: Builder) -> Step | None:
     if x is None:
         return None
     y = b.fresh()
-    form = b.choice(("np.sum({x})", "{x}.sum()", "float(np.sum({x}))", "np.add.reduce({x}.ravel())"))
+    form = b.choice(
+        ("np.sum({x})", "{x}.sum()", "float(np.sum({x}))", "np.add.reduce({x}.ravel())")
+    )
     return Step(y, (f"{y} = {form.format(x=x)}",), (Share(x, f"{{g}} * np.ones({x}.shape)"),))
 
 

@@ -1,4 +1,4 @@
-"""Random losses in NumPy with their gradient, as the source of a function that a person might write.
+"""Random losses in NumPy with their gradient, as source that a person might write.
 
 A program is a list of steps. Each step is some lines of NumPy and, for each operand, its share of
 the gradient, an expression in the cotangent of the result. Running the steps backwards gives the
@@ -330,7 +330,7 @@ def draw_break(draws: Draws, made: Program) -> Break:
     places = made.places()
     step, share = places[draws.integer(0, len(places) - 1)]
     shape = made.shapes[(*made.steps, made.loss)[step].shares[share].operand]
-    kinds = [kind for kind in KINDS if kind != "transposed" or shape[1:] and shape == shape[::-1]]
+    kinds = [kind for kind in KINDS if kind != "transposed" or (shape[1:] and shape == shape[::-1])]
     kind = kinds[draws.integer(0, len(kinds) - 1)]
     numbers = KINDS[kind]
     return Break(step, share, kind, float(numbers[draws.integer(0, len(numbers) - 1)]))

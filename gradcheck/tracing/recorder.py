@@ -7,13 +7,13 @@ parameter: arrays are recognised by their memory, scalars by their identity.
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from gradcheck.tracing.agreement import close
 from gradcheck.tracing.contract import Site
 from gradcheck.tracing.errors import NotTraceable, UnsupportedError
 from gradcheck.tracing.memory import Memory, Positions, Shadow, owner_of, to_tensor
@@ -254,7 +254,7 @@ class Recorder:
         for value, tensor in pairs:
             if tensor is None or not _has_floats(value):
                 continue
-            settled.append((value, self._settle(value, tensor, checked=context.checked)))
+            settled.append((value, self._settle(context, value, tensor)))
         if not any(tensor.requires_grad for _, tensor in settled):
             for value, tensor in settled:
                 if isinstance(value, np.ndarray) and self.is_tracked(value):
@@ -267,7 +267,7 @@ class Recorder:
             self.ties.append(Tie(index, weight, choices))
         self.operations.append(operation)
 
-    def _settle(self, value: Any, tensor: Any, *, checked: bool) -> Any:
+    def _settle(self, context: Context, value: Any, tensor: Any) -> Any:
         """Return ``tensor`` holding just NumPy's value, so that both agree to the last bit."""
         torch = self.torch
         dtype = self.torch_dtype(value)
@@ -280,7 +280,8 @@ class Recorder:
         data = tensor.data  # detach() would share the version counter that autograd checks
         if torch.equal(data, exact):
             return tensor
-        if checked and not _close(torch, data, exact):
+        operation = context.operation
+        if context.checked and not close(torch, data, exact, operation.name, operation.operands):
             raise UnsupportedError("torch and NumPy disagree about its value")
         if data.is_contiguous() and tensor._base is None:
             data.copy_(exact)
@@ -289,20 +290,6 @@ class Recorder:
 
 
 _NOWHERE = Site("", 0, "")
-
-
-def _close(torch: Any, data: Any, exact: Any) -> bool:
-    tolerance = {torch.float64: 1e-7, torch.float32: 1e-3, torch.float16: 1e-1}[exact.dtype]
-    if exact.numel():
-        apart, largest = float((data - exact).abs().max()), float(exact.abs().max())
-        if apart <= tolerance * largest:  # false for nan: then look entry by entry
-            return math.isfinite(largest)
-    finite = torch.isfinite(exact)
-    scale = float(exact[finite].abs().max()) if bool(finite.any()) else 1.0
-    close: bool = torch.allclose(
-        data, exact, rtol=tolerance, atol=tolerance * scale + 1e-300, equal_nan=True
-    )
-    return close
 
 
 _HIDING = frozenset(
