@@ -114,7 +114,7 @@ def error_check(
     return Check(
         name=name,
         target=target,
-        verdict=Verdict.FAIL if error.verdict_is_fail else Verdict.ERROR,
+        verdict=_verdict_of(error),
         loss=float("nan"),
         seed=settings.seed,
         evaluations=0,
@@ -123,3 +123,10 @@ def error_check(
         diagnoses=(Diagnosis(error.cause, error.parameter, sentence(str(error)), "exact"),),
         expected=expect,
     )
+
+
+def _verdict_of(error: TargetError) -> Verdict:
+    if error.cause == "empty_parameter":
+        # Nothing was wrong, and nothing was checked.
+        return Verdict.INCONCLUSIVE
+    return Verdict.FAIL if error.verdict_is_fail else Verdict.ERROR

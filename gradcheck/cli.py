@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -250,6 +251,8 @@ def main() -> None:
     """Entry point of ``gradcheck`` and ``python -m gradcheck``."""
     # Imports make many objects and no garbage: looking for it would take 5% of a small check.
     gc.set_threshold(50_000, 20, 20)
+    # A script that shows its plots when it is imported must not wait for somebody to close them.
+    os.environ.setdefault("MPLBACKEND", "Agg")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -35,6 +35,10 @@ def square(w):
     return float(np.sum(w * w)), {"w": 2 * w}
 
 
+def of_two(W, b):
+    return float(np.sum(W**2) + np.sum(b)), {"W": 2 * W, "b": np.ones_like(b)}
+
+
 def linear(W, X):
     return float(np.sum((X @ W) ** 2)), {"W": 2 * X.T @ (X @ W)}
 
@@ -204,7 +208,8 @@ VALUES = [
     Row("matrix", square, w(MATRIX), 2, "matrix"),
     Row("data frame", square, w(pandas.DataFrame(W)), 2, "DataFrame"),
     Row("object array", square, w(V.astype(object)), 2, "object", ("--wrt", "w")),
-    Row("empty array", square, w(np.zeros((0, 3))), 2, "empty"),
+    Row("empty array", square, w(np.zeros((0, 3))), 3, "nothing to check in w"),
+    Row("empty beside another", of_two, {"W": W, "b": np.zeros(0)}, 0, "nothing to check in b"),
     Row("zero-dimensional", square, w(np.array(2.0)), 0, "pass"),
     Row("nan in the parameter", square, w(np.array([1.0, np.nan])), 2, "nan"),
     Row("none", gives(), {"w": None}, 2, "None|w"),

@@ -54,11 +54,11 @@ def choose(
     wrt: Sequence[str | int] | str | int | None,
     live: Any,
     live_root: str = "params",
-    hints: Sequence[str] = (),
+    hints: Callable[[], Sequence[str]] = tuple,
 ) -> Chosen:
     """Decide what is differentiated with respect to.
 
-    ``hints`` are the names that the code itself gives to the gradients that it returns.
+    ``hints`` returns the names that the code itself gives to the gradients that it returns.
 
     Raises:
         UsageError: a name is unknown, or nothing, or more than one thing, could be meant.
@@ -78,18 +78,21 @@ def choose(
     return _by_structure(arguments, grads)
 
 
-def _by_hint(arguments: Mapping[str, Any], grads: Any, hints: Sequence[str]) -> list[str]:
+def _by_hint(
+    arguments: Mapping[str, Any], grads: Any, hints: Callable[[], Sequence[str]]
+) -> list[str]:
     """The arguments that the code calls the gradients after, where they have their shapes."""
     parts = list(grads) if isinstance(grads, tuple) else [grads]
     floats = [name for name, value in arguments.items() if _is_differentiable(value)]
-    names = [meant(hint, floats) for hint in hints]
-    if len(parts) != len(hints) or not all(names) or len(set(names)) != len(names):
+    if len(floats) < 2 or grads is NOT_GIVEN or isinstance(grads, Mapping):
+        return []
+    names = [meant(hint, floats) for hint in hints()]
+    if len(parts) != len(names) or not all(names) or len(set(names)) != len(names):
         return []
     found = [str(name) for name in names]
-    fit = [
-        _shapes(arguments[name]) == _shapes(part) for name, part in zip(found, parts, strict=True)
-    ]
-    return found if all(fit) else []
+    pairs = zip(found, parts, strict=True)
+    fit = all(_shapes(arguments[name]) == _shapes(part) for name, part in pairs)
+    return found if fit else []
 
 
 def _is_differentiable(value: Any) -> bool:

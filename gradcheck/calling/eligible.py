@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,5 +57,19 @@ def _refuse_array(leaf: ChosenLeaf) -> None:
         raise UsageError(
             f"{leaf.name} has dtype {value.dtype}; parameters are arrays of real floats"
         )
-    if value.size == 0:
-        raise UsageError(f"{leaf.name} is empty (shape {value.shape}): nothing to check")
+
+
+def without_empty(chosen: Chosen) -> tuple[Chosen, list[Notice]]:
+    """Leave out parameters without entries, with a notice that names them.
+
+    Raises:
+        TargetError: there are no others; the check is inconclusive.
+    """
+    empty = [leaf.name for leaf in chosen.leaves if np.size(leaf.value) == 0]
+    if not empty:
+        return chosen, []
+    said = f"there is nothing to check in {', '.join(empty)}, which holds no entries"
+    if len(empty) == len(chosen.leaves):
+        raise TargetError("empty_parameter", f"{said}: a shape of 0 is empty")
+    kept = tuple(leaf for leaf in chosen.leaves if leaf.name not in empty)
+    return replace(chosen, leaves=kept), [Notice("empty_parameter", said)]

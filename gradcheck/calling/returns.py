@@ -245,6 +245,9 @@ def _from_sequence(
             found.update({members[0]: value} if single else _pair_leaves(value, members))
         return found
     values = [leaf.value for leaf in leaves(grads, "gradient")]
+    if len(values) > len(names):
+        # Parameters without entries are not under check; theirs are no entries either.
+        values = [value for value in values if np.size(value)]
     if len(names) == 1 and len(values) > 1 and shapes[0] == (len(values),):
         return {names[0]: np.asarray(values)}
     return dict(zip(names, values, strict=False))

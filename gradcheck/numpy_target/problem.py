@@ -11,7 +11,7 @@ import numpy as np
 from gradcheck.calling import random_state
 from gradcheck.calling.calls import LOW_PRECISION, BoundInputs, bind_inputs
 from gradcheck.calling.choose import Chosen, choose, live_parameters
-from gradcheck.calling.eligible import refuse_ineligible
+from gradcheck.calling.eligible import refuse_ineligible, without_empty
 from gradcheck.calling.live import LiveState
 from gradcheck.calling.quiet import quiet as quiet
 from gradcheck.calling.returned_names import returned_names, variables_of
@@ -161,13 +161,15 @@ def _first_look(
         raise TargetError("non_finite_loss", _non_finite_message(float(first.loss)))
     require_gradient(first.grads)
     tree = None if live is None else live.tree
-    chosen = choose(bound, first.grads, wrt=wrt, live=tree, hints=_hints(functions))
+    chosen = choose(bound, first.grads, wrt=wrt, live=tree, hints=lambda: _hints(functions))
     notices = refuse_ineligible(chosen)
     if first.changes.paths:
         notices.append(mutation_notice(first.changes))
     known = (*_known_names(bound, tree), *variables_of(plain(functions.target)))
     shapes = [(leaf.name, np.shape(leaf.value)) for leaf in chosen.leaves]
     matched = match_gradients(first.grads, shapes, chosen.groups, known_names=known)
+    chosen, empty = without_empty(chosen)
+    notices += empty
     call_seed = seed if first.draws else None
     return _Point(functions, bound, chosen, first, matched, live, call_seed, known, tuple(notices))
 

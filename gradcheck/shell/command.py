@@ -17,11 +17,11 @@ from gradcheck.shell.progress import Progress, progress_bar
 from gradcheck.shell.users_code import Printed, Terminated, UsersError, guarded, interruptible
 from gradcheck.sweep.allowance import Allowance
 from gradcheck.targets.target import Declared, Resolved, callable_target, declared_checks, resolve
-from gradcheck.targets.partners import Partner, with_partner
 
 if TYPE_CHECKING:
     from gradcheck.case import Case
     from gradcheck.cli import Command
+    from gradcheck.targets.partners import Partner
 
 # Options that describe a single target; a package's checks carry their own.
 _SINGLE = ("inputs", "arg", "size", "params", "wrt", "grad", "vjp", "hess", "torch", "search")
@@ -99,16 +99,16 @@ def _check_single(
             args=command.arg,
             sizes=_sizes(command.size),
             name=text,
+            typed=command.reproduce,
         )
         inputs = None if command.search else plan.draw(command.settings.seed)
-    options |= {
-        "wrt": _names(command.wrt),
-            typed=command.reproduce,
-        "learning_rate": command.learning_rate,
-        "settings": command.settings,
     if plan.from_module and not command.quiet:
         names = ", ".join(f"{module.__name__}.{name}" for name in plan.from_module)
         click.echo(f"gradcheck: the inputs are those at the top of the module: {names}", err=True)
+    options |= {
+        "wrt": _names(command.wrt),
+        "learning_rate": command.learning_rate,
+        "settings": command.settings,
         "name": resolved.attribute or text,
         "pictures": outputs.draws,
     }
@@ -127,25 +127,23 @@ def _check_single(
                 )
             else:
                 check = pipeline.check(target, inputs, progress=progress, **options)
-        except Interrupted as error:
-            click.echo("gradcheck: interrupted; what was finished follows", err=True)
-            check, interrupted = error.check, _status(error)
-    check = replace(check, target=text, reproduce=command.reproduce)
                 partner = _partner_of(check, target, resolved, options)
                 if partner is not None:
                     options[partner.option] = partner.function
                     check = pipeline.check(target, inputs, progress=progress, **options)
+        except Interrupted as error:
+            click.echo("gradcheck: interrupted; what was finished follows", err=True)
+            check, interrupted = error.check, _status(error)
+    check = replace(check, target=text, reproduce=command.reproduce)
+    if partner is not None:
+        from gradcheck.targets.partners import with_partner
+
+        check = with_partner(check, partner, resolved.attribute)
     if outputs.draws or outputs.junit is not None:
         return _Found(pipeline.make_report([check]), interrupted, test)
     # The terminal shows nothing of the environment, which takes time to find out.
     return _Found(Report((check,), seconds=check.seconds), interrupted, test)
-    if partner is not None:
-        check = with_partner(check, partner, resolved.attribute)
 
-
-def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
-    """Import what ``--grad``, ``--vjp``, ``--torch``, ``--hess`` and ``--params`` name."""
-    from gradcheck.targets.target import resolve_function
 
 def _partner_of(
     check: Check, target: Any, resolved: Resolved, options: dict[str, Any]
@@ -167,6 +165,10 @@ def _partner_of(
         )
     return found
 
+
+def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
+    """Import what ``--grad``, ``--vjp``, ``--torch``, ``--hess`` and ``--params`` name."""
+    from gradcheck.targets.target import resolve_function
 
     if command.torch is not None and not command.settings.autograd:
         raise UsageError(

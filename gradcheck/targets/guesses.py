@@ -149,13 +149,6 @@ def is_wanted(name: str) -> bool:
     return is_label(name) or bool(re.fullmatch(r"b|bias", name))
 
 
-def is_strength(name: str) -> bool:
-    """Whether an argument of this name is the factor of a penalty."""
-    return bool(
-        re.fullmatch(r"(?:l[12]_?)?reg(?:_?\w*)?|lam|lambda?_?|lmbda|Lambda|weight_decay", name)
-    )
-
-
 def _special(name: str, names: Sequence[str], around: str) -> Sequence[str]:
     low = name.lower()
     if low in ("parameters", "params", "weights", "p", "model", "theta"):

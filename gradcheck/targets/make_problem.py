@@ -11,6 +11,7 @@ from gradcheck.calling.stochastic import Repetition
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.numpy_target.problem import Limits, numpy_problem
 from gradcheck.problem import Problem
+from gradcheck.report import Notice
 from gradcheck.settings import Settings
 from gradcheck.sweep.selection import FULL_SWEEP
 
@@ -68,6 +69,7 @@ def make_problem(
         )
     else:
         problem = _numpy(target, inputs, wrt, functions, params, settings, name, limits, repetition)
+        problem = replace(problem, notices=(*problem.notices, *_penalties_off(target, inputs)))
     if progress is not None:
         total = expected_evaluations(problem, settings)
         problem.evaluator.on_progress(lambda done: progress(min(done, total), total, name))
@@ -116,6 +118,14 @@ def _numpy(
             raise
     problem = problem_of(of_many)
     return replace(problem, notices=(*problem.notices, *of_many.notices))
+
+
+def _penalties_off(target: Callable[..., Any], inputs: Any) -> list[Notice]:
+    from gradcheck.calling.calls import bind_inputs
+    from gradcheck.targets.signature import Signature
+    from gradcheck.targets.switched_off import switched_off_notices
+
+    return switched_off_notices(Signature.of(target), dict(bind_inputs(target, inputs).items()))
 
 
 def expected_evaluations(problem: Problem, settings: Settings) -> int:

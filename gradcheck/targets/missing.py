@@ -9,10 +9,11 @@ from types import ModuleType
 from typing import Any
 
 from gradcheck.targets.docstring_shapes import documented
-from gradcheck.targets.guesses import SIZES, guesses, is_label, is_strength, is_wanted
+from gradcheck.targets.guesses import SIZES, guesses, is_label, is_wanted
 from gradcheck.targets.held_sizes import module_specs, sizes_held
 from gradcheck.targets.partners import loss_beside, partner
 from gradcheck.targets.signature import Signature
+from gradcheck.targets.switched_off import switched_off
 from gradcheck.targets.target import is_torch_function
 from gradcheck.targets.tensor_inputs import wanted
 from gradcheck.targets.trial import (
@@ -107,19 +108,6 @@ def describe_missing(
 def _untried(tried: Tried) -> str:
     raised = f" (it raises {tried.raised})" if tried.raised else ""
     return f"Give them; what follows is a guess by name that does not fit yet{raised}, so adapt it:"
-
-
-def switched_off(signature: Signature, values: Mapping[str, Any]) -> list[str]:
-    """Return the strengths that are 0 by default, and with them a part of the loss."""
-    return [
-        one.name
-        for one in signature.parameters or ()
-        if is_strength(one.name)
-        and isinstance(one.default, int | float)
-        and not isinstance(one.default, bool)
-        and one.default == 0
-        and one.name not in values
-    ]
 
 
 def _shown(parameter: inspect.Parameter) -> str:

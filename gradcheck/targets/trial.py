@@ -224,16 +224,19 @@ def _fits(
         UsageError: it cannot be told what that is.
     """
     try:
-        hints = returned_names(gradient) if gradient is not None else returned_names(target)[1:]
         live = live_parameters(target, None)
         if live is None and not explained_by_inputs(bound, grads):
             live = explained_elsewhere(target, gradient, grads)
-        chosen = choose(bound, grads, wrt=None, live=live, hints=hints)
+        chosen = choose(bound, grads, wrt=None, live=live, hints=lambda: _hints(target, gradient))
         shapes = [(leaf.name, np.shape(leaf.value)) for leaf in chosen.leaves]
         names = [*(name for name, _ in bound.items()), *variables_of(target)]
         return not match_gradients(grads, shapes, chosen.groups, known_names=names).problems
     except TargetError:
         return False
+
+
+def _hints(target: Callable[..., Any], gradient: Callable[..., Any] | None) -> list[str]:
+    return returned_names(gradient) if gradient is not None else returned_names(target)[1:]
 
 
 def _holds_tensors(result: Any) -> bool:
