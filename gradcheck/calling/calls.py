@@ -139,7 +139,9 @@ def same(one: NDArray[Any], two: NDArray[Any]) -> bool:
     """Return whether two arrays hold the same values, NaN counting as equal to itself."""
     if one.shape != two.shape or one.dtype != two.dtype:
         return False
-    return bool(np.array_equal(one, two, equal_nan=one.dtype.kind in "fc"))
+    if np.array_equal(one, two):
+        return True
+    return one.dtype.kind in "fc" and bool(np.array_equal(one, two, equal_nan=True))
 
 
 @dataclass(eq=False)

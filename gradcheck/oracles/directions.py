@@ -25,6 +25,8 @@ from gradcheck.sweep.evaluator import Block
 
 BUFFER = 1 << 16
 """Entries of an array that are worked on at a time."""
+DRAWN = 1 << 13
+"""Entries of a direction that are drawn at a time: few enough for the processor's cache."""
 LONGEST = 2.0**-3
 """Largest distance, in units of the parameters' scales."""
 WALKS = 6
@@ -209,13 +211,33 @@ def draw_steps(value: NDArray[Any], generator: np.random.Generator) -> NDArray[A
     steps = np.empty(value.shape, dtype=smallest)
     source = value.reshape(-1) if value.flags.c_contiguous else value.flat
     target = steps.reshape(-1)
-    for begin in range(0, value.size, BUFFER):
-        part = slice(begin, begin + BUFFER)
-        magnitude = np.maximum(np.abs(np.asarray(source[part], dtype=np.float64)), typical)
+    for begin in range(0, value.size, DRAWN):
+        part = slice(begin, begin + DRAWN)
+        magnitude = np.abs(np.asarray(source[part], dtype=np.float64))
+        np.maximum(magnitude, typical, out=magnitude)
         drawn = generator.integers(-512, 512, len(magnitude), dtype=np.int16)
-        mantissa = np.where(drawn < 0, drawn - 511, drawn + 512) / 1024.0
-        target[part] = np.ldexp(mantissa, np.round(np.log2(magnitude)).astype(np.int32))
+        drawn += 512 + 1023 * (drawn >> 15)  # of size 512 to 1023, negative where it was
+        target[part] = drawn * (_nearest_power(magnitude) * 2.0**-10)
     return steps
+
+
+def _nearest_power(magnitude: FloatArray) -> FloatArray:
+    """Return the power of two nearest to each positive number, by the ratio between them.
+
+    0 for what is not finite: that does not move.
+    """
+    if not 1e-300 < magnitude.min() <= magnitude.max() < 1e300:
+        fraction, exponent = np.frexp(magnitude)
+        power = np.ldexp(np.where(fraction >= math.sqrt(0.5), 1.0, 0.5), exponent)
+        return np.where(np.isfinite(magnitude), power, 0.0)
+    # The bits of a float are its sign, its exponent and its fraction: without the last one, it is
+    # the power of two below it.
+    bits = (magnitude * math.sqrt(2.0)).view(np.int64)
+    bits &= _EXPONENT
+    return bits.view(np.float64)
+
+
+_EXPONENT = np.int64(0x7FF << 52)
 
 
 def _typical(value: NDArray[Any]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,25 @@ class Estimate:
     def checked(self) -> NDArray[np.bool_]:
         """Which entries were looked at: those with a value, kinks and domain edges."""
         return np.isfinite(self.value) | self.kinks | self.edges
+
+    def part(self, where: slice) -> Estimate:
+        """Return the estimate of some of the entries, counted in C order, one-dimensional."""
+
+        def cut(values: NDArray[Any]) -> NDArray[Any]:
+            return values.reshape(-1)[where]
+
+        return Estimate(
+            self.oracle,
+            cut(self.value),
+            cut(self.uncertainty),
+            cut(self.kinks),
+            cut(self.lower),
+            cut(self.upper),
+            cut(self.edges),
+            cut(self.steps),
+            self.flat if isinstance(self.flat, bool) else cut(self.flat),
+            self.notes,
+        )
 
 
 def smooth_estimate(oracle: str, value: FloatArray, uncertainty: FloatArray) -> Estimate:

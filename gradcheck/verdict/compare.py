@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ PASS, INCONCLUSIVE, FAIL, UNCHECKED = 0, 1, 2, -1
 """Codes of an entry's verdict in arrays."""
 
 N_WORST = 10
+
+BLOCK = 1 << 14
+"""Entries that are judged together."""
 
 SMALL = 1e-3
 """Share of the typical gradient below which an entry is judged by this share of it."""
@@ -75,18 +79,15 @@ class Judged:
         return float(values.max()) if values.size else math.nan
 
 
-def typical_gradient(
-    reference: FloatArray, allowed: FloatArray, ordinary: float, *, null: bool
-) -> float:
-    """Return the size that a parameter's gradient typically has: its root mean square.
+def typical_at_null(reference: FloatArray, allowed: FloatArray, ordinary: float) -> float:
+    """Return the size that a gradient typically has that is claimed to be mere rounding.
 
-    Where the claimed gradient is nothing but rounding, as at an optimum (``null``), and that is
-    lost in the uncertainty: a thousandth of the slope that the loss ordinarily has over the
-    parameter's scale.
+    At an optimum, say, that is its root mean square, or, where that is lost in the uncertainty, a
+    thousandth of the slope that the loss ordinarily has over the parameter's scale (``ordinary``).
     """
     size = rms(reference)
     finite = allowed[np.isfinite(allowed)]
-    if not null or (finite.size and SMALL * size > median(finite)):
+    if finite.size and SMALL * size > median(finite):
         return size
     return max(size, SMALL * ordinary)
 
@@ -123,12 +124,49 @@ def judge(
         rounding: how far rounding may have moved it.
         estimate: what the oracle says.
         thresholds: what counts as the same.
-        typical: the parameter's typical gradient (see ``typical_gradient``), or each entry's.
+        typical: the parameter's typical gradient (see ``typical_at_null``), or each entry's.
         kink_is_known: whether the valid values at kinks are all known.
     """
-    reference = np.where(
-        estimate.kinks, np.clip(analytic, estimate.lower, estimate.upper), estimate.value
+    n = analytic.size
+    if n <= BLOCK:
+        return _judge_at_once(analytic, rounding, estimate, thresholds, typical, kink_is_known)
+    fields = (analytic, rounding, typical)
+    flat = [np.broadcast_to(values, analytic.shape).reshape(-1) for values in fields]
+    parts = []
+    for begin in range(0, n, BLOCK):
+        part = slice(begin, begin + BLOCK)
+        own, blur, size = (values[part] for values in flat)
+        one = estimate.part(part)
+        parts.append(_judge_at_once(own, blur, one, thresholds, size, kink_is_known))
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts]).reshape(analytic.shape)
+
+    return Judged(
+        estimate.oracle,
+        joined("codes"),
+        analytic,
+        joined("reference"),
+        joined("allowed"),
+        joined("relative_error"),
+        joined("resolution"),
+        estimate.kinks,
     )
+
+
+def _judge_at_once(
+    analytic: FloatArray,
+    rounding: FloatArray,
+    estimate: Estimate,
+    thresholds: Thresholds,
+    typical: float | FloatArray,
+    kink_is_known: bool,
+) -> Judged:
+    """Judge few enough entries that what is computed in between stays in the processor's cache."""
+    reference = estimate.value
+    if estimate.kinks.any():
+        nearest = np.clip(analytic, estimate.lower, estimate.upper)
+        reference = np.where(estimate.kinks, nearest, estimate.value)
     allowed = estimate.uncertainty + rounding
     difference = np.abs(analytic - reference)
     size = np.fmax(np.abs(analytic), np.abs(reference))
@@ -180,12 +218,14 @@ def summarise(judged: Judged, first: NDArray[np.intp] | None = None) -> Comparis
     """
     checked = judged.codes != UNCHECKED
     comparable = checked & np.isfinite(judged.reference)
-    size = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
+    size = np.asarray(np.abs(judged.analytic))
+    np.fmax(size, np.abs(judged.reference), out=size)
     above = comparable & ~(size <= judged.allowed)
-    errors = judged.relative_error[above]
-    errors = np.where(np.isnan(errors), np.inf, errors)
-    a, r = judged.analytic[comparable], judged.reference[comparable]
-    resolution = judged.resolution[checked]
+    errors = _picked(judged.relative_error, above)
+    if np.isnan(errors.max(initial=0.0)):
+        errors = np.where(np.isnan(errors), np.inf, errors)
+    a, r = _picked(judged.analytic, comparable), _picked(judged.reference, comparable)
+    resolution = _picked(judged.resolution, checked)
     return Comparison(
         max_relative_error=float(errors.max()) if errors.size else 0.0,
         median_relative_error=median(errors) if errors.size else 0.0,
@@ -197,6 +237,11 @@ def summarise(judged: Judged, first: NDArray[np.intp] | None = None) -> Comparis
         inconclusive_entries=int((judged.codes == INCONCLUSIVE).sum()),
         worst=_entries(judged, _listed(judged, first)),
     )
+
+
+def _picked(values: FloatArray, chosen: NDArray[np.bool_]) -> FloatArray:
+    """Return the chosen entries, one-dimensional; no copy where all are chosen, as most often."""
+    return values.reshape(-1) if chosen.all() else values[chosen]
 
 
 def norm_relative_error(one: FloatArray, two: FloatArray) -> float:
@@ -212,11 +257,11 @@ def norm_relative_error(one: FloatArray, two: FloatArray) -> float:
 
 
 def _listed(judged: Judged, first: NDArray[np.intp] | None) -> list[int]:
-    own: list[int] = worst_positions(judged).tolist()
-    if first is None:
-        return own
-    shared = [int(i) for i in first if judged.codes.reshape(-1)[i] != UNCHECKED]
-    return (shared + [i for i in own if i not in shared])[:N_WORST]
+    codes = judged.codes.reshape(-1)
+    shared = [] if first is None else [int(i) for i in first if codes[i] != UNCHECKED]
+    if len(shared) >= N_WORST:
+        return shared
+    return (shared + [i for i in worst_positions(judged).tolist() if i not in shared])[:N_WORST]
 
 
 def worst_positions(judged: Judged) -> NDArray[np.intp]:
@@ -224,15 +269,33 @@ def worst_positions(judged: Judged) -> NDArray[np.intp]:
 
     By verdict first, then by error: relative for wrong entries, else in units of what is allowed.
     """
-    positions = np.flatnonzero(judged.codes.reshape(-1) != UNCHECKED)
-    codes = judged.codes.reshape(-1)[positions]
-    errors = judged.relative_error.reshape(-1)[positions]
-    difference = np.abs(judged.analytic - judged.reference).reshape(-1)[positions]
+    best = [_worst_of(judged, begin) for begin in range(0, judged.codes.size, BLOCK)]
+    positions, codes, badness = (np.concatenate(parts) for parts in zip(*best, strict=True))
+    return np.asarray(positions[np.lexsort((-badness, -codes))[:N_WORST]])
+
+
+def _worst_of(judged: Judged, begin: int) -> tuple[NDArray[np.intp], NDArray[Any], FloatArray]:
+    """Return the worst entries of one block by position, with their codes and how bad they are.
+
+    Those that matter most of all are among them.
+    """
+    part = slice(begin, begin + BLOCK)
+    arrays = (judged.analytic, judged.reference, judged.allowed, judged.relative_error)
+    analytic, reference, allowed, errors = (array.reshape(-1)[part] for array in arrays)
+    codes = judged.codes.reshape(-1)[part]
     with np.errstate(all="ignore"):
-        severity = difference / judged.allowed.reshape(-1)[positions]
-    severity = np.where(np.isnan(severity), np.where(np.isnan(errors), np.inf, 0.0), severity)
-    key = np.where(codes == FAIL, np.where(np.isnan(errors), np.inf, errors), severity)
-    return np.asarray(positions[np.lexsort((-key, -codes))[:N_WORST]])
+        severity = np.abs(analytic - reference) / allowed
+    unknown = np.isnan(errors)
+    severity = np.where(np.isnan(severity), np.where(unknown, np.inf, 0.0), severity)
+    badness = np.where(codes == FAIL, np.where(unknown, np.inf, errors), severity)
+    chosen = np.flatnonzero(codes == codes.max())
+    if chosen.size > N_WORST:
+        least = np.partition(badness[chosen], chosen.size - N_WORST)[chosen.size - N_WORST]
+        chosen = chosen[badness[chosen] >= least]
+    else:
+        chosen = np.arange(codes.size)
+    chosen = chosen[codes[chosen] != UNCHECKED]
+    return begin + chosen, codes[chosen], badness[chosen]
 
 
 def _entries(judged: Judged, positions: list[int]) -> tuple[Entry, ...]:

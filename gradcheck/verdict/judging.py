@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.torch_autograd import Autograd
-from gradcheck.problem import FloatArray, Problem
+from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.scales import own_size, rms
 from gradcheck.settings import Settings
-from gradcheck.verdict.compare import UNCHECKED, Judged, judge, thresholds_for, typical_gradient
+from gradcheck.verdict.compare import UNCHECKED, Judged, judge, thresholds_for, typical_at_null
 from gradcheck.verdict.rounding import cancellation_floor, is_mere_rounding, is_single_precision
 from gradcheck.verdict.verdicts import Combined, combine, share_kinks
 
@@ -57,17 +57,10 @@ def judge_estimate(
     """Judge the claimed gradient of one parameter against one oracle."""
     rounding = problem.analytic_rounding[name]
     parameter = next(one for one in problem.parameters if one.name == name)
-    ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
-    typical = typical_gradient(
-        estimate.value,
-        estimate.uncertainty + rounding,
-        float(ordinary),
-        null=is_mere_rounding(
-            problem.analytic[name],
-            rounding,
-            cancellation_floor(parameter, problem.analytic[name], noise),
-        ),
-    )
+    typical = rms(estimate.value)
+    if _is_null(problem, parameter, noise):
+        ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
+        typical = typical_at_null(estimate.value, estimate.uncertainty + rounding, float(ordinary))
     return judge(
         problem.analytic[name],
         rounding,
@@ -76,6 +69,15 @@ def judge_estimate(
         typical=own_size(parameter, typical, noise.variation, problem.size),
         kink_is_known=trace is not None,
     )
+
+
+def _is_null(problem: Problem, parameter: Parameter, noise: Noise) -> bool:
+    """Whether the claimed gradient is nothing but rounding, as at an optimum."""
+    claimed, rounding = problem.analytic[parameter.name], problem.analytic_rounding[parameter.name]
+    largest = float(rounding.max(initial=0.0))
+    if rms(claimed) > 4.0 * largest:  # far more than all rounding: most often, and cheap to tell
+        return False
+    return is_mere_rounding(claimed, rounding, cancellation_floor(parameter, claimed, noise))
 
 
 def precision_of(problem: Problem, name: str, noise: Noise) -> np.dtype[Any]:
