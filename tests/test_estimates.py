@@ -185,6 +185,28 @@ def test_nothing_finite_is_an_edge():
 # Rounding of the claim
 
 
+@pytest.mark.parametrize(("factor", "most"), [(1.0, 0), (1.0001, 300), (2.0, 300)])
+def test_noise_that_was_found_too_small_makes_no_right_slope_wrong(factor, most):
+    failing = 0
+    for seed in range(12):
+        generator = np.random.default_rng(seed)
+        x, weights = generator.normal(size=(2, 25))
+
+        def loss(x, weights=weights):
+            jitter = np.random.default_rng(np.frombuffer(x.tobytes(), np.uint32)).normal()
+            return float(weights @ np.sin(x)) + 6e-15 * jitter
+
+        claimed = factor * weights * np.cos(x)
+        problem = problem_of(loss, lambda x, claimed=claimed: claimed, x)
+        noise = Noise(6e-15 / 8, problem.facts.value, DOUBLE, 1.0)
+        found = central_differences(
+            problem, noise, np.random.default_rng(0), selection={"x": np.arange(25)}
+        )["x"]
+        off = np.abs(np.where(found.kinks, claimed, found.value) - claimed)
+        failing += int(((off > found.uncertainty) & (off > 1e-6 * np.abs(claimed))).sum())
+    assert 0.9 * most <= failing <= most
+
+
 def rounding_of(gradient, x=X, loss=1.0):
     problem = problem_of(lambda x: float(loss), gradient, x)
     noise = Noise(1e-16, loss, DOUBLE, variation=1.0)

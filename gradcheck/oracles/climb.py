@@ -16,6 +16,8 @@ from gradcheck.problem import Problem
 ROUNDS = 16
 LARGEST = 0.2
 """Largest step, in units of the entry's scale."""
+SETTLED = 16.0
+"""How much nearer to the claim two neighbouring slopes come that settle on it as noise fades."""
 FINE_SAMPLE = 24
 """Entries of one parameter that climb for a finer resolution alone, unless all are to."""
 
@@ -57,7 +59,7 @@ def climb(
     """Let the entries at ``positions`` climb, each to the steps that it needs.
 
     An entry that comes out wrong although small steps seem to fall below the grain of the loss
-    has its noise measured on the scale of the larger ones, and climbs on with that.
+    has its noise measured along it, on the scale of larger ones, and climbs on with that.
     """
     rungs: dict[int, dict[float, Rung]] = {}
     for position in positions.tolist():
@@ -78,8 +80,11 @@ def climb(
     readings = _rounds(problem, noise, first, rungs, wanted, floors, effort)
     again: dict[int, list[float]] = {}
     for position, reading in readings.items():
-        if is_wrong(first, position, reading) and _grainy(first, position, rungs[position]):
-            floors[position] = _noise_across(problem, first, position, rungs[position])
+        if not is_wrong(first, position, reading):
+            continue
+        reach = _grain_reach(first, position, rungs[position])
+        if reach is not None:
+            floors[position] = _noise_across(problem, first, position, reach)
             if floors[position] > _noise_on(noise, rungs[position]):
                 again[position] = [max(rungs[position]) + 1]
     if again:
@@ -123,28 +128,35 @@ def _is_flat(rungs: Mapping[float, Rung]) -> bool:
     return all(r.loss_up == r.loss_down for r in rungs.values())
 
 
-def _grainy(first: FirstPass, position: int, rungs: Mapping[float, Rung]) -> bool:
-    """Whether small steps seem to fall below the grain of the loss.
+def _grain_reach(first: FirstPass, position: int, rungs: Mapping[float, Rung]) -> float | None:
+    """Return over what distance noise should be measured again; None where it need not be.
 
-    Either the loss does not change at all over them, but does over larger ones; or the slopes of
-    the smallest do not agree with each other, but come nearer to the claim as the step grows.
+    Small steps seem to fall below the grain of the loss where it does not change at all over them,
+    but does over larger ones; or where their slopes do not agree with each other, but come nearer
+    to the claim as the step grows. The noise may also have been found too small: then the slopes
+    settle on the claim as fast as the step grows, which those of a wrong claim do not.
     """
     ordered = [rung for _, rung in sorted(rungs.items())]
+    beyond = RATIO * ordered[-1].up
     if ordered[0].loss_up == ordered[0].loss_down and not _is_flat(rungs):
-        return True
+        return beyond
     slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in ordered]
-    finite = [abs(slope - first.claimed[position]) for slope in slopes if np.isfinite(slope)]
+    off = np.abs(np.array(slopes) - first.claimed[position])
+    settled = (off[:-1] <= off[0] / SETTLED) & (off[1:] <= off[0] / SETTLED)
+    for k in np.flatnonzero(settled):
+        if ordered[k].up >= 4 * SETTLED * ordered[0].up:
+            return float(ordered[k].up)
+    finite = off[np.isfinite(off)]
     if len(finite) < 2 or finite[-1] >= 0.7 * finite[0]:
-        return False
+        return None
     hidden = 4 * first.noise[position] * KAPPA / (ordered[0].up + ordered[0].down)
-    return bool(abs(slopes[1] - slopes[0]) > hidden + 1e-6 * abs(slopes[0]))
+    grainy = abs(slopes[1] - slopes[0]) > hidden + 1e-6 * abs(slopes[0])
+    return beyond if grainy else None
 
 
-def _noise_across(
-    problem: Problem, first: FirstPass, position: int, rungs: Mapping[float, Rung]
-) -> float:
-    """Noise of the loss along one entry, as far as one step beyond the largest one taken."""
-    spacing = RATIO * rungs[max(rungs)].up / POINTS
+def _noise_across(problem: Problem, first: FirstPass, position: int, reach: float) -> float:
+    """Noise of the loss along one entry, as far as ``reach`` on either side."""
+    spacing = reach / POINTS
     index = np.full(POINTS, first.indices[position])
     found = [0.0]
     for side in (1.0, -1.0):
