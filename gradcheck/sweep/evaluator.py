@@ -20,6 +20,8 @@ CHUNK = 64
 """Evaluations one by one between two looks at the clock, at most."""
 LARGEST = 1 << 16
 """Evaluations together between two looks at the clock, at most."""
+CAST = 1 << 20
+"""Steps up to which they are made float64 once, and not anew in each evaluation."""
 LOOK, LOOK_TOGETHER = 0.05, 1.0
 """Seconds between two looks at the clock, where an evaluation is shorter."""
 
@@ -228,7 +230,10 @@ class Evaluator:
         for block in blocks:
             place: Any = (*block.box, ...)
             view = self.values[block.parameter][place]
-            parts.append((view, view.copy(), block.steps))
+            steps = block.steps
+            if view.dtype == np.float64 and steps.size <= CAST:
+                steps = steps.astype(np.float64, copy=False)
+            parts.append((view, view.copy(), steps))
         try:
             yield parts
         finally:
