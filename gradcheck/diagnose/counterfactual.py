@@ -18,7 +18,8 @@ from gradcheck.diagnose.cotangents import cotangent_findings
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.factors import Factor, name_factor, unnamed
 from gradcheck.diagnose.finding import Finding
-from gradcheck.diagnose.graph import Cut, Graph, cut_alteration, graph_of
+from gradcheck.diagnose.graph import Cut, Graph, cut_alteration, detailed, graph_of
+from gradcheck.diagnose.handed import handed_findings
 from gradcheck.diagnose.loop_slopes import loop_slope_findings
 from gradcheck.diagnose.pairs import Column, pair_findings
 from gradcheck.diagnose.plan import Trial, shifts, trials
@@ -83,6 +84,21 @@ class Passes:
             return None
         change = self.space.vector(altered) - self.base
         return change if np.isfinite(change).all() else None
+
+    def pulled(self, cotangents: Mapping[int, Array], direct: Mapping[str, Array]) -> Array | None:
+        """Return what cotangents of results, and of parameters, add to the gradient."""
+        if self.left <= 0:
+            return None
+        self.left -= 1
+        trace = detailed(self.trace)
+        if trace is None:
+            return None
+        found = trace.pull(cotangents, self.background) if cotangents else {}
+        added = {
+            name: found.get(name, 0.0) + direct.get(name, np.zeros(self.space.shapes[name]))
+            for name in self.space.names
+        }
+        return self.space.vector(added)
 
 
 @dataclass(frozen=True)
@@ -161,6 +177,8 @@ def _further(
         return space.wrong - {name for finding in exact for name in finding.parameters}
 
     found: list[Finding] = []
+    if left(found):
+        found += handed_findings(evidence, space, graph, passes)
     if left(found):
         found += loop_slope_findings(evidence, space, graph, passes)
     if left(found):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +27,7 @@ class Space:
     residual: Array
     tolerance: Array
     failing: tuple[str, ...]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def vector(self, gradients: Mapping[str, Array]) -> Array:
         """Flatten gradients by name into a vector of this space."""
@@ -91,6 +92,7 @@ def make_space(evidence: Evidence, traced: Mapping[str, Array]) -> Space:
         residual=_joined(residual),
         tolerance=np.maximum(_joined(tolerance), 1e-13),
         failing=tuple(f.name for f in evidence.failing_facts if f.name in traced),
+        shapes={name: evidence.facts[name].value.shape for name in names},
     )
 
 

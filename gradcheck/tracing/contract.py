@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -64,13 +64,18 @@ class Alteration:
     * ``"scale_operand"``: as ``"scale"``, for operand number ``operand`` alone;
     * ``"transpose_operand"``: the other factor of a product is used transposed where shapes allow;
     * ``"slope"``: the result's cotangent times ``slope`` is handed on, in place of the derivative
-      (elementwise operations of one variable only).
+      (elementwise operations of one variable only);
+    * ``"rule"``: operand number ``operand`` gets ``rule`` of the result's cotangent, an array of
+      that operand's shape.
     """
 
     kind: str
     operand: int | None = None
     factor: float = 1.0
     slope: NDArray[np.float64] | None = field(default=None, compare=False)
+    rule: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(
+        default=None, compare=False
+    )
 
 
 class Trace(Protocol):
@@ -114,9 +119,24 @@ class DetailedTrace(Trace, Protocol):
     def cotangents(self) -> dict[int, NDArray[np.float64]]:
         """Return the derivative of the loss by the output of each operation."""
 
-    def pull(self, cotangents: Mapping[int, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    def pull(
+        self,
+        cotangents: Mapping[int, NDArray[np.float64]],
+        alterations: Mapping[int, Alteration] | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
         """Return the gradient by parameter that these cotangents of operation outputs cause.
 
         It is linear in the cotangents, and nothing else flows: ``pull`` of the loss's own output
         with cotangent 1 is the whole gradient.
+        """
+
+    def tangents(
+        self,
+        directions: Sequence[Mapping[str, NDArray[np.float64]]],
+        alterations: Mapping[int, Alteration] | None = None,
+    ) -> list[dict[int, NDArray[np.float64]]]:
+        """Return, for each direction of the parameters, how each operation's output moves along it.
+
+        ``pull`` is its transpose: what a cotangent of an output causes along a direction is the
+        scalar product of the cotangent with the tangent of that output.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +99,11 @@ class NumpyTrace:
             for index, (output, cotangent) in enumerate(zip(outputs, found, strict=True))
         }
 
-    def pull(self, cotangents: Mapping[int, NDArray[np.float64]]) -> Gradient:
+    def pull(
+        self,
+        cotangents: Mapping[int, NDArray[np.float64]],
+        alterations: Mapping[int, Alteration] | None = None,
+    ) -> Gradient:
         """Return the gradient that these cotangents of operations' (first) outputs cause."""
         torch = self._torch
         outputs = [self._recorded[index].outputs[0] for index in cotangents]
@@ -110,10 +114,46 @@ class NumpyTrace:
         leaves = list(self._parameters.values())
         found: tuple[Any, ...] = (None,) * len(leaves)
         if outputs:
-            found = torch.autograd.grad(
-                outputs, leaves, given, retain_graph=True, allow_unused=True
-            )
+            with self._altered(alterations or {}):
+                found = torch.autograd.grad(
+                    outputs, leaves, given, retain_graph=True, allow_unused=True
+                )
         return self._named(found)
+
+    def tangents(
+        self,
+        directions: Sequence[Mapping[str, NDArray[np.float64]]],
+        alterations: Mapping[int, Alteration] | None = None,
+    ) -> list[dict[int, NDArray[np.float64]]]:
+        """Return, for each direction of the parameters, how each (first) output moves along it.
+
+        The pull is linear in the cotangents; its own derivative by them is the forward mode. One
+        recorded pull of all outputs serves every direction.
+        """
+        torch = self._torch
+        outputs = [operation.outputs[0] for operation in self._recorded]
+        given = [torch.zeros_like(output).requires_grad_(True) for output in outputs]
+        with self._altered(alterations or {}):
+            pulled = torch.autograd.grad(
+                outputs, list(self._parameters.values()), given, create_graph=True,
+                allow_unused=True,
+            )  # fmt: skip
+        names = list(self._parameters)
+        used = [(n, g) for n, g in zip(names, pulled, strict=True) if g is not None]
+        found = []
+        for direction in directions:
+            along = [torch.from_numpy(np.array(direction[n])).to(g.dtype) for n, g in used]
+            moved = torch.autograd.grad(
+                [gradient for _, gradient in used], given, along, retain_graph=True,
+                allow_unused=True,
+            )  # fmt: skip
+            found.append(
+                {
+                    index: np.zeros(tuple(output.shape)) if part is None else _array(part)
+                    for index, (output, part) in enumerate(zip(outputs, moved, strict=True))
+                }
+            )
+        return found
 
     def local(
         self, index: int, cotangent: NDArray[np.float64]
@@ -175,7 +215,7 @@ class NumpyTrace:
     def _alter(self, operation: Recorded, alteration: Alteration, handles: list[Any]) -> None:
         places = _operands(operation, alteration)
         cotangent: list[Any] = []
-        if alteration.kind in ("identity", "transpose_operand", "slope"):
+        if alteration.kind in ("identity", "transpose_operand", "slope", "rule"):
             if len(operation.outputs) != 1:
                 raise ValueError(f"{operation.name} has several results")
             handles.append(operation.outputs[0].register_hook(lambda g: cotangent.append(g)))
@@ -223,6 +263,11 @@ def _hook(
         if given.shape != edge.shape or given.shape != operation.outputs[0].shape:
             raise ValueError(f"{operation.name} is not elementwise in this operand")
         return lambda gradient: (cotangent[-1] * given).to(gradient.dtype)
+    if kind == "rule" and alteration.rule is not None:
+        rule, shape = alteration.rule, tuple(edge.shape)
+        return lambda gradient: torch.from_numpy(
+            np.array(rule(_array(cotangent[-1])), dtype=np.float64).reshape(shape)
+        ).to(gradient.dtype)
     if kind == "transpose_operand":
         return _transposed_factor(operation, place, cotangent)
     raise ValueError(f"there is no alteration {kind!r}")
