@@ -129,8 +129,12 @@ def put(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None:
 
     def follow(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
         places = np.unravel_index(np.asarray(ind).reshape(-1), a.shape)
-        count = len(places[0])
-        scatter(recorder, np.resize(v, count) if np.size(v) != count else v, a, places)
+        count, given = len(places[0]), np.size(v)
+        if given not in (0, 1, count):  # values begin again where there are too few
+            from gradcheck.tracing.hooks import hook_call, hook_getitem
+
+            v = hook_getitem(hook_call(np.ravel, v), np.arange(count) % given)
+        scatter(recorder, v, a, places)
 
     follow(*args, **kwargs)
 

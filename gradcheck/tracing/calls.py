@@ -16,9 +16,9 @@ import numpy as np
 
 from gradcheck.tracing import array_methods, ufunc_calls
 from gradcheck.tracing.errors import NotTraceable
-from gradcheck.tracing.operators import elements
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
+from gradcheck.tracing.users_classes import advanced, iterated
 
 Arguments = Sequence[Any]
 Keywords = Mapping[str, Any]
@@ -87,7 +87,7 @@ def call(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -
             return ufunc_calls.call_ufunc_method(recorder, function, receiver, args, kwargs)
         if isinstance(receiver, _CONTAINERS):
             taken_apart = function.__name__ in _TAKING_APART
-            items = [elements(recorder, argument) if taken_apart else argument for argument in args]
+            items = [iterated(recorder, argument) if taken_apart else argument for argument in args]
             return function(*items, **_with_callbacks(recorder, kwargs))
     return _call_known(recorder, function, args, kwargs)
 
@@ -131,7 +131,9 @@ def _taken_apart(recorder: Recorder, function: Any, args: Arguments) -> list[Any
         places = range(len(args))
     if function in (map, filter):
         places = range(1, len(args))
-    return [elements(recorder, a) if k in places else a for k, a in enumerate(args)]
+    if function is next:
+        return [advanced(recorder, args[0]), *args[1:]]
+    return [iterated(recorder, a) if k in places else a for k, a in enumerate(args)]
 
 
 def _call_rule(

@@ -10,7 +10,6 @@ import operator
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from gradcheck.tracing import operators
 from gradcheck.tracing.calls import call, call_user, read_attribute
 from gradcheck.tracing.recorder import Recorder
+from gradcheck.tracing.users_classes import iterated, user_method
 
 _active = threading.local()
 
@@ -37,18 +37,6 @@ def _recorder() -> Recorder | None:
     return getattr(_active, "recorder", None)
 
 
-_SIMPLE = (int, str, bool, list, tuple, dict)
-
-
-def _user_method(value: Any, name: str) -> Any:
-    """Return the method that a user's class defines for an operator, if it is in Python."""
-    kind = type(value)
-    if kind in _SIMPLE or isinstance(value, np.ndarray | np.generic | float | ModuleType):
-        return None
-    method = getattr(kind, name, None)
-    return method if isinstance(method, FunctionType) else None
-
-
 def _binary(name: str, native: Callable[[Any, Any], Any], method: str) -> Callable[..., Any]:
     forward, reflected = f"__{method}__", f"__r{method}__"
 
@@ -57,8 +45,8 @@ def _binary(name: str, native: Callable[[Any, Any], Any], method: str) -> Callab
         if recorder is None:
             return native(left, right)
         for function, arguments in (
-            (_user_method(left, forward), (left, right)),
-            (_user_method(right, reflected), (right, left)),
+            (user_method(left, forward), (left, right)),
+            (user_method(right, reflected), (right, left)),
         ):
             if function is not None:
                 result = call_user(recorder, function, arguments)
@@ -77,10 +65,10 @@ def _inplace(name: str, native: Callable[[Any, Any], Any], method: str) -> Calla
         recorder = _recorder()
         if recorder is None:
             return native(target, operand)
-        function = _user_method(target, own)
+        function = user_method(target, own)
         if function is not None:
             return call_user(recorder, function, (target, operand))
-        if _user_method(target, f"__{method}__") is not None:
+        if user_method(target, f"__{method}__") is not None:
             return plain(target, operand)
         return operators.apply_inplace(recorder, name, native, target, operand)
 
@@ -123,7 +111,7 @@ def _unary(name: str, native: Callable[[Any], Any]) -> Callable[..., Any]:
         recorder = _recorder()
         if recorder is None:
             return native(value)
-        function = _user_method(value, f"__{native.__name__}__")
+        function = user_method(value, f"__{native.__name__}__")
         if function is not None:
             return call_user(recorder, function, (value,))
         return operators.apply_operator(recorder, name, native, value)
@@ -160,7 +148,7 @@ def hook_getitem(value: Any, index: Any) -> Any:
         return operators.getitem(recorder, value, index)
     if isinstance(value, np.flatiter) and recorder.is_tracked(value.base):
         return operators.getitem(recorder, value.base.reshape(-1), index)
-    function = _user_method(value, "__getitem__")
+    function = user_method(value, "__getitem__")
     if function is not None:
         return call_user(recorder, function, (value, index))
     return _handed_out(recorder, value, value[index])
@@ -186,7 +174,7 @@ def hook_setitem(new: Any, value: Any, index: Any) -> None:
         places = np.unravel_index(np.arange(base.size)[index], base.shape)
         operators.setitem(recorder, new, base, places)
     else:
-        function = _user_method(value, "__setitem__")
+        function = user_method(value, "__setitem__")
         if function is not None:
             call_user(recorder, function, (value, index, new))
         else:
@@ -209,11 +197,7 @@ def hook_iterate(value: Any, pattern: Any) -> Any:
     recorder = _recorder()
     if recorder is None:
         return value
-    found = operators.elements(recorder, value)
-    if found is value:
-        function = _user_method(value, "__iter__")
-        if function is not None:
-            found = call_user(recorder, function, (value,))
+    found = iterated(recorder, value)
     if recorder.hidden_in(value) is not None:
         found = (_handed_out(recorder, value, item) for item in found)
     return found if pattern is None else (_unpacked(recorder, item, pattern) for item in found)
@@ -228,7 +212,7 @@ def hook_unpack(value: Any, pattern: Any) -> Any:
 def _unpacked(recorder: Recorder, value: Any, pattern: Any) -> Any:
     if pattern is None:
         return value
-    found = operators.elements(recorder, value)
+    found = iterated(recorder, value)
     if not any(pattern):
         return found
     items = list(found)
@@ -258,7 +242,7 @@ class _Managed:
 def hook_context(value: Any) -> Any:
     """Return what ``with value`` enters and leaves."""
     recorder = _recorder()
-    methods = (_user_method(value, "__enter__"), _user_method(value, "__exit__"))
+    methods = (user_method(value, "__enter__"), user_method(value, "__exit__"))
     if recorder is None or None in methods:
         return value
     return _Managed(recorder, value)

@@ -16,6 +16,7 @@ from gradcheck.tracing import array_methods
 from gradcheck.tracing.calls import call, call_opaque, read_attribute
 from gradcheck.tracing.operators import elements, getitem
 from gradcheck.tracing.recorder import Recorder
+from gradcheck.tracing.users_classes import iterated
 
 Arguments = Sequence[Any]
 Keywords = Mapping[str, Any]
@@ -24,7 +25,7 @@ Keywords = Mapping[str, Any]
 def _sum(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
     from gradcheck.tracing.hooks import hook_add
 
-    items = list(elements(recorder, args[0]))
+    items = list(iterated(recorder, args[0]))
     if not any(recorder.is_tracked(item) for item in items):
         return function(items, *args[1:], **kwargs)
     total = kwargs.get("start", args[1] if len(args) > 1 else 0)
@@ -106,7 +107,7 @@ def _enumerate(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywo
 
 
 def _from_iterable(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> Any:
-    items = list(elements(recorder, args[0]))
+    items = list(iterated(recorder, args[0]))
     dtype = kwargs.get("dtype", args[1] if len(args) > 1 else float)
     return call(recorder, np.array, (items,), {"dtype": dtype})
 
