@@ -62,6 +62,8 @@ def combine(judged: Sequence[Judged], estimates: Mapping[str, Estimate]) -> Comb
     if not judged:
         raise ValueError("no comparison to combine")
     shape = judged[0].codes.shape
+    if len(judged) == 1:
+        return Combined(judged[0].codes, _best(judged), np.zeros(shape, dtype=bool))
     allowed = np.stack([_rank(one) for one in judged])
     codes = np.stack([one.codes for one in judged])
     finest = np.argmin(allowed, axis=0)
