@@ -109,16 +109,24 @@ def test_an_integer_array_cannot_be_a_parameter(dtype):
     assert (caught.value.cause, caught.value.parameter) == ("integer_parameter", "w")
 
 
+def test_of_parameters_without_entries_the_others_are_checked():
+    empty = np.zeros(0)
+    problem = numpy_problem(lambda w, e: (w.sum(), np.ones(3), empty), (np.ones(3), empty))
+    assert [one.name for one in problem.parameters] == ["w"]
+    assert [notice.key for notice in problem.notices] == ["empty_parameter"]
+    with pytest.raises(TargetError, match="nothing to check in e"):
+        numpy_problem(lambda e: (1.0, empty), (empty,))
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
         (np.ones(3, dtype=complex), "real floats"),
         (np.ma.masked_array(np.ones(3), mask=[0, 1, 0]), "masked"),
-        (np.zeros((0, 2)), "empty"),
         ("text", "str"),
         (True, "bool"),
     ],
-    ids=["complex", "masked", "empty", "text", "bool"],
+    ids=["complex", "masked", "text", "bool"],
 )
 def test_what_cannot_be_perturbed_is_refused_with_what_to_write(value, words):
     with pytest.raises(UsageError, match=words):

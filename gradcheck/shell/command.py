@@ -126,11 +126,11 @@ def _check_single(
                     target, plan, options, command.search, progress=progress, place=place
                 )
             else:
-                check = pipeline.check(target, inputs, progress=progress, **options)
-                partner = _partner_of(check, target, resolved, options)
+                partner = _partner_of(target, inputs, resolved, options)
                 if partner is not None:
                     options[partner.option] = partner.function
-                    check = pipeline.check(target, inputs, progress=progress, **options)
+                check = pipeline.check(target, inputs, progress=progress, **options)
+                _refuse_gradient_alone(check, resolved, target)
         except Interrupted as error:
             click.echo("gradcheck: interrupted; what was finished follows", err=True)
             check, interrupted = error.check, _status(error)
@@ -146,24 +146,34 @@ def _check_single(
 
 
 def _partner_of(
-    check: Check, target: Any, resolved: Resolved, options: dict[str, Any]
+    target: Any, inputs: Any, resolved: Resolved, options: dict[str, Any]
 ) -> Partner | None:
-    """The gradient function beside a target that gives none; advice where there is another way."""
-    given = any(options.get(name) is not None for name in ("grad", "vjp"))
-    causes = {found.cause for found in check.diagnoses}
-    if given or not causes & {"missing_gradient", "loss_not_scalar"} or check.verdict != "error":
-        return None
-    from gradcheck.targets.partners import loss_beside, partner
+    """The gradient function beside a target that gives none of its own, if there is one."""
+    from gradcheck.targets.partners import partner
 
+    if any(options.get(name) is not None for name in ("grad", "vjp")):
+        return None
     found = partner(target, resolved.attribute, resolved.module)
-    loss = None if found else loss_beside(target, resolved.attribute, resolved.module)
+    if found is None:
+        return None
+    from gradcheck.targets.trial import partner_is_needed
+
+    return found if partner_is_needed(target, inputs, found) else None
+
+
+def _refuse_gradient_alone(check: Check, resolved: Resolved, target: Any) -> None:
+    """Say which loss to name, where the target is the gradient function beside it."""
+    if all(found.cause != "loss_not_scalar" for found in check.diagnoses):
+        return
+    from gradcheck.targets.partners import loss_beside
+
+    loss = loss_beside(target, resolved.attribute, resolved.module)
     if loss is not None:
         place = resolved.text.rpartition(":")[0]
         raise UsageError(
             f"{resolved.text} returns gradients and no loss: name the loss as the target and this "
             f"as its gradient, {place}:{loss} --grad {resolved.attribute}"
         )
-    return found
 
 
 def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:

@@ -146,16 +146,22 @@ def _by_parts(
     hints = list(hints if own else hints[1:])
     hints = hints if len(hints) == len(parts) else [""] * len(parts)
     names: list[str] = []
+    called = 0
     for part, hint in zip(parts, hints, strict=True):
         left = [name for name in around if name not in names]
-        name = meant(hint, left) or _of_structure(part, {key: around[key] for key in left})
+        by_name = meant(hint, left)
+        name = by_name or _of_structure(part, {key: around[key] for key in left})
         if name is None:
             break
+        called += by_name is not None
         names.append(name)
     rest = [_shapes(part) for part in parts[len(names) :]]
     unused = [_shapes(around[name]) for name in around if name not in names]
-    # A gradient in the middle that belongs to nothing: this is not what was returned.
-    return names if not any(shapes in unused for shapes in rest) else []
+    # One shape alone may be that of data; a gradient in the middle that belongs to nothing says
+    # that this is not what was returned.
+    if (len(names) < 2 and not called) or any(shapes in unused for shapes in rest):
+        return []
+    return names
 
 
 def _of_structure(part: Any, around: Mapping[str, Any]) -> str | None:

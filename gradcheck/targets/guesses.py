@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 
-SIZES = {"N": 7, "D": 5, "H": 4, "C": 3, "T": 2}
+SIZES = {"N": 7, "D": 5, "H": 4, "C": 3, "T": 6}
 """Examples, features, hidden units, classes, steps."""
 
 _CONFIG = {

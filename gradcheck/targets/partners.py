@@ -52,6 +52,15 @@ class Partner:
     name: str
     function: Any
 
+    @property
+    def takes_cache(self) -> bool:
+        """Whether it needs what the loss hands on to it."""
+        try:
+            parameters = inspect.signature(self.function).parameters
+        except (TypeError, ValueError):
+            return False
+        return any(is_cache(name) for name in parameters)
+
 
 def partner(target: Callable[..., Any], attribute: str, module: ModuleType) -> Partner | None:
     """Return the gradient function beside ``module:attribute``, or None.

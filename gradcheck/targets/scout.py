@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gradcheck.calling import random_state
@@ -13,21 +14,28 @@ from gradcheck.calling.quiet import quiet
 
 
 def scouted(function: Callable[..., Any], bound: BoundInputs, around: Any = None) -> Any:
-    """Return what ``function`` returns for private copies of the inputs.
-
-    The global random generators are put back, and so are the parameters of a method's object and
-    the arrays in ``around``, a tree.
+    """Return what ``function`` returns for private copies of the inputs; nothing stays changed.
 
     Raises:
         Exception: whatever the function raises.
     """
     private = copy_inputs(bound)
+    with unchanged(function, around), quiet():
+        return function(*private.args, **private.kwargs)
+
+
+@contextmanager
+def unchanged(function: Callable[..., Any], around: Any = None) -> Iterator[None]:
+    """Put back what calls of ``function`` change besides their inputs.
+
+    That is the state of the global random generators, the parameters of a method's object, and the
+    arrays in ``around``, a tree.
+    """
     states = random_state.snapshot()
     trees = [tree for tree in (live_parameters(function, None), around) if tree]
     held = [LiveState(tree, getattr(function, "__self__", None)) for tree in trees]
     try:
-        with quiet():
-            return function(*private.args, **private.kwargs)
+        yield
     finally:
         for state in held:
             state.restore()

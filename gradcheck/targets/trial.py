@@ -24,6 +24,8 @@ from gradcheck.calling.time_limit import TimeUp, limited
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.targets.elsewhere import explained_elsewhere
 from gradcheck.targets.input_specs import evaluate, generator_source
+from gradcheck.targets.partners import Partner
+from gradcheck.targets.scout import unchanged
 from gradcheck.targets.spec_grammar import parse
 from gradcheck.targets.tensor_inputs import Tensors
 
@@ -101,6 +103,23 @@ def try_out(
         if outcome in (GRADIENT, LOSS):
             break
     return best
+
+
+def partner_is_needed(target: Callable[..., Any], inputs: Any, found: Partner) -> bool:
+    """Whether a target gives no gradient of its own, so that the one beside it is meant.
+
+    What a loss returns as a cache may look like a gradient; one that fits nothing is a cache if
+    the function beside it takes one.
+    """
+    with unchanged(target):
+        alone, _ = _outcome(target, inputs, None, None, SECONDS)
+        if alone in (LOSS, OUTPUT):
+            return True
+        if alone not in (MISFIT, OPEN) or not found.takes_cache:
+            return False
+        gradient = found.function if found.option == "grad" else None
+        backward = found.function if found.option == "vjp" else None
+        return _outcome(target, inputs, gradient, backward, SECONDS)[0] == GRADIENT
 
 
 def _combinations(

@@ -1,0 +1,12 @@
+import numpy as np
+
+
+def cofiCostFunc(params, Y, R, num_users, num_movies, num_features, lambda_=0.0):
+    X = params[:num_movies * num_features].reshape(num_movies, num_features)
+    Theta = params[num_movies * num_features:].reshape(num_users, num_features)
+    E = (X @ Theta.T - Y) * R
+    J = 0.5 * np.sum(E ** 2) + lambda_ / 2 * (np.sum(X ** 2) + np.sum(Theta ** 2))
+    X_grad = E @ Theta + lambda_ * X
+    Theta_grad = E @ X + lambda_ * Theta if False else E.T @ X + lambda_ * Theta
+    grad = np.concatenate([X_grad.ravel(), Theta_grad.ravel()])
+    return J, grad
