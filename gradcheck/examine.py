@@ -15,12 +15,15 @@ from gradcheck.problem import Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
 from gradcheck.settings import Settings
 from gradcheck.variation import variation
+from gradcheck.verdict.compare import PASS
 from gradcheck.verdict.judging import ParameterFindings, compare_parameter
 from gradcheck.verdict.rounding import is_single_precision, rounding_error
 
 MANY_DIRECTIONS = 20
 FEW_DIRECTIONS = 4
 """Random directions that speak for the entries left out, in a thorough check and else."""
+WITNESSES = 2
+"""As many do where another oracle has confirmed every entry and they all confirm that oracle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,15 @@ def examine(
             name: compare_parameter(problem, settings, name, estimates, noise, runs.autograd.trace)
             for name, estimates in runs.found.items()
         }
-        directions = _directions(problem, settings, noise, generator, runs, thorough=thorough)
+        directions = _directions(
+            problem,
+            settings,
+            noise,
+            generator,
+            runs,
+            confirmed=_all_pass(parameters),
+            thorough=thorough,
+        )
         parameters = {
             name: replace(one, directions=_those_of(name, directions))
             for name, one in parameters.items()
@@ -118,6 +129,7 @@ def _directions(
     generator: np.random.Generator,
     runs: OracleRuns,
     *,
+    confirmed: bool,
     thorough: bool,
 ) -> tuple[DirectionResult, ...]:
     """Random directions: the Taylor test, and what speaks for the entries that were left out."""
@@ -126,9 +138,19 @@ def _directions(
         return ()
     if runs.selection.sampled:
         n = MANY_DIRECTIONS if thorough else FEW_DIRECTIONS
-        return check_directions(problem, noise, generator, n=n)
+        if thorough or not confirmed:
+            return check_directions(problem, noise, generator, n=n)
+        first = check_directions(problem, noise, generator, n=WITNESSES)
+        if all(one.agree is True for one in first):
+            return first
+        return (*first, *check_directions(problem, noise, generator, n=n - WITNESSES))
     names = tuple(problem.analytic) if thorough else None
     return check_directions(problem, noise, generator, n=1, parameters=names)
+
+
+def _all_pass(parameters: Mapping[str, ParameterFindings]) -> bool:
+    """Whether every single entry was checked and passed."""
+    return all(bool((one.combined.codes == PASS).all()) for one in parameters.values())
 
 
 def _those_of(name: str, directions: tuple[DirectionResult, ...]) -> tuple[DirectionResult, ...]:
