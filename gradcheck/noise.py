@@ -59,6 +59,12 @@ def half_ulp(values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
     return np.asarray(np.where(np.isfinite(spacing), 0.5 * spacing, 0.0))
 
 
+def power_of_two(lengths: FloatArray) -> FloatArray:
+    """Return the power of two nearest to each length; 0 for 0."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.exp2(np.round(np.log2(np.abs(lengths)))))
+
+
 def table_levels(losses: Sequence[float]) -> FloatArray:
     """Return the noise estimates of the orders 1, 2, ... of a difference table (eq. 3.3)."""
     differences = np.asarray(losses, dtype=np.float64)
@@ -84,7 +90,7 @@ def is_flat(losses: FloatArray) -> bool:
     return int((np.diff(losses) == 0).sum()) > (len(losses) - 1) // 2
 
 
-def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
+def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool = False) -> Noise:
     """Estimate the noise level of a problem's loss at its point.
 
     The spacing of the table begins wide, where a loss that computes in lower precision inside
@@ -92,6 +98,9 @@ def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
     same three times, and then also at a far narrower spacing: kinks and curvature shrink with the
     spacing, an oscillation is resolved at last, noise does neither. A table whose values hardly
     change lies within one step of a staircase: the noise is that of the wider ones.
+
+    With ``exact``, the points of a table are floats that lie on a straight line to the last bit:
+    a loss of more digits than its parameters would show their rounding as its noise.
     """
     facts = problem.facts
     floor = float(half_ulp(np.array([facts.value]), facts.dtype)[0])
@@ -105,11 +114,16 @@ def loss_noise(problem: Problem, generator: np.random.Generator) -> Noise:
         * generator.choice((-1.0, 1.0), parameter.value.shape)
         for parameter in problem.parameters
     ]
+    if exact:
+        # Towards zero no bit is lost.
+        signs = [np.where(p.value != 0, -np.sign(p.value), 1.0) for p in problem.parameters]
+        direction = [s * power_of_two(d) for s, d in zip(signs, direction, strict=True)]
     spacing = 1e-3 / math.sqrt(problem.size)
     found: list[float] = []
     widened = settled = False
     for _ in range(TABLES):
-        losses = problem.evaluator.along(direction, [spacing * j for j in range(1, POINTS + 1)])
+        unit = float(power_of_two(np.array(spacing))) if exact else spacing
+        losses = problem.evaluator.along(direction, [unit * j for j in range(1, POINTS + 1)])
         if not np.isfinite(losses).all():
             spacing /= 10
             continue

@@ -31,6 +31,11 @@ FINE = 1e-5
 COMPLEX_SAMPLE = 100
 """Entries of a parameter that get a complex step where central differences are sampled, too."""
 
+RESOLVED = 1e-6
+"""Relative uncertainty above which an entry is looked at in extended precision."""
+MANY, FEW = 1000, 50
+"""Entries of a parameter that are, at most: in a thorough check and else."""
+
 Found = dict[str, dict[str, Estimate]]
 
 
@@ -85,6 +90,7 @@ def run_oracles(
             suspected=suspected,
             thorough=thorough,
         )
+        central = _extended(problem, settings, noise, generator, central, exact, thorough=thorough)
         _add(found, "central", central)
     notices += _distrusted_forward(found)
     if autograd.trace is not None:
@@ -191,6 +197,60 @@ def _complex(
     if not asked:
         return ()
     return (Notice("complex_step_refused", f"complex step not available: {outcome.refusal}"),)
+
+
+def _extended(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    central: dict[str, Estimate],
+    exact: Mapping[str, Estimate],
+    *,
+    thorough: bool,
+) -> dict[str, Estimate]:
+    """Look again, in extended precision, at entries that float64 leaves coarse or undecided.
+
+    Without ``thorough``, not at parameters whose every entry an exact oracle knows.
+    """
+    chosen = {
+        name: _coarse(problem, settings, noise, name, one, thorough=thorough)
+        for name, one in central.items()
+        if thorough or name not in exact
+    }
+    chosen = {name: entries for name, entries in chosen.items() if entries.size}
+    if not chosen or problem.evaluator.exhausted:
+        return central
+    from gradcheck.oracles.extended import in_extended_precision, refine
+
+    extended = in_extended_precision(problem, noise, generator)
+    if extended is None:
+        return central
+    each = min(MANY if thorough else FEW, extended.affordable // len(chosen))
+    chosen = {name: entries[:each] for name, entries in chosen.items()}
+    return refine(problem, extended, generator, central, chosen)
+
+
+def _coarse(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    name: str,
+    estimate: Estimate,
+    *,
+    thorough: bool,
+) -> NDArray[np.intp]:
+    """The entries that are undecided, or known less well than ``RESOLVED``; the worst first."""
+    judged = judge_estimate(problem, settings, name, estimate, noise, None)
+    own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
+    smallest = 1e-8 if thorough else 1e-4
+    with np.errstate(all="ignore"):
+        relative = np.where(own > smallest * np.nanmax(own), judged.allowed / own, 0.0)
+    relative = np.where(estimate.kinks, 0.0, np.where(np.isfinite(relative), relative, np.inf))
+    relative[judged.codes == INCONCLUSIVE] = np.inf
+    relative[~estimate.checked] = 0.0
+    worst_first = np.argsort(-relative.reshape(-1), kind="stable")
+    return worst_first[relative.reshape(-1)[worst_first] > RESOLVED]
 
 
 def _undecided(

@@ -63,12 +63,14 @@ class LossFacts:
     ``value`` is the loss where the oracles evaluate it, ``dtype`` that of the value returned
     there, ``spread`` the standard deviation of repeated evaluations at one point (0 if
     deterministic), ``quantile`` the number of standard errors that an error bar then spans.
+    ``offset`` was subtracted from every loss.
     """
 
     value: float
     dtype: np.dtype[Any]
     spread: float = 0.0
     quantile: float = 4.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +111,7 @@ class Problem:
         evaluator: evaluates the loss at perturbed parameters.
         complex_loss: the loss at complex parameters, given one array for each; None where the
             target cannot be called so.
+        extended_loss: likewise at parameters of ``numpy.longdouble``.
         twin_gradient: loss and gradient by parameter name from the PyTorch twin, or None.
         gradient_at: the target's own gradient at the parameters' present values.
         hessian_product: the target's own second derivative there, times a direction.
@@ -127,6 +130,7 @@ class Problem:
     evaluator: Evaluator
     notices: tuple[Notice, ...] = ()
     complex_loss: Callable[[Sequence[NDArray[np.complex128]]], complex] | None = None
+    extended_loss: Callable[[Sequence[NDArray[np.longdouble]]], np.longdouble] | None = None
     twin_gradient: Callable[[], tuple[float, dict[str, FloatArray]]] | None = None
     forward_gradient: Callable[..., Any] | None = None
     gradient_at: Callable[[], Mapping[str, FloatArray]] | None = None

@@ -47,7 +47,8 @@ def entry_lengths(problem: Problem, parameter: Parameter) -> FloatArray:
     claimed = problem.analytic.get(parameter.name)
     if claimed is None:
         return parameter.scales
-    reach = entry_scales(claimed, parameter.scales, problem.facts.value)
+    loss = problem.facts.value + problem.facts.offset
+    reach = entry_scales(claimed, parameter.scales, loss)
     return np.asarray(np.maximum(reach, parameter.magnitudes))
 
 

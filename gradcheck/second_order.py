@@ -191,6 +191,7 @@ def _as_problem(
         evaluator=evaluator,
         notices=(_notice(),),
         complex_loss=None,
+        extended_loss=None,
         twin_gradient=None,
         forward_gradient=None,
         gradient_at=claimed,

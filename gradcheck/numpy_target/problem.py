@@ -27,8 +27,8 @@ from gradcheck.numpy_target.closures import (
     twin_closure,
 )
 from gradcheck.numpy_target.closures import loss_closure as loss_closure
-from gradcheck.numpy_target.complex_call import complex_closure
 from gradcheck.numpy_target.first_call import FirstCall, Functions, first_call, mutation_notice
+from gradcheck.numpy_target.number_calls import complex_closure, extended_closure
 from gradcheck.numpy_target.preflight import (
     Gradient,
     examine_loss,
@@ -243,6 +243,7 @@ def _build(
         evaluator=evaluator,
         notices=(*point.notices, *notices, *repeated.notices),
         complex_loss=complex_closure(working, functions, chosen, tree),
+        extended_loss=extended_closure(working, functions, chosen, tree),
         twin_gradient=twin_closure(twin, working, chosen, tree),
         gradient_at=gradient if repeated.steady else None,
         hessian_product=product,

@@ -134,7 +134,8 @@ def _grain_reach(first: FirstPass, position: int, rungs: Mapping[float, Rung]) -
     Small steps seem to fall below the grain of the loss where it does not change at all over them,
     but does over larger ones; or where their slopes do not agree with each other, but come nearer
     to the claim as the step grows. The noise may also have been found too small: then the slopes
-    settle on the claim as fast as the step grows, which those of a wrong claim do not.
+    settle on the claim as fast as the step grows, which those of a wrong claim do not, unless the
+    loss oscillates over such steps; the smallest then agree.
     """
     ordered = [rung for _, rung in sorted(rungs.items())]
     beyond = RATIO * ordered[-1].up
@@ -143,14 +144,15 @@ def _grain_reach(first: FirstPass, position: int, rungs: Mapping[float, Rung]) -
     slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in ordered]
     off = np.abs(np.array(slopes) - first.claimed[position])
     settled = (off[:-1] <= off[0] / SETTLED) & (off[1:] <= off[0] / SETTLED)
-    for k in np.flatnonzero(settled):
+    hidden = 2 * KAPPA * first.noise[position] / (ordered[0].up + ordered[0].down)
+    contradict = bool(abs(slopes[1] - slopes[0]) > 0.5 * hidden + 1e-6 * abs(slopes[0]))
+    for k in np.flatnonzero(settled & contradict):
         if ordered[k].up >= 4 * SETTLED * ordered[0].up:
             return float(ordered[k].up)
     finite = off[np.isfinite(off)]
     if len(finite) < 2 or finite[-1] >= 0.7 * finite[0]:
         return None
-    hidden = 4 * first.noise[position] * KAPPA / (ordered[0].up + ordered[0].down)
-    grainy = abs(slopes[1] - slopes[0]) > hidden + 1e-6 * abs(slopes[0])
+    grainy = abs(slopes[1] - slopes[0]) > 2 * hidden + 1e-6 * abs(slopes[0])
     return beyond if grainy else None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck.problem import FloatArray
 
@@ -19,6 +20,8 @@ RATIO = 4.0
 KAPPA = 4.0
 """Standard deviations of noise that an uncertainty covers."""
 MAX_ORDER = 4
+ABOUT = 3
+"""Larger steps at which signs of a kink make a smaller step suspect."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -132,14 +135,20 @@ def neville(steps: FloatArray, values: FloatArray) -> tuple[float, FloatArray]:
 def _best_window(slopes: _Slopes) -> tuple[float, float, float, bool]:
     """Value with the smallest uncertainty among the extrapolations that may be believed."""
     n_levels = len(slopes.steps)
+    smooth = _is_smooth(slopes)
     best = (float(slopes.central[0]), float("inf"), float(slopes.steps[0]), True)
     for last in range(n_levels):
         for order in range(min(last, MAX_ORDER) + 1):
             first = last - order
+            if not smooth[first:last].all():
+                break
             window = slice(first, last + 1)
             value, weights = neville(slopes.steps[window], slopes.central[window])
             roundoff = float(np.abs(weights) @ slopes.noise[window])
             truncation = _truncation(slopes, first, last, value)
+            if not smooth[first : first + ABOUT].all():
+                # The nearest kink may lie just inside the step, hidden from smaller ones by noise.
+                truncation += 0.5 * abs(float(slopes.gap[first]))
             uncertainty = roundoff + truncation
             if uncertainty < best[1] and _believable(slopes, first, value, uncertainty):
                 step = float(slopes.steps[first])
@@ -158,6 +167,19 @@ def _truncation(slopes: _Slopes, first: int, last: int, value: float) -> float:
     inner, _ = neville(slopes.steps[first:last], slopes.central[first:last])
     outer, _ = neville(slopes.steps[first + 1 : last + 1], slopes.central[first + 1 : last + 1])
     return max(abs(value - inner), 0.1 * abs(value - outer))
+
+
+def _is_smooth(slopes: _Slopes) -> NDArray[np.bool_]:
+    """Whether the loss looks smooth between each step and the next.
+
+    The gap between the one-sided slopes of a smooth loss grows like the step. Where it grows
+    otherwise there is a kink about, and the central differences are no series in the step's
+    square: a kink on one side moves them by half of what it moves the gap.
+    """
+    bend = slopes.gap / slopes.steps
+    unsure = 2 * slopes.noise / slopes.steps
+    size = np.maximum(np.abs(bend[:-1]), np.abs(bend[1:]))
+    return np.asarray(np.abs(np.diff(bend)) <= unsure[:-1] + unsure[1:] + 0.25 * size)
 
 
 def _believable(slopes: _Slopes, first: int, value: float, uncertainty: float) -> bool:

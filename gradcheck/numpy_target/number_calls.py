@@ -1,4 +1,4 @@
-"""A target's loss at complex parameters, for the complex step."""
+"""A target's loss at parameters of another kind of number: complex ones, or longer floats."""
 
 from __future__ import annotations
 
@@ -19,15 +19,46 @@ from gradcheck.numpy_target.first_call import Functions
 from gradcheck.numpy_target.working_call import Working
 
 ComplexLoss = Callable[[Sequence[NDArray[np.complex128]]], complex]
+ExtendedLoss = Callable[[Sequence[NDArray[np.longdouble]]], np.longdouble]
+Scalar = Callable[[Any], Any]
 
 
 def complex_closure(
     working: Working, functions: Functions, chosen: Chosen, live: Any
 ) -> ComplexLoss:
     """Return the loss as a function of one complex array for each parameter."""
-    call = working.call
+    raw = _raw_closure(working, functions, chosen, live, complex)
 
     def complex_loss(values: Sequence[NDArray[np.complex128]]) -> complex:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            return complex(raw(values))
+
+    return complex_loss
+
+
+def extended_closure(
+    working: Working, functions: Functions, chosen: Chosen, live: Any
+) -> ExtendedLoss:
+    """Return the loss as a function of one array of ``numpy.longdouble`` for each parameter."""
+    raw = _raw_closure(working, functions, chosen, live, np.longdouble)
+
+    def extended_loss(values: Sequence[NDArray[np.longdouble]]) -> np.longdouble:
+        return np.longdouble(raw(values))
+
+    return extended_loss
+
+
+def _raw_closure(
+    working: Working, functions: Functions, chosen: Chosen, live: Any, scalar: Scalar
+) -> Callable[[Sequence[NDArray[Any]]], Any]:
+    """Return the loss, in whatever dtype it has, at parameters of any dtype.
+
+    ``scalar`` makes a parameter that is a plain number of an array's element.
+    """
+    call = working.call
+
+    def raw(values: Sequence[NDArray[Any]]) -> Any:
         replacement = {id(leaf.value): values[k].copy() for k, leaf in enumerate(chosen.leaves)}
         counter = iter(range(1_000_000_000))
 
@@ -36,16 +67,15 @@ def complex_closure(
             if position not in working.positions:
                 return leaf
             value = values[working.positions[position]]
-            return complex(value[()]) if position in call.scalars else value.copy()
+            return scalar(value[()]) if position in call.scalars else value.copy()
 
         args, kwargs = map_leaves(substitute, (call.inputs.args, dict(call.inputs.kwargs)))
         inputs = BoundInputs(args, kwargs, call.inputs.names)
-        with substituted(live, replacement), warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        with substituted(live, replacement):
             result = replace(call, inputs=inputs, scalars={})()
-        return complex(np.asarray(functions.loss_of(result)).reshape(())[()])
+        return np.asarray(functions.loss_of(result)).reshape(())[()]
 
-    return complex_loss
+    return raw
 
 
 @contextmanager
