@@ -64,34 +64,40 @@ def examine(
             name: compare_parameter(problem, settings, name, estimates, noise, runs.autograd.trace)
             for name, estimates in runs.found.items()
         }
-        directions = _directions(
-            problem,
-            settings,
-            noise,
-            generator,
-            runs,
-            confirmed=_all_pass(parameters),
-            thorough=thorough,
-        )
+        directions: tuple[DirectionResult, ...] = ()
+        with problem.evaluator.keeping():
+            directions = _directions(
+                problem,
+                settings,
+                noise,
+                generator,
+                runs,
+                confirmed=_all_pass(parameters),
+                thorough=thorough,
+            )
         parameters = {
             name: replace(one, directions=_those_of(name, directions))
             for name, one in parameters.items()
         }
         disagreeing = _disagreeing(parameters, directions, runs)
-        diagnoses, notices = explain(
-            problem,
-            parameters,
-            runs.autograd,
-            noise,
-            learning_rate=learning_rate,
-            disagreeing=disagreeing,
-            seen=(*problem.notices, *runs.notices),
-        )
+        diagnoses: tuple[Diagnosis, ...] = ()
+        notices: tuple[Notice, ...] = ()
+        with problem.evaluator.keeping():
+            diagnoses, notices = explain(
+                problem,
+                parameters,
+                runs.autograd,
+                noise,
+                learning_rate=learning_rate,
+                disagreeing=disagreeing,
+                seen=(*problem.notices, *runs.notices),
+            )
         evaluations = problem.evaluator.count
         if pictures:
             from gradcheck.drawing.draw import draw
 
-            parameters = draw(problem, parameters, noise)
+            with problem.evaluator.keeping():
+                parameters = draw(problem, parameters, noise)
     return Findings(
         noise,
         parameters,

@@ -90,12 +90,17 @@ def run_oracles(
             suspected=suspected,
             thorough=thorough,
         )
-        central = _extended(problem, settings, noise, generator, central, exact, thorough=thorough)
+        with problem.evaluator.keeping():
+            central = _extended(
+                problem, settings, noise, generator, central, exact, thorough=thorough
+            )
         _add(found, "central", central)
     notices += _distrusted_forward(found)
     if autograd.trace is not None:
         settle_kinks(problem, found, autograd)
-    notices += selection.notices + _complex(problem, settings, noise, selection, autograd, found)
+    notices += selection.notices
+    with problem.evaluator.keeping():
+        notices += _complex(problem, settings, noise, selection, autograd, found)
     autograd, discarded = _trusted(autograd, found)
     return OracleRuns(found, autograd, selection, notices + discarded)
 

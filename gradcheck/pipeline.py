@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from gradcheck.assemble import assemble, error_check
 from gradcheck.calling.time_limit import time_limits
 from gradcheck.case import Case
@@ -14,6 +16,7 @@ from gradcheck.environment import describe_environment
 from gradcheck.errors import GradcheckError, GradientError, Interrupted, TargetError, UsageError
 from gradcheck.examine import examine
 from gradcheck.problem import Problem
+from gradcheck.render.uninterrupted import uninterrupted
 from gradcheck.report import (
     Check,
     Expectation,
@@ -104,6 +107,7 @@ def check(
 
         target, inputs, grad = from_scipy(target, inputs, args=args, jac=jac, grad=grad)
     problem: Problem | None = None
+    errors = np.geterr()
     try:
         with time_limits(chosen.timeout, executor, chosen.dask):
             functions = (grad, vjp, hess, torch)
@@ -111,7 +115,9 @@ def check(
             problem = _answered(problem, chosen, declared=thorough)
             problem.evaluator.finishes = True
             variant = (thorough, pictures)
-            with resources(problem, chosen, target=own, executor=executor, variant=variant):
+            lent = resources(problem, chosen, target=own, executor=executor, variant=variant)
+            findings = found = None
+            with problem.evaluator.keeping(), lent:
                 findings = examine(
                     problem,
                     chosen,
@@ -119,18 +125,34 @@ def check(
                     pictures=pictures,
                     thorough=thorough,
                 )
-            found = assemble(problem, findings, chosen, expect=expect)
-            if chosen.order == 2 and problem.hessian_product is not None:
-                from gradcheck.second_order import with_second_order
+            with problem.evaluator.keeping(), uninterrupted():
+                if findings is not None:
+                    found = assemble(problem, findings, chosen, expect=expect)
+            if found is None:
+                # Nothing was finished.
+                raise problem.evaluator.interrupted or KeyboardInterrupt
+            with problem.evaluator.keeping():
+                if chosen.order == 2 and problem.hessian_product is not None:
+                    from gradcheck.second_order import with_second_order
 
-                found = with_second_order(found, problem, chosen)
-            if problem.evaluator.interrupted is None:
-                found = _audited(found, target, inputs, wrt, params, chosen, problem)
+                    found = with_second_order(found, problem, chosen)
+                if problem.evaluator.interrupted is None:
+                    found = _audited(found, target, inputs, wrt, params, chosen, problem)
     except TargetError as error:
         found = error_check(label, describe_target(target), error, chosen, expect=expect)
     finally:
-        if problem is not None and problem.cleanup is not None:
-            problem.cleanup()
+        # A signal that comes meanwhile waits until everything is as it was.
+        came = None
+        while True:
+            try:
+                np.seterr(**errors)
+                if problem is not None and problem.cleanup is not None:
+                    problem.cleanup()
+                break
+            except KeyboardInterrupt as error:
+                came = error
+        if came is not None:
+            raise came
     found = replace(found, seconds=time.monotonic() - began)
     if progress is not None:
         progress(max(1, found.evaluations), max(1, found.evaluations), label)
@@ -242,7 +264,7 @@ def run_case(case: Case, settings: Settings, *, pictures: bool = False) -> Check
     except GradcheckError as error:
         problem = TargetError("unusable", str(error))
         found = error_check(case.name, _target_text(case), problem, chosen, expect=expect)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not _from_target(error):
             raise
         problem = TargetError("target_raised", f"{type(error).__name__}: {error}")

@@ -184,10 +184,11 @@ class Collector:
         if self.directory is None or not self.checks or hasattr(session.config, "workerinput"):
             return
         from gradcheck import pipeline
+        from gradcheck.errors import UsageError
 
         try:
             pipeline.make_report(self.checks).write(self.directory)
-        except OSError as error:
+        except (UsageError, OSError) as error:
             self.trouble = str(error)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -85,6 +85,7 @@ def time_limits(
         return
     _refuse_elsewhere(executor, dask)
     began = time.monotonic()
+    handler = signal.getsignal(signal.SIGALRM)
     pending, interval = signal.setitimer(signal.ITIMER_REAL, 0.0)
     try:
         yield
@@ -95,9 +96,10 @@ def time_limits(
             "--timeout (timeout=) is too short for it",
         ) from None
     finally:
-        if pending:
-            left = pending - (time.monotonic() - began)
-            signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3), interval)
+        # Ctrl-C may have come while an evaluation put these back.
+        signal.signal(signal.SIGALRM, handler)
+        left = max(pending - (time.monotonic() - began), 1e-3) if pending else 0.0
+        signal.setitimer(signal.ITIMER_REAL, left, interval)
 
 
 def _refuse_elsewhere(executor: Any, dask: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradcheck.errors import Interrupted, UsageError
+from gradcheck.render.uninterrupted import uninterrupted
 from gradcheck.report import Check, Report
 from gradcheck.settings import near_name
 from gradcheck.shell.outcome import Outputs, exit_status, read_report, show, write_outputs
@@ -65,11 +66,14 @@ def _check_target(command: Command, text: str, outputs: Outputs) -> int:
     note = printed.note()
     if note and not command.quiet:
         click.echo(f"gradcheck: {note}", err=True)
-    write_outputs(found.report, outputs)
-    show(found.report, outputs)
-    if found.ready_test:
-        click.echo(f"\nAs a test:\n\n{found.ready_test}", err=outputs.json == "-", nl=False)
-    return found.interrupted or exit_status(found.report.checks)
+    with uninterrupted():
+        failed = write_outputs(found.report, outputs)
+        show(found.report, replace(outputs, report=None) if "report" in failed else outputs)
+        if found.ready_test:
+            click.echo(f"\nAs a test:\n\n{found.ready_test}", err=outputs.json == "-", nl=False)
+        for reason in failed.values():
+            click.echo(f"gradcheck: {reason}", err=True)
+    return found.interrupted or exit_status(found.report.checks, unwritten=bool(failed))
 
 
 @dataclass(frozen=True)
@@ -307,7 +311,9 @@ def _without_target(command: Command) -> int:
         report = read_report(command.render)
         directory = command.report or str(Path(command.render).parent)
         outputs = replace(Outputs.of(command), report=directory)
-        write_outputs(report, outputs)
+        failed = write_outputs(report, outputs)
+        if failed:
+            raise UsageError("; ".join(failed.values()))
         show(report, outputs)
         return 0
     from gradcheck.render.compare_reports import compare

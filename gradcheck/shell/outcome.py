@@ -46,8 +46,10 @@ class Outputs:
             path = getattr(command, option)
             if path not in (None, "-") and not Path(path).absolute().parent.is_dir():
                 raise UsageError(f"--{option} {path}: there is no directory {Path(path).parent}")
-        if report is not None and Path(report).exists() and not Path(report).is_dir():
-            raise UsageError(f"--report {report}: this is a file; name a directory")
+            if path not in (None, "-") and Path(path).is_dir():
+                raise UsageError(f"--{option} {path}: this is a directory; name a file")
+        if report is not None:
+            _refuse_unwritable(report)
         return cls(
             _absolute(report),
             "-" if command.json == "-" else _absolute(command.json),
@@ -67,15 +69,30 @@ def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).absolute())
 
 
-def exit_status(checks: Sequence[Check]) -> int:
+def _refuse_unwritable(report: str) -> None:
+    """Raise before anything is checked if the report could not be written after it."""
+    place = Path(report).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        what = "this" if place == Path(report).absolute() else str(place)
+        raise UsageError(f"--report {report}: {what} is a file; name a directory")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"--report {report}: {place} cannot be written to; name another directory")
+
+
+def exit_status(checks: Sequence[Check], *, unwritten: bool = False) -> int:
     """Return 0, 1 (a gradient is wrong), 2 (a target cannot be used) or 3 (inconclusive).
 
     A check that did not come out as declared counts as what it came out as; one that passed
-    although its author declares it wrong counts as 1: the declaration is wrong.
+    although its author declares it wrong counts as 1: the declaration is wrong. Results that
+    could not be written (``unwritten``) count as 2.
     """
     kinds = {Verdict.PASS: 1, Verdict.FAIL: 1, Verdict.ERROR: 2, Verdict.INCONCLUSIVE: 3}
     statuses = [kinds[check.verdict] for check in checks if not check.as_expected]
-    if not checks:
+    if unwritten:
+        statuses.append(2)
+    elif not checks:
         return 3
     return min(statuses, default=0)
 
@@ -108,27 +125,46 @@ def _terminal_width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
-def write_outputs(report: Report, outputs: Outputs) -> None:
-    """Write the files that were asked for.
+def write_outputs(report: Report, outputs: Outputs) -> dict[str, str]:
+    """Write the files that were asked for, each whatever becomes of the others.
 
-    Raises:
-        UsageError: a file cannot be written.
+    Returns:
+        By the option concerned, why a file could not be written; empty if all were.
     """
-    try:
-        if outputs.report is not None:
-            from gradcheck.render.files import write_report
+    failed = {}
+    for option, write in (
+        ("report", _write_report),
+        ("json", _write_json),
+        ("junit", _write_junit),
+    ):
+        if getattr(outputs, option) is None:
+            continue
+        try:
+            write(report, outputs)
+        except (UsageError, OSError) as error:
+            failed[option] = str(error)
+    return failed
 
-            write_report(report, outputs.report, self_contained=outputs.self_contained)
-        if outputs.json is not None:
-            from gradcheck.render.json_file import render as as_json
 
-            _write(outputs.json, as_json(report))
-        if outputs.junit is not None:
-            from gradcheck.render.junit import render as as_junit
+def _write_report(report: Report, outputs: Outputs) -> None:
+    from gradcheck.render.files import write_report
 
-            _write(outputs.junit, as_junit(report))
-    except OSError as error:
-        raise UsageError(f"the results cannot be written: {error}") from None
+    assert outputs.report is not None
+    write_report(report, outputs.report, self_contained=outputs.self_contained)
+
+
+def _write_json(report: Report, outputs: Outputs) -> None:
+    from gradcheck.render.json_file import render
+
+    assert outputs.json is not None
+    _write(outputs.json, render(report))
+
+
+def _write_junit(report: Report, outputs: Outputs) -> None:
+    from gradcheck.render.junit import render
+
+    assert outputs.junit is not None
+    _write(outputs.junit, render(report))
 
 
 def _write(path: str, text: str) -> None:

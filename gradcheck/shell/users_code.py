@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
 from gradcheck.errors import GradcheckError
 from gradcheck.shell.tracebacks import format_users, raised_by_user
@@ -70,7 +71,7 @@ def guarded(doing: str, *, verbose: bool = False, printed: Printed | None = None
     here = os.getcwd()  # noqa: PTH109 - a string is what chdir wants back
     sink = sys.stderr if verbose or printed is None else printed
     try:
-        with contextlib.redirect_stdout(sink):
+        with contextlib.redirect_stdout(sink), _exits_refused():
             yield
     except (GradcheckError, KeyboardInterrupt, GeneratorExit, UsersError):
         raise
@@ -87,6 +88,31 @@ def _exited(doing: str, error: SystemExit) -> str:
         f"{doing} called sys.exit({error.code!r}): a target must return; keep the call to "
         'sys.exit under if __name__ == "__main__"'
     )
+
+
+@contextlib.contextmanager
+def _exits_refused() -> Iterator[None]:
+    """Turn ``os._exit`` into ``sys.exit``: it would end us with a status of the target's choosing.
+
+    A status of 0 would then say that a gradient is right which nobody has looked at. Processes
+    that the target forks end as they wish.
+    """
+    real, own = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() == own and threading.current_thread() is threading.main_thread():
+            raise SystemExit(status)
+        if os.getpid() != own:
+            real(status)
+        # No exception in a thread ends the process as the target wants it.
+        os.write(2, b"gradcheck: a thread of the target ended the process (os._exit)\n")
+        real(status or 2)
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = real
 
 
 def _raised(doing: str, error: BaseException, *, verbose: bool) -> str:

@@ -72,7 +72,8 @@ class Evaluator:
     """Evaluates the loss with single entries set to given values, or along directions.
 
     Parameters are perturbed in place and put back, also after an exception or Ctrl-C. An
-    evaluation that raises counts as not a number; what it raised is kept in ``first_error``.
+    evaluation that raises counts as not a number; what it raised is kept in ``first_error``. Only
+    a lack of memory is raised: it is the machine's, not the point's.
 
     Args:
         loss: the loss at the parameters' current values.
@@ -138,9 +139,20 @@ class Evaluator:
 
     def interrupt(self, error: KeyboardInterrupt) -> None:
         """Make no more evaluations: what was finished can still be reported."""
-        self.interrupted = error
+        # Its traceback would keep alive what has to be put back.
+        self.interrupted = error.with_traceback(None)
         self.exhausted = True
         self.deadline = -math.inf
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Have Ctrl-C or SIGTERM end this stretch, and let what was found before it be told."""
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            if not self.finishes:
+                raise
+            self.interrupt(error)
 
     def on_progress(self, tell: Callable[[int], None]) -> None:
         """Call ``tell`` with the number of evaluations now and then."""
@@ -237,8 +249,17 @@ class Evaluator:
         try:
             yield parts
         finally:
-            for view, start, _ in parts:
-                np.copyto(view, start)
+            # A signal that comes between two copies waits until all of them are made.
+            came = None
+            while True:
+                try:
+                    for view, start, _ in parts:
+                        np.copyto(view, start)
+                    break
+                except KeyboardInterrupt as error:
+                    came = error
+            if came is not None:
+                raise came
 
     def _kept(self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]) -> FloatArray:
         """Take the losses from the journal, or evaluate and enter them there."""
@@ -303,6 +324,9 @@ class Evaluator:
     def _guarded(self) -> float:
         try:
             return self.loss()
+        except MemoryError:
+            # The machine's limit, which says nothing about the point.
+            raise
         except Exception as error:
             if self.first_error is None:
                 self.first_error = f"{type(error).__name__}: {error}"

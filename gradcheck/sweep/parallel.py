@@ -46,6 +46,8 @@ Result = Future[tuple[FloatArray, str | None]]
 CHUNK_SECONDS = 0.1
 """How long a worker is to be busy with one chunk."""
 LARGEST_CHUNK = 4096
+GRACE = 1.0
+"""Seconds that a worker is given to finish what nobody waits for any more."""
 RESTARTS = 3
 """Times that a pool of processes is opened again after some of its workers died."""
 UNSAFE_TO_FORK = ("torch", "jax", "tensorflow")
@@ -237,9 +239,22 @@ def local_workers(n: int, *, target: Any = None) -> Workers:
                 warnings.filterwarnings("ignore", "This process .* is multi-threaded")
                 return pool.submit(evaluate, task)
 
-        return Pool(submit, n, None, lambda: pool.shutdown(wait=True, cancel_futures=True))
+        return Pool(submit, n, None, lambda: _end(pool))
 
     return Workers(open_pool)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool: those still at work, which may hang, are not waited for long."""
+    processes = list((getattr(pool, "_processes", None) or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    end = time.monotonic() + GRACE
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+    pool.shutdown(wait=True)
 
 
 def executor_workers(executor: Executor, *, target: Any = None) -> Workers:

@@ -1,0 +1,45 @@
+"""A stretch that Ctrl-C and SIGTERM do not cut in two: they take effect at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back signals that would end the process; the first is raised again at the end.
+
+    For short stretches only, such as the writing of a report. Signals reach the main thread of a
+    process alone; in any other nothing is held back. May be nested.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        noted.append(number)
+
+    try:
+        for number in _SIGNALS:
+            handler = signal.getsignal(number)
+            # None: a handler that Python does not know and could not put back.
+            if handler is not None and handler is not signal.SIG_IGN:
+                before[number] = handler
+                signal.signal(number, note)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if noted:
+            signal.raise_signal(noted[0])
