@@ -70,7 +70,8 @@ class Rewriter(ast.NodeTransformer):
         return self.visit(node) if node is not None else ast.Constant(None)
 
     def _at(self, new: Any, old: ast.AST) -> Any:
-        return ast.fix_missing_locations(ast.copy_location(new, old))
+        # What is new below it has no place yet, and gets this one in the end (see ``rewrite``).
+        return ast.copy_location(new, old)
 
     # expressions
 
