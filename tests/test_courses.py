@@ -1,7 +1,7 @@
 """Code as courses, tutorials and libraries write it, each checked by the first command.
 
 Where nothing says what a target is to be called with, the first command is refused with a message
-that proposes another; that one, as it is printed, is the command then. Every file is in words of its
+that proposes another; that one, as printed, is the command then. Every file is in words of its
 own, but for its structure and its calling conventions.
 """
 

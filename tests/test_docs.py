@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import re
 import runpy
+from xml.etree import ElementTree
 
 import pytest
 from conftest import ROOT
@@ -31,6 +32,20 @@ def test_the_examples_run(name, tmp_path):
 def test_every_link_leads_to_a_file(path):
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
         assert (DOCS / link).is_file(), link
+
+
+def test_the_pictures_are_up_to_date():
+    drawn = runpy.run_path(str(DOCS / "make_figures.py"))["figures"]()
+    kept = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "figures").iterdir()}
+    assert drawn == kept
+
+
+def test_every_picture_is_shown_and_well_formed():
+    shown = (DOCS / "verdict.md").read_text(encoding="utf-8")
+    for path in (DOCS / "figures").iterdir():
+        assert f"figures/{path.name})" in shown
+        picture = ElementTree.parse(path).getroot()
+        assert picture.find("{http://www.w3.org/2000/svg}title").text
 
 
 def test_the_reference_is_up_to_date(caplog):
