@@ -250,7 +250,7 @@ def _confirmed(
     """
     reference = estimate.value
     size = np.fmax(np.abs(analytic), np.abs(reference))
-    limit = thresholds.same * size
+    limit = np.asarray(thresholds.same * size)
     difference = np.abs(analytic - reference)
     allowed = np.asarray(estimate.uncertainty + rounding)
     if not ((difference <= limit).all() and allowed.max(initial=0.0) < np.inf):
@@ -267,7 +267,7 @@ def _confirmed(
         analytic,
         reference,
         allowed,
-        np.abs(analytic / size - reference / size),
+        np.asarray(np.abs(analytic / size - reference / size)),
         resolution,
         estimate.kinks,
     )
