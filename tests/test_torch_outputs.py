@@ -59,6 +59,19 @@ def test_a_gradient_of_floats_beside_the_loss_still_is_the_one_on_trial():
     right = gradcheck.check(lambda x: (x**2, (2 * x).detach()), (leaf(),))
     wrong = gradcheck.check(lambda x: (x**2, x.detach()), (leaf(),))
     assert (right.verdict, wrong.verdict) == ("pass", "fail")
+    assert [one.key for one in wrong.warnings if one.key.startswith("gradient")] == [
+        "gradient_returned"
+    ]
+
+
+def test_a_gradient_returned_with_a_loss_of_no_graph_needs_no_mention():
+    def loss(x):
+        x = x.detach()
+        return (x**2).sum(), 2 * x
+
+    check = gradcheck.check(loss, (leaf(3),))
+    assert check.verdict == "pass"
+    assert "gradient_returned" not in [one.key for one in check.warnings]
 
 
 @pytest.mark.parametrize("function", [torch.sgn, torch.sign])

@@ -24,7 +24,13 @@ from gradcheck.calling import random_state
 from gradcheck.calling.calls import bind_inputs
 from gradcheck.report import Check, Diagnosis, Notice, Verdict, worst_verdict
 from gradcheck.torch_target.kinds import is_function_class, understand
-from gradcheck.torch_target.parameters import by_request, candidates, default_choice, validate
+from gradcheck.torch_target.parameters import (
+    by_request,
+    candidates,
+    default_choice,
+    is_empty,
+    validate,
+)
 from gradcheck.torch_target.setup import (
     buffers_of,
     hold,
@@ -117,7 +123,7 @@ class _Auditor:
         self.parameters = (
             default_choice(known) if wrt is None else by_request(wrt, known, self.bound)
         )
-        self.parameters = [one for one in self.parameters if one.tensor.numel() > 0]
+        self.parameters = [one for one in self.parameters if not is_empty(one)]
         validate(self.parameters)
         chosen = {id(one.tensor) for one in self.parameters}
         self.others = [x.tensor for x in known if x.held and id(x.tensor) not in chosen]

@@ -66,6 +66,9 @@ def first_call(
     explicit = prepared.returns_gradient
     if not explicit and not elsewhere:
         explicit = explicit_gradients(result, prepared.shapes) is not NOT_GIVEN
+    first = result[0] if isinstance(result, tuple | list) else None
+    if explicit and getattr(first, "requires_grad", False):
+        notices.append(_returned_notice(list(prepared.shapes)))
     call.reduction, left_out = reduction_of(
         result, explicit=explicit, gradient_elsewhere=elsewhere, seed=seed
     )
@@ -114,6 +117,15 @@ def _note_mutation(prepared: Prepared, call: TorchCall, notices: list[Notice]) -
                 "something else: work on a clone",
             )
         )
+
+
+def _returned_notice(names: Sequence[str]) -> Notice:
+    return Notice(
+        "gradient_returned",
+        f"what the target returns after its first value was taken for the gradient of "
+        f"{', '.join(names)}, since it has these shapes and carries no graph; if it is something "
+        "else, return the first value alone, and autograd's gradient of it is checked",
+    )
 
 
 def _left_out_notice(left_out: Sequence[int]) -> Notice:

@@ -122,6 +122,13 @@ def is_differentiable(parameter: TorchParameter) -> bool:
     return bool(parameter.tensor.is_floating_point() or parameter.tensor.is_complex())
 
 
+def is_empty(parameter: TorchParameter) -> bool:
+    """Return whether the tensor has no entries; one without a shape yet is not empty."""
+    import torch
+
+    return not torch.nn.parameter.is_lazy(parameter.tensor) and parameter.tensor.numel() == 0
+
+
 def by_request(
     names: Sequence[str | int] | str | int, known: Sequence[TorchParameter], bound: BoundInputs
 ) -> list[TorchParameter]:
@@ -185,7 +192,7 @@ def validate(chosen: Sequence[TorchParameter]) -> None:
                 f"{one.name} has the layout {one.tensor.layout}; parameters are dense tensors: "
                 f"pass {one.name}.to_dense(), or leave it out of wrt"
             )
-        if one.tensor.numel() == 0:
+        if is_empty(one):
             raise UsageError(
                 f"{one.name} is empty (shape {tuple(one.tensor.shape)}): nothing to check"
             )

@@ -28,6 +28,7 @@ from gradcheck.torch_target.parameters import (
     by_request,
     candidates,
     default_choice,
+    is_empty,
     no_parameters,
     validate,
 )
@@ -132,9 +133,9 @@ def prepare(
             returns_gradient = bool(parameters) and grad is None
     if not parameters:
         raise UsageError(no_parameters(known))
-    empty = [one for one in parameters if one.tensor.numel() == 0]
+    empty = [one for one in parameters if is_empty(one)]
     if len(empty) < len(parameters):
-        parameters = [one for one in parameters if one.tensor.numel() > 0]
+        parameters = [one for one in parameters if not is_empty(one)]
     validate(parameters)
     chosen = {id(one.tensor) for one in parameters}
     others = tuple(one.tensor for one in known if one.held and id(one.tensor) not in chosen)

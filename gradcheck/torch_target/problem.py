@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from gradcheck.calling import random_state
 from gradcheck.calling.calls import bind_inputs
 from gradcheck.calling.jitter import jitter_notice
-from gradcheck.calling.quiet import quiet
 from gradcheck.calling.stochastic import Repetition, averaged_loss
 from gradcheck.calling.time_limit import limited, plain
 from gradcheck.calling.tree import leaves
@@ -20,17 +19,17 @@ from gradcheck.errors import TargetError, UsageError
 from gradcheck.numpy_target.problem import Limits
 from gradcheck.problem import FloatArray, LossFacts, Parameter, Problem, Surroundings
 from gradcheck.report import Notice
-from gradcheck.scales import rms
 from gradcheck.sweep.evaluator import Evaluator
 from gradcheck.torch_target.batch import batched_losses
 from gradcheck.torch_target.call import TorchCall
-from gradcheck.torch_target.claim import Claim, first_call, gradients_of, working_call
+from gradcheck.torch_target.claim import first_call, gradients_of, working_call
 from gradcheck.torch_target.forward import forward_derivatives
 from gradcheck.torch_target.kinds import is_torch_target, understand
 from gradcheck.torch_target.outputs import as_array, as_real
+from gradcheck.torch_target.own_rounding import low_precision_rounding, with_residue
 from gradcheck.torch_target.prepared import Prepared, prepare
 from gradcheck.torch_target.second import double_backward
-from gradcheck.torch_target.setup import with_private_modules
+from gradcheck.torch_target.setup import widened, with_private_modules
 
 __all__ = ["is_torch_target", "torch_problem"]
 
@@ -97,6 +96,7 @@ def _build(
     claim = first_call(prepared, own, seed, notices, states)
     if not np.isfinite(claim.loss):
         raise TargetError("non_finite_loss", _non_finite_message(claim.loss))
+    mixed = prepared.low_others or any(widened(one.dtype) != one.dtype for one in own.watched())
     call = working_call(prepared, own, claim)
     values = [np.asarray(as_real(memory).numpy()) for memory in call.memory]
     parameters = tuple(
@@ -109,11 +109,13 @@ def _build(
         return {key: array.astype(np.float64) for key, array in arrays.items()}
 
     analytic = {key: array.astype(np.float64) for key, array in claim.arrays.items()}
-    rounding = _rounding(prepared, claim, gradient_at)
+    rounding = low_precision_rounding(claim, parameters, gradient_at, mixed=mixed)
     facts, repeats = _examine_loss(call, repetition, sum(value.size for value in values), notices)
     random = facts.spread > 0
     if random:
         analytic, rounding = _averaged(gradient_at, rounding, repetition)
+    else:
+        rounding = with_residue(rounding, parameters, analytic, gradient_at, facts.value)
     # Batches take longer than one evaluation may.
     single = random or limits.timeout is not None
     evaluator = Evaluator(
@@ -182,32 +184,6 @@ def _non_finite_message(loss: float) -> str:
         f"the loss is {loss} at the point checked, so that there is no gradient to compare; check "
         "for an overflow in exp, a log of 0 or a division by 0, or choose other inputs"
     )
-
-
-def _rounding(
-    prepared: Prepared, claim: Claim, gradient_at: Callable[[], Mapping[str, FloatArray]]
-) -> dict[str, FloatArray]:
-    """How far the gradient in its own low precision is from the same code's in float64.
-
-    More than a thousandth of the entry (or of the parameter's typical entry), a twentieth in half
-    precision, is not taken for rounding.
-    """
-    dtypes = dict(zip(prepared.shapes, prepared.dtypes, strict=True))
-    rounding = {key: np.zeros(array.shape) for key, array in claim.arrays.items()}
-    low = [key for key in claim.arrays if dtypes[key] != np.float64]
-    if not low:
-        return rounding
-    with quiet():
-        precise = gradient_at()
-    for key in low:
-        if key not in precise:
-            continue
-        reference = precise[key]
-        share = 0.05 if dtypes[key] == np.float16 else 1e-3
-        cap = share * np.maximum(np.abs(reference), rms(reference))
-        apart = np.abs(claim.arrays[key].astype(np.float64) - reference)
-        rounding[key] = np.minimum(apart, cap)
-    return rounding
 
 
 def _examine_loss(
