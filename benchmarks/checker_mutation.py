@@ -16,6 +16,7 @@ end, and what they killed counts as survived. Needs a system that forks, and the
 from __future__ import annotations
 
 import argparse
+import ast
 import collections
 import json
 import subprocess
@@ -79,11 +80,11 @@ class Contexts:
 
         As many as took ``seconds`` together when they were measured, and one in any case.
 
-        A line that is run by an import (a constant, a rule's decorator) concerns whatever runs
-        anything else of the module.
+        A default of a function concerns what runs the function; another line that an import runs
+        (a constant, a decorator) whatever runs anything else of the module.
         """
         by_line = self.lines.get(mutant.site.path, {})
-        first, last = mutant.site.lines
+        first, last = concerned(mutant)
         chosen = {test for line in range(first, last + 1) for test in by_line.get(line, ())}
         if "" in chosen or not chosen:
             chosen |= {test for tests in by_line.values() for test in tests}
@@ -103,6 +104,15 @@ class Contexts:
             seconds -= self.durations[test]
             kept.append(test)
         return kept
+
+
+def concerned(mutant: Mutant) -> tuple[int, int]:
+    """Return the lines of the change; for one in a function's head, those of the function."""
+    first, last = mutant.site.lines
+    for node in ast.walk(ast.parse(mutant.text)):
+        if isinstance(node, ast.FunctionDef) and node.lineno <= first < node.body[0].lineno:
+            return node.body[0].lineno, node.end_lineno or last
+    return first, last
 
 
 def collected(copy: Path) -> list[str]:

@@ -134,7 +134,7 @@ def _extreme_weights(context: Context, flat: Any, extreme: Any) -> Any:
     if bool((number > 1).any()):
         turned = hit.flip(-1)
         last = (turned & (turned.cumsum(-1) == 1)).flip(-1).to(flat.dtype)
-        choices = {"low": first, "high": last, "half": hit / number.clamp(min=1)}
+        choices = {"low": first, "high": last, "half": hit.to(flat.dtype) / number.clamp(min=1)}
     return context.weight(first, choices)
 
 
