@@ -16,6 +16,9 @@ V = np.array([0.7, -1.4, 0.25, 1.8])
 SQUARE = A @ A.T + 2 * np.eye(3)
 SKEW = SQUARE + np.triu(np.arange(9.0).reshape(3, 3), 1) / 10
 MASK = A > 0
+FAR_FROM_MULTIPLES = A / np.array(
+    [[1.4, -2.6, 0.3, 3.5], [-1.7, 0.6, 4.4, 2.3], [5.6, -3.3, 0.7, 1.5]]
+)
 
 
 def missing(a):
@@ -272,11 +275,7 @@ EXPRESSIONS = {
         SKEW,
         A,
     ),
-    "remainders": (
-        lambda a, b: (a % b, np.fmod(a, 1.07 * b), np.remainder(-a, b + 0.033)),
-        A,
-        B + 0.01,
-    ),
+    "remainders": (lambda a, b: (a % b, np.fmod(a, b), np.remainder(-a, b)), A, FAR_FROM_MULTIPLES),
     "extremes of missing values": (
         lambda a, b: np.nansum(np.fmax(missing(a), b) + np.fmin(b, missing(a)) * a),
         A,
