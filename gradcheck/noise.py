@@ -90,6 +90,18 @@ def is_flat(losses: FloatArray) -> bool:
     return int((np.diff(losses) == 0).sum()) > (len(losses) - 1) // 2
 
 
+def _grain(losses: FloatArray) -> float:
+    """Half of the largest power of two that divides all values: the grain they are rounded to.
+
+    A last addition that cancels leaves a grain coarser than that of the result. Regular spacing
+    may hide it: the rounding errors of a straight line repeat themselves.
+    """
+    mantissas, exponents = np.frexp(losses[losses != 0.0])
+    whole = (mantissas * 2.0**53).astype(np.int64)
+    lowest = np.log2((whole & -whole).astype(np.float64)) + exponents - 53
+    return 0.5 * float(np.exp2(lowest.min(initial=np.inf))) if lowest.size else 0.0
+
+
 def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool = False) -> Noise:
     """Estimate the noise level of a problem's loss at its point.
 
@@ -97,7 +109,8 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     shows its steps, and narrows tenfold until the estimate is that of plain roundoff or stays the
     same three times, and then also at a far narrower spacing: kinks and curvature shrink with the
     spacing, an oscillation is resolved at last, noise does neither. A table whose values hardly
-    change lies within one step of a staircase: the noise is that of the wider ones.
+    change lies within one step of a staircase: the noise is that of the wider ones. It is no
+    less than half the grain of the values, as far as plain roundoff makes one.
 
     With ``exact``, the points of a table are floats that lie on a straight line to the last bit:
     a loss of more digits than its parameters would show their rounding as its noise.
@@ -135,7 +148,10 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
             continue
         found.append(table_noise(losses.tolist()))
         largest = float(half_ulp(np.abs(losses).max(keepdims=True), facts.dtype)[0])
-        if widened or found[-1] <= ORDINARY * max(floor, largest):
+        plain = ORDINARY * max(floor, largest)
+        if widened or found[-1] <= plain:
+            if not exact:
+                found[-1] = max(found[-1], min(plain, _grain(losses)))
             break
         if len(found) >= 3 and _stays(found[-3:]):
             if settled:

@@ -317,3 +317,15 @@ def test_a_twin_that_cannot_be_used_is_refused_by_name(name):
 
 def test_a_twin_by_name_is_imported():
     assert resolve_twin("gradcheck.scales:rms") is rms
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_last_addition_that_cancels_leaves_its_grain_in_the_noise(seed):
+    # The sum lies in [4, 8), the loss in [1/4, 1/2): its values are multiples of 2**-50, and the
+    # rounding errors along a line may repeat themselves.
+    generator = np.random.default_rng(seed)
+    w = generator.normal(size=2)
+    start = generator.uniform(4.2, 7.8)
+    end = -start - generator.uniform(0.26, 0.48) - 0.5 * np.sum(w**2)
+    problem = numpy_problem(lambda w: (start + 0.5 * np.sum(w**2) + end, w), w)
+    assert loss_noise(problem, generator).level >= 2.0**-51
