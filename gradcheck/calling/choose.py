@@ -120,6 +120,10 @@ def _by_request(
             roots.append((live_root, live, True))
         elif key in known:
             picked.append((known[str(key)], str(key)))
+        elif isinstance(live, Mapping) and key in live:
+            whole = _collect([(live_root, live, True)]).leaves
+            inside = [leaf for leaf in whole if leaf.path.startswith(f"{live_root}[{key!r}]")]
+            picked += [(leaf, leaf.name) for leaf in inside]
         else:
             available = ", ".join(list(dict.fromkeys([*arguments, *known]))[:20])
             raise UsageError(f"wrt names {name!r}, which is no input; the inputs are {available}")
