@@ -66,9 +66,14 @@ def check(
         inputs: a dict (keyword arguments), a tuple (positional ones) or the single argument.
         wrt: names or positions of the parameters among the inputs; decided from the gradient
             where it is not given.
-        grad: gradient function, called as the target is, if the target returns only the loss.
-        vjp: backward function of a layer: the target returns ``out`` or ``(out, cache)``.
+        grad: gradient function if the target returns only the loss: it takes the target's
+            arguments, some of them, or what the target returns beside the loss; of a target with
+            many outputs the Jacobian, or the derivative of each entry.
+        vjp: backward function of a layer that returns ``out`` or ``(out, cache)``: it takes
+            ``(cotangent, cache)``, ``(cotangent, *inputs)`` or ``(cotangent)``.
         params: tree of arrays that the target reads from elsewhere; perturbed in place, put back.
+            ``self.params`` is found by itself, others where the gradient has their names or
+            structure.
         torch: PyTorch twin of the loss, or its name ``"module:function"``.
         args: further positional arguments, as SciPy's optimisers take them.
         jac: SciPy's gradient: a function, or True if the target returns ``(loss, gradient)``.
