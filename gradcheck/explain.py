@@ -212,6 +212,19 @@ def _open(
             "likely",
             remedy="Move off the kink with --jitter 0.01: at a smooth point the answer is clear.",
         )
+    slight = _slight(one)
+    if slight is not None:
+        return Diagnosis(
+            "precision_limited",
+            name,
+            f"The gradient of {name} is off by at most {slight:.1g} of its size at {count} of "
+            f"{unclear.size} entries: more than rounding explains, less than a mistake in a "
+            "formula makes.",
+            "likely",
+            evidence={"relative_error": slight},
+            remedy="Where the gradient or the loss is itself an approximation (finite differences, "
+            "an iteration that stops), tighten its tolerance, or accept it with --rtol 1e-6.",
+        )
     return Diagnosis(
         "precision_limited",
         name,
@@ -221,6 +234,21 @@ def _open(
         evidence={"noise": noise.level, "loss": noise.loss},
         remedy="Evaluate in float64, scale the loss, or leave out large constant terms.",
     )
+
+
+def _slight(one: ParameterFindings) -> float | None:
+    """Largest relative error of the open entries, if every one of them is seen to be off."""
+    open_ = one.combined.codes == INCONCLUSIVE
+    seen = np.zeros(open_.shape, dtype=bool)
+    worst = 0.0
+    for name, judged in one.comparisons.items():
+        if not name.startswith("analytic~"):
+            continue
+        difference = np.abs(judged.analytic - judged.reference)
+        here = open_ & (difference > judged.allowed) & ~judged.kinks
+        seen |= here
+        worst = max(worst, float(judged.relative_error[here].max(initial=0.0)))
+    return worst if np.isfinite(worst) and bool((seen | ~open_).all()) and worst < 1e-3 else None
 
 
 def _sees_a_slope(one: ParameterFindings) -> bool:

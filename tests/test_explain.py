@@ -36,3 +36,13 @@ def test_a_square_that_is_all_of_the_loss_is_no_regulariser(autograd, factor):
 
     check = gradcheck.check(loss, {"x": np.array([1.0, 2.0, 3.3, -0.7])}, autograd=autograd)
     assert check.diagnoses[0].cause == "scale"
+
+
+def test_an_approximate_gradient_is_said_to_be_one_rather_than_hidden_by_noise():
+    off = 1 + 6e-8
+    found = gradcheck.check(lambda x: (np.sum(np.sin(x)), np.cos(x) * off), np.arange(1.0, 6.0))
+    assert found.verdict is gradcheck.Verdict.INCONCLUSIVE
+    (diagnosis,) = found.diagnoses
+    assert diagnosis.cause == "precision_limited"
+    assert "off by at most 6e-08 of its size at 5 of 5 entries" in diagnosis.message
+    assert "jitters" not in diagnosis.message
