@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 from gradcheck.errors import UsageError
+from gradcheck.render.text import visible
 from gradcheck.settings import Settings
 
 
@@ -221,10 +223,12 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(file=text)
+        click.echo(visible(text.getvalue(), keep="\n"), nl=False, err=True)
         return 2
     except UsageError as error:
-        click.echo(_wrapped(f"gradcheck: {error}"), err=True)
+        click.echo(_wrapped(visible(f"gradcheck: {error}", keep="\n")), err=True)
         return 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("gradcheck: interrupted", err=True)

@@ -15,6 +15,7 @@ from gradcheck.case import Case
 from gradcheck.environment import describe_environment
 from gradcheck.errors import GradcheckError, GradientError, Interrupted, TargetError, UsageError
 from gradcheck.examine import examine
+from gradcheck.places import impersonal
 from gradcheck.problem import Problem
 from gradcheck.render.uninterrupted import uninterrupted
 from gradcheck.report import (
@@ -158,7 +159,7 @@ def check(
                 came = error
         if came is not None:
             raise came
-    found = replace(found, seconds=time.monotonic() - began)
+    found = impersonal(replace(found, seconds=time.monotonic() - began))
     if progress is not None:
         progress(max(1, found.evaluations), max(1, found.evaluations), label)
     if problem is not None and problem.evaluator.interrupted is not None:
@@ -245,7 +246,7 @@ def run_case(case: Case, settings: Settings, *, pictures: bool = False) -> Check
         )
     if settings.checkpoint is not None:
         # Each check of a package keeps its work in a file of its own.
-        chosen = replace(chosen, checkpoint=f"{settings.checkpoint}.{case.name}")
+        chosen = replace(chosen, checkpoint=f"{settings.checkpoint}.{_file_name(case.name)}")
     began = time.monotonic()
     expect = case.expect or Expectation(Verdict.PASS)
     try:
@@ -274,13 +275,25 @@ def run_case(case: Case, settings: Settings, *, pictures: bool = False) -> Check
             raise
         problem = TargetError("target_raised", f"{type(error).__name__}: {error}")
         found = error_check(case.name, _target_text(case), problem, chosen, expect=expect)
-    return replace(
+    found = replace(
         found,
         family=case.name.partition(".")[0],
         source=case.source,
         note=case.note,
         seconds=time.monotonic() - began,
     )
+    return impersonal(found)
+
+
+def _file_name(name: str) -> str:
+    """Return a part of a file's name for a check: each its own, and none leaves its folder."""
+    import hashlib
+
+    from gradcheck.render.page_names import page_names
+
+    (stem,) = page_names([name])
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    return stem if stem == name else f"{stem}-{digest}"
 
 
 def _from_target(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradcheck.errors import Interrupted, UsageError
+from gradcheck.render.text import visible
 from gradcheck.render.uninterrupted import uninterrupted
 from gradcheck.report import Check, Report
 from gradcheck.settings import near_name
@@ -45,7 +46,7 @@ def run(command: Command) -> int:
         with interruptible():
             return _check_target(command, command.target, outputs)
     except UsersError as error:
-        click.echo(str(error), err=True)
+        click.echo(visible(str(error), keep="\n\t"), err=True)
         return 2
     except Terminated:
         click.echo("gradcheck: terminated", err=True)

@@ -128,9 +128,14 @@ def _terminal_width() -> int:
 def write_outputs(report: Report, outputs: Outputs) -> dict[str, str]:
     """Write the files that were asked for, each whatever becomes of the others.
 
+    The files name no place on this machine, unlike what is shown.
+
     Returns:
         By the option concerned, why a file could not be written; empty if all were.
     """
+    from gradcheck.places import impersonal
+
+    report = replace(report, checks=tuple(impersonal(check) for check in report.checks))
     failed = {}
     for option, write in (
         ("report", _write_report),

@@ -20,11 +20,13 @@ def progress_bar(*, wanted: bool) -> Iterator[Progress | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
+    from gradcheck.render.text import visible
+
     console = Console(stderr=True)
     # The counts and the time come first where there is little room.
     name_width = max(8, min(32, console.width - 48))
     columns = (
-        TextColumn(f"{{task.description:<{name_width}.{name_width}}}"),
+        TextColumn(f"{{task.description:<{name_width}.{name_width}}}", markup=False),
         BarColumn(bar_width=max(1, min(20, console.width - name_width - 28))),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -36,6 +38,6 @@ def progress_bar(*, wanted: bool) -> Iterator[Progress | None]:
         task = bar.add_task("starting", total=None)
 
         def report(done: int, total: int, text: str) -> None:
-            bar.update(task, completed=done, total=total, description=text)
+            bar.update(task, completed=done, total=total, description=visible(text))
 
         yield report

@@ -135,9 +135,10 @@ def _load_npz(path: Path) -> dict[str, Any]:
         siblings = [str(item) for item in sorted(path.parent.glob("*.npz"))]
         raise UsageError(f"--inputs {path}: there is no such file{near_name(str(path), siblings)}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: a broken archive would else be left open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
         raise UsageError(
             f"--inputs {path}: cannot be read without unpickling ({error}); write it with "
             "numpy.savez from arrays of numbers"
