@@ -72,10 +72,10 @@ def test_small_entries_are_judged_by_a_thousandth_of_the_typical_one():
     assert code(0.9e-7, 0.0, 1e-12) == INCONCLUSIVE
     assert code(0.9e-9, 0.0, 1e-12) == PASS
     assert code(1.1e-7, 0.0, 1e-12) == FAIL
-    assert code(0.0, 0.0, 0.99e-4) == PASS
+    assert code(0.0, 1e-30, 0.99e-4) == PASS
     # what is lost even there, by the typical entry itself
-    assert code(0.0, 0.0, 1.01e-4) == PASS == code(0.0, 0.0, 0.099)
-    assert code(0.0, 0.0, 0.101) == INCONCLUSIVE
+    assert code(0.0, 1e-30, 1.01e-4) == PASS == code(0.0, 1e-30, 0.099)
+    assert code(0.0, 1e-30, 0.101) == INCONCLUSIVE
     assert verdict(0.0, 0.0, 0.0, typical=0.0) == PASS
     assert verdict(1e-300, 0.0, 0.0, typical=0.0) == FAIL
 
