@@ -321,6 +321,24 @@ EXPRESSIONS = {
         lambda a: (np.pad(a, ((1, 2), (0, 1)), mode="symmetric"), np.pad(a[0], 2, "reflect")),
         A,
     ),
+    "ranges": (
+        lambda a: (
+            np.linspace(a[0, 0], a[0, 3], 1),
+            np.linspace(a[0], a[1], 3, endpoint=False),
+            np.logspace(a[0, 0], a[1, 1], 3, base=2.0, endpoint=False),
+            np.full((2, 4), a[0]),
+            np.bincount([0, 2, 2, 1], weights=a[0], minlength=5),
+        ),
+        A,
+    ),
+    "nothing at all": (
+        lambda a: (np.sum(a[:0]), np.concatenate([a[:0], a]), np.sum(a[:, :0] ** 2, axis=1), a * 2),
+        A,
+    ),
+    "views backwards": (
+        lambda a: (a[::-1][1], a[:, ::-1][0, 1:], a[2:0:-1, ::2] * a[:2, 1::2]),
+        A,
+    ),
     "math": (
         lambda a: (
             *(math.prod([a[0, 0], a[1, 1], 2.0]), math.log(a[0, 2], 3), math.copysign(a[0, 1], 1)),
@@ -347,6 +365,8 @@ REFUSED = {
     "several axes": lambda v: np.median(np.outer(v, v), axis=(0, 1)),
     "pad": lambda v: np.pad(v, 1, mode="linear_ramp"),
     "eigh": lambda v: scipy.linalg.eigh(np.outer(v, v) + np.eye(4), subset_by_index=[0, 1])[0],
+    "linspace": lambda v: np.linspace(v[0], v[1], 3, retstep=True)[0],
+    "geomspace": lambda v: np.geomspace(v[:2] ** 2, v[2:], 3, axis=1),
     "divmod": lambda v: divmod(v[0], 0.4)[1],
 }
 
