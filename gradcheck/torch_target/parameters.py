@@ -123,10 +123,13 @@ def is_differentiable(parameter: TorchParameter) -> bool:
 
 
 def is_empty(parameter: TorchParameter) -> bool:
-    """Return whether the tensor has no entries; one without a shape yet is not empty."""
+    """Return whether a dense tensor has no entries; one without a shape yet is not empty."""
     import torch
 
-    return not torch.nn.parameter.is_lazy(parameter.tensor) and parameter.tensor.numel() == 0
+    tensor = parameter.tensor
+    if torch.nn.parameter.is_lazy(tensor) or tensor.layout is not torch.strided:
+        return False
+    return tensor.numel() == 0
 
 
 def by_request(
