@@ -128,6 +128,7 @@ def put(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None:
     """Run ``np.put``."""
 
     def follow(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+        np.put(a.copy(), ind, v, mode)  # raises what NumPy raises, before anything is written
         places = np.unravel_index(np.asarray(ind).reshape(-1), a.shape)
         count, given = len(places[0]), np.size(v)
         if given not in (0, 1, count):  # values begin again where there are too few
@@ -142,7 +143,8 @@ def put(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None:
 def copyto(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None:
     """Run ``np.copyto``."""
 
-    def follow(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    def follow(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
+        np.copyto(dst.copy(), src, casting, where)
         if where is True:
             setitem(recorder, src, dst, Ellipsis)
             return
@@ -162,6 +164,7 @@ def putmask(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> No
     """Run ``np.putmask``."""
 
     def follow(a: Any, mask: Any, values: Any) -> None:
+        np.putmask(a.copy(), mask, values)
         if np.shape(values) == np.shape(a):
             copyto(recorder, None, (a, values), {"where": mask})
         elif np.size(values) == 1:
@@ -176,6 +179,7 @@ def place(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None
     """Run ``np.place``."""
 
     def follow(arr: Any, mask: Any, vals: Any) -> None:
+        np.place(arr.copy(), mask, vals)
         chosen = np.asarray(mask, bool)
         if np.size(vals) in (1, int(chosen.sum())):
             setitem(recorder, vals, arr, chosen)

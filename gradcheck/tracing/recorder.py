@@ -256,6 +256,8 @@ class Recorder:
                 continue
             settled.append((value, self._settle(context, value, tensor)))
         if not any(tensor.requires_grad for _, tensor in settled):
+            if settled and any(edge is not None for edge in context.operation.edges):
+                raise UnsupportedError("torch does not know its derivative")
             for value, tensor in settled:
                 if isinstance(value, np.ndarray) and self.is_tracked(value):
                     self.track(value, Shadow(tensor, ("constant", "")), wrote=wrote)

@@ -110,8 +110,11 @@ def variance(
 
 
 def deviation(context: Context, *args: Any, **kwargs: Any) -> Any:
-    """Standard deviation over axes."""
-    return context.torch.sqrt(variance(context, *args, **kwargs))
+    """Standard deviation over axes; where all elements are alike, its derivative is 0."""
+    torch = context.torch
+    squared = variance(context, *args, **kwargs)
+    none = squared == 0
+    return torch.where(none, squared, torch.where(none, 1.0, squared).sqrt())
 
 
 def product(

@@ -15,8 +15,7 @@ _SAME_NAME = {
     "erfcx": "erfcx", "gammaln": "gammaln", "loggamma": "gammaln", "digamma": "digamma",
     "psi": "digamma", "xlogy": "xlogy", "xlog1py": "xlog1py", "ndtr": "ndtr", "ndtri": "ndtri",
     "log_ndtr": "log_ndtr", "log1p": "log1p", "expm1": "expm1", "exp2": "exp2", "i0": "i0",
-    "i0e": "i0e", "i1": "i1", "i1e": "i1e", "j0": "bessel_j0", "j1": "bessel_j1",
-    "gammainc": "gammainc", "gammaincc": "gammaincc", "zeta": "zeta",
+    "i0e": "i0e", "i1": "i1", "i1e": "i1e",
 }  # fmt: skip
 
 
@@ -104,6 +103,39 @@ def _boxcox(context: Context, x: Any, exponent: Any) -> Any:
     return (x**exponent - 1) / exponent
 
 
+def _linearised(value: Any, slope: Any, x: Any) -> Any:
+    """Return ``value``, with the derivative ``slope`` by ``x`` that torch does not know itself."""
+    return value.detach() + slope.detach() * (x - x.detach())
+
+
+def _bessel_zero(context: Context, x: Any) -> Any:
+    special = context.torch.special
+    return _linearised(special.bessel_j0(x), -special.bessel_j1(x), x)
+
+
+def _bessel_one(context: Context, x: Any) -> Any:
+    torch = context.torch
+    value = torch.special.bessel_j1(x)
+    rest = torch.where(x == 0, 0.5, value / torch.where(x == 0, 1.0, x))
+    return _linearised(value, torch.special.bessel_j0(x) - rest, x)
+
+
+def _of_second(name: str) -> Callable[..., Any]:
+    """Return a function of two variables whose derivative torch knows by the second alone."""
+
+    def function(context: Context, first: Any, second: Any) -> Any:
+        if first.requires_grad:
+            raise UnsupportedError("its derivative by the first argument is not known")
+        return getattr(context.torch.special, name)(first, second)
+
+    return function
+
+
+def _zeta(context: Context, x: Any, q: Any = None, out: Any = None) -> Any:
+    offset = context.tensor(1.0 if q is None else q, context.dtype)
+    return _of_second("zeta")(context, context.tensor(x, context.dtype), offset)
+
+
 def _same(name: str) -> Rule:
     def function(context: Context, *operands: Any) -> Any:
         special = getattr(context.torch.special, name)
@@ -121,6 +153,8 @@ def scipy_rules() -> tuple[dict[Any, Rule], dict[Any, Rule]]:
         "log_expit": _log_expit, "entr": _entr, "rel_entr": _rel_entr, "kl_div": _kl_div,
         "huber": _huber, "gamma": _gamma, "betaln": _betaln, "beta": _beta, "exprel": _exprel,
         "softplus": _softplus, "cosm1": _cosine_minus_one, "boxcox": _boxcox,
+        "j0": _bessel_zero, "j1": _bessel_one,
+        "gammainc": _of_second("gammainc"), "gammaincc": _of_second("gammaincc"),
         "cbrt": lambda context, x: x.sign() * x.abs().pow(1 / 3),
         "exp10": lambda context, x: (x * math.log(10)).exp(),
         "radian": lambda context, d, m, s: (d + (m + s / 60) / 60) * (math.pi / 180),
@@ -131,6 +165,7 @@ def scipy_rules() -> tuple[dict[Any, Rule], dict[Any, Rule]]:
         if hasattr(special, name)
     }
     functions = {
+        special.zeta: _zeta,
         special.logsumexp: logsumexp,
         special.softmax: lambda c, x, axis=None: _flat_softmax(c, x, axis, logarithm=False),
         special.log_softmax: lambda c, x, axis=None: _flat_softmax(c, x, axis, logarithm=True),
