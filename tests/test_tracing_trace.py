@@ -252,8 +252,8 @@ class TestKinks:
 
 
 def unknown_operation(w):
-    spectrum = np.fft.rfft(w)
-    return np.sum(np.abs(spectrum) ** 2)
+    values, _ = np.linalg.eig(np.outer(w, w[::-1]))
+    return np.sum(np.abs(values) ** 2)
 
 
 def through_an_object(w):
@@ -266,7 +266,7 @@ def through_an_object(w):
 class TestLost:
     @pytest.mark.parametrize(
         ("function", "operation", "line"),
-        [(unknown_operation, "fft", 1), (through_an_object, "nditer", 2)],
+        [(unknown_operation, "eig", 1), (through_an_object, "nditer", 2)],
     )
     def test_what_cannot_be_traced_is_named_with_its_line(self, function, operation, line):
         w = np.arange(1.0, 5.0)
@@ -303,7 +303,7 @@ class TestLost:
         with pytest.raises(NotTraceable, match="ppoly"):
             trace(loss, (w,), {}, {"w": w})
 
-    @pytest.mark.parametrize("dtype", [complex, [("a", float), ("b", int)], object])
+    @pytest.mark.parametrize("dtype", [[("a", float), ("b", int)], object])
     def test_arrays_that_hold_no_plain_floats(self, dtype):
         def loss(w):
             box = np.zeros(3, dtype=dtype)

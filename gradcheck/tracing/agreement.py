@@ -29,14 +29,15 @@ def close(torch: Any, data: Any, exact: Any, name: str, operands: Sequence[Any])
     Both are tensors of one dtype and shape; ``operands`` are tensors or arrays. What is left where
     large terms cancel is judged by the size of the terms, anything else by its own.
     """
-    tolerance = {torch.float64: 1e-7, torch.float32: 1e-3, torch.float16: 1e-1}[exact.dtype]
+    precision = exact.real.dtype if exact.is_complex() else exact.dtype
+    tolerance = {torch.float64: 1e-7, torch.float32: 1e-3, torch.float16: 1e-1}[precision]
     if exact.numel():
         apart, largest = float((data - exact).abs().max()), float(exact.abs().max())
         if apart <= tolerance * largest:  # false for nan: then look entry by entry
             return math.isfinite(largest)
     finite = torch.isfinite(exact)
     scale = float(exact[finite].abs().max()) if bool(finite.any()) else 1.0
-    left = _cancelled(name, operands) * float(torch.finfo(exact.dtype).eps)
+    left = _cancelled(name, operands) * float(torch.finfo(precision).eps)
     agree: bool = torch.allclose(
         data, exact, rtol=tolerance, atol=tolerance * scale + left + 1e-300, equal_nan=True
     )
@@ -48,7 +49,7 @@ def _cancelled(name: str, operands: Sequence[Any]) -> float:
     if name not in _SUMS and name not in _PRODUCTS:
         return 0.0
     arrays = [np.asarray(part.detach() if hasattr(part, "detach") else part) for part in operands]
-    sizes = [_largest(array) for array in arrays if array.dtype.kind in "iuf" and array.size]
+    sizes = [_largest(array) for array in arrays if array.dtype.kind in "iufc" and array.size]
     if not sizes:
         return 0.0
     term = math.prod(sizes) if name in _PRODUCTS else max(sizes)

@@ -14,6 +14,7 @@ from gradcheck.tracing.operators import elements, scatter, setitem
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
 from gradcheck.tracing.rules import reductions
+from gradcheck.tracing.rules.complex_numbers import PARTS
 
 Arguments = Sequence[Any]
 Keywords = Mapping[str, Any]
@@ -76,7 +77,9 @@ def _tolist(recorder: Recorder, receiver: Any) -> Any:
 
 
 def read_array_attribute(recorder: Recorder, array: Any, name: str) -> Any:
-    """Run ``array.name`` of an array or a scalar of NumPy's."""
+    """Run ``array.name`` of an array or a scalar of NumPy's, or of a complex number."""
+    if name in PARTS and np.iscomplexobj(array) and recorder.is_tracked(array):
+        return recorder.apply(name, PARTS[name], lambda z: getattr(z, name), (array,), {})
     if isinstance(array, np.inexact) and name in ("T", "real") and recorder.is_tracked(array):
         return recorder.apply(name, _RULES["T"], lambda scalar: getattr(scalar, name), (array,), {})
     if name in ("T", "mT") and recorder.is_tracked(array):

@@ -78,7 +78,7 @@ def call(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -
         return ufunc_calls.call_ufunc(recorder, function, args, kwargs)
     if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
         receiver = getattr(function, "__self__", None)
-        if isinstance(receiver, np.ndarray | np.generic) or type(receiver) is float:
+        if isinstance(receiver, np.ndarray | np.generic | complex) or type(receiver) is float:
             same = getattr(operator, function.__name__, None)
             if same is not None and function.__name__ in _OPERATORS:
                 return _operator(same)(receiver, *args)
@@ -321,7 +321,7 @@ def _with_callbacks(recorder: Recorder, kwargs: Keywords) -> dict[str, Any]:
 
 def read_attribute(recorder: Recorder, value: Any, name: str) -> Any:
     """Run ``value.name``: properties that a user wrote run under the trace."""
-    if isinstance(value, np.ndarray | np.inexact):
+    if isinstance(value, np.ndarray | np.inexact | complex):
         return array_methods.read_array_attribute(recorder, value, name)
     if not isinstance(value, types.ModuleType):
         found = getattr(type(value), name, None)

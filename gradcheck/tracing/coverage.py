@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from gradcheck.tracing import special_calls, ufunc_calls
-from gradcheck.tracing.registry import registry
+from gradcheck.tracing.registry import MODULES, registry
 
 _INTRODUCTION = """# What can be traced
 
@@ -37,10 +37,13 @@ Beyond the functions below:
   (`np.cov`, `np.gradient`, `scipy.stats.norm.logpdf` ...).
 
 What a loss depends on and what is not covered raises `NotTraceable` with the operation, the file
-and the line; what it does not depend on may be anything. Not covered: complex numbers and FFTs,
-object arrays, sparse matrices, functions whose source cannot be found (typed at a prompt, `exec`),
-other threads and processes, and objects of compiled libraries that compute by themselves
-(`np.nditer`).
+and the line; what it does not depend on may be anything. Not covered: object arrays, sparse
+matrices, functions whose source cannot be found (typed at a prompt, `exec`), other threads and
+processes, and objects of compiled libraries that compute by themselves (`np.nditer`).
+
+Complex numbers may occur on the way to a real loss: arithmetic, powers, exponentials, products,
+sums, movement of elements, Fourier transforms, moduli, conjugates, parts (`.real` and `.imag`
+cannot be written to).
 
 At a kink (`maximum` of equal numbers, `abs` of 0, a maximum that several elements share, `clip` at
 a bound) the derivative may be chosen; a claimed gradient may take any of these choices.
@@ -53,9 +56,10 @@ def _module_of(function: Any, name: str) -> str:
         import numpy as np
 
         return "numpy" if getattr(np, name, None) is function else "scipy.special"
-    for public in ("numpy.linalg", "numpy.lib.stride_tricks", "scipy.linalg", "math"):
-        if module.startswith(public):
-            return public
+    public = ("numpy.linalg", "numpy.lib.stride_tricks", "numpy.fft", *MODULES, "math")
+    for known in public:
+        if module.startswith(known):
+            return known
     return {"": "builtins", "builtins": "builtins"}.get(module, module.split(".")[0])
 
 
@@ -73,7 +77,7 @@ def _row(title: str, names: list[str]) -> str:
 
 def coverage() -> str:
     """Return the page as Markdown."""
-    for name in ("scipy.special", "scipy.linalg"):
+    for name in MODULES:
         importlib.import_module(name)  # whose rules are left out otherwise
     rules = registry()
     rows = ["| where | functions |", "|---|---|"]

@@ -225,9 +225,14 @@ class NumpyTrace:
 
 
 def _array(value: Any) -> NDArray[np.float64]:
-    """Return a copy of a tensor's or an array's values in float64."""
-    content = value.detach().double().cpu().numpy() if hasattr(value, "detach") else value
-    return np.array(content, dtype=np.float64)
+    """Return a copy of a tensor's or an array's values in float64; of complex ones the real part.
+
+    A diagnosis looks at real numbers only.
+    """
+    content = value
+    if hasattr(value, "detach"):
+        content = value.detach().cpu().resolve_conj().resolve_neg().numpy()
+    return np.array(np.real(content), dtype=np.float64)
 
 
 def _operands(operation: Recorded, alteration: Alteration) -> list[int]:

@@ -45,7 +45,7 @@ def apply_operator(
     """Run an operator natively and record it if an operand is traced."""
     if not any(_may_be_traced(recorder, operand) for operand in operands):
         return native(*operands)
-    if not any(isinstance(o, np.ndarray | np.generic | float) for o in operands):
+    if not any(isinstance(o, np.ndarray | np.generic | float | complex) for o in operands):
         return native(*operands)  # lists and tuples are joined, not added
     ufunc = _UFUNCS[name]
     rules = registry()
@@ -60,14 +60,14 @@ def apply_inplace(
 ) -> Any:
     """Run ``target op= operand``: arrays keep their identity, everything else is rebound."""
     if not isinstance(target, np.ndarray):
-        if isinstance(target, np.generic | float | int):
+        if isinstance(target, np.generic | float | int | complex):
             return apply_operator(recorder, name, getattr(operator, _PLAIN_NAMES[name]), target,
                                   operand)  # fmt: skip
         return native(target, operand)
     traced = _may_be_traced(recorder, target) or _may_be_traced(recorder, operand)
     if not traced:
         return native(target, operand)
-    if target.dtype.kind not in "f":
+    if target.dtype.kind not in "fc":
         return native(target, operand)
     rules = registry()
     ufunc = _UFUNCS[name]
@@ -174,9 +174,9 @@ def _known_part(recorder: Recorder, array: Any, index: Any, result: Any) -> Any:
 def setitem(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
     """Run ``array[index] = value`` and record it."""
     traced = _may_be_traced(recorder, value)
-    if array.dtype.kind != "f" or not (traced or recorder.is_tracked(array)):
+    if array.dtype.kind not in "fc" or not (traced or recorder.is_tracked(array)):
         array[index] = value
-        if traced and array.dtype.kind in "cOV":
+        if traced and array.dtype.kind in "OV":
             why = f"an array of dtype {array.dtype} is written to"
             lost = NotTraceable("setitem", recorder.sites.here(), why)
             recorder.lose(array, lost, wrote=True)

@@ -19,6 +19,7 @@ from gradcheck.tracing.errors import NotTraceable, UnsupportedError
 from gradcheck.tracing.memory import Memory, Positions, Shadow, owner_of, to_tensor
 from gradcheck.tracing.operands import NUMBERS, Substitution, plain_keywords, snapshot
 from gradcheck.tracing.operation import Context, Recorded, Rule, Tie
+from gradcheck.tracing.rules.complex_numbers import PARTIAL_VIEWS, own_memory, refuse_unless_covered
 from gradcheck.tracing.sites import Sites
 from gradcheck.tracing.source import Rebuilder
 
@@ -43,6 +44,8 @@ class Recorder:
             np.dtype(np.float64): torch.float64,
             np.dtype(np.float32): torch.float32,
             np.dtype(np.float16): torch.float16,
+            np.dtype(np.complex128): torch.complex128,
+            np.dtype(np.complex64): torch.complex64,
         }
 
     # shadows
@@ -50,7 +53,9 @@ class Recorder:
     def torch_dtype(self, value: Any) -> Any:
         """Return the torch dtype for a NumPy value's; raises where there is none."""
         dtype = getattr(value, "dtype", None)
-        found = self._dtypes.get(dtype) if dtype is not None else self.torch.float64
+        if dtype is None:
+            return self.torch.complex128 if isinstance(value, complex) else self.torch.float64
+        found = self._dtypes.get(dtype)
         if found is None:
             raise UnsupportedError(f"results of dtype {dtype} have no derivative here")
         return found
@@ -226,6 +231,8 @@ class Recorder:
             new_args = [snapshot(argument) for argument in new_args]
             new_kwargs = {key: snapshot(argument) for key, argument in new_kwargs.items()}
         value = native(*args, **kwargs)
+        if name in PARTIAL_VIEWS:
+            value = own_memory(value)
         target = value if written is None else written
         if not _has_floats(target):
             return value
@@ -236,6 +243,7 @@ class Recorder:
             return value
         context = Context(self, operation, target)
         try:
+            refuse_unless_covered(name, operation.operands)
             with self.torch.enable_grad():
                 tensors = rule(context, *new_args, **new_kwargs)
                 self._finish(context, target, tensors, wrote=written is not None)
@@ -288,7 +296,8 @@ class Recorder:
         if data.is_contiguous() and tensor._base is None:
             data.copy_(exact)
             return tensor
-        return tensor + (exact - data).nan_to_num(0.0, 0.0, 0.0)
+        missing = exact - data
+        return tensor + torch.where(torch.isfinite(missing), missing, 0.0)
 
 
 _NOWHERE = Site("", 0, "")

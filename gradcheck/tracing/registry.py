@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,8 +13,13 @@ import numpy as np
 
 from gradcheck.tracing.operation import Rule
 from gradcheck.tracing.rules import (
+    complex_numbers,
     creation,
+    distances,
     elementwise,
+    factors,
+    filters,
+    fourier,
     linalg,
     movement,
     reductions,
@@ -73,6 +79,7 @@ def _transpose_method(context: Any, a: Any, *axes: Any) -> Any:
 def _methods(functions: dict[Any, Rule]) -> dict[str, Rule]:
     methods: dict[str, Rule] = {name: functions[f] for name, f in _METHODS.items()}
     methods.update(_further_methods(functions))
+    methods.update(complex_numbers.METHODS)
     return methods
 
 
@@ -86,8 +93,6 @@ def _further_methods(functions: dict[Any, Rule]) -> dict[str, Rule]:
         "item": _item,
         "__copy__": movement.copied,
         "__deepcopy__": movement.copied,
-        "conj": movement.copied,
-        "conjugate": movement.copied,
         "view": _view,
     }
     return further
@@ -107,25 +112,43 @@ def _view(context: Any, a: Any, dtype: Any = None, type: Any = None) -> Any:
     return context.tensor(a).reshape(context.value.shape)
 
 
+_IN_MODULES: dict[str, tuple[Callable[[], dict[Any, Rule]], ...]] = {
+    "scipy.special": (lambda: special.scipy_rules()[1],),
+    "scipy.linalg": (linalg.scipy_rules, factors.scipy_rules),
+    "scipy.spatial.distance": (distances.scipy_rules,),
+    "scipy.fft": (fourier.scipy_rules, lambda: filters.scipy_rules("scipy.fft")),
+    "scipy.signal": (lambda: filters.scipy_rules("scipy.signal"),),
+    "scipy.ndimage": (lambda: filters.scipy_rules("scipy.ndimage"),),
+}
+"""The rules of functions in modules that need not be imported."""
+
+MODULES = tuple(_IN_MODULES)
+
+
 def registry() -> Registry:
     """Return the rules of all that is imported by now: no target calls what is not."""
-    return _registry("scipy.special" in sys.modules, "scipy.linalg" in sys.modules)
+    return _registry(tuple([name in sys.modules for name in _IN_MODULES]))
 
 
-@lru_cache(maxsize=4)
-def _registry(with_special: bool, with_linalg: bool, /) -> Registry:
-    special_ufuncs, special_functions = special.scipy_rules() if with_special else ({}, {})
-    ufuncs = elementwise.UFUNCS | linalg.UFUNCS | special_ufuncs
+@lru_cache(maxsize=16)
+def _registry(imported: tuple[bool, ...], /) -> Registry:
+    known = [name for name, there in zip(_IN_MODULES, imported, strict=True) if there]
+    special_ufuncs = special.scipy_rules()[0] if "scipy.special" in known else {}
+    ufuncs = elementwise.UFUNCS | linalg.UFUNCS | special_ufuncs | complex_numbers.UFUNCS
     functions = (
         elementwise.FUNCTIONS
         | reductions.FUNCTIONS
         | movement.FUNCTIONS
         | creation.FUNCTIONS
         | linalg.FUNCTIONS
-        | (linalg.scipy_rules() if with_linalg else {})
-        | special_functions
+        | factors.FUNCTIONS
+        | fourier.FUNCTIONS
         | scalars.FUNCTIONS
+        | complex_numbers.FUNCTIONS
     )
+    for name in known:
+        for rules in _IN_MODULES[name]:
+            functions |= rules()
     constant = {getattr(np, name) for name in _CONSTANT_FUNCTIONS if hasattr(np, name)}
     constant |= {len, isinstance, type, id, hash, repr, str, print, bool, int, round, format}
     return Registry(

@@ -75,6 +75,8 @@ def trace(
         raise shadow.lost
     if np.ndim(loss) and np.size(loss) != 1:
         raise NotTraceable("loss", None, f"it has shape {np.shape(loss)}; a loss is one number")
+    if np.iscomplexobj(loss):
+        raise NotTraceable("loss", None, "it is complex; a loss is one real number")
     tensor = shadow.tensor.reshape(()) if shadow is not None else None
     return _pruned(recorder, float(np.asarray(loss).reshape(())), tensor, leaves)
 

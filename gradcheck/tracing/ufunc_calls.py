@@ -49,7 +49,11 @@ def call_ufunc(recorder: Recorder, ufunc: Any, args: Arguments, kwargs: Keywords
 
         inputs = [hook_call(np.array, i) if isinstance(i, list | tuple) else i for i in inputs]
     rules = registry()
-    if ufunc in rules.constant or ufunc not in rules.ufuncs:
+    if ufunc is np.sign and any(np.iscomplexobj(i) for i in inputs):
+        constant = False  # its values lie on the unit circle, and turn on it
+    else:
+        constant = ufunc in rules.constant
+    if constant or ufunc not in rules.ufuncs:
         return _call_without_rule(recorder, ufunc, args, kwargs, inputs, out)
     rule = rules.ufuncs[ufunc]
     operands = inputs
