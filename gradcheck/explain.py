@@ -268,7 +268,7 @@ def _vacuous(problem: Problem, parameters: Mapping[str, ParameterFindings]) -> l
         and not _sees_a_slope(one)
     ]
     if not empty:
-        return []
+        return _at_zero(problem, parameters)
     names = ", ".join(empty)
     return [
         Notice(
@@ -276,6 +276,22 @@ def _vacuous(problem: Problem, parameters: Mapping[str, ParameterFindings]) -> l
             f"the gradient of {names} is exactly 0 in every entry at this point, so that a "
             "backward pass which returns zeros would pass as well; check at another draw of the "
             "inputs (another --seed, --jitter 0.01, or --search 100)",
+        )
+    ]
+
+
+def _at_zero(problem: Problem, parameters: Mapping[str, ParameterFindings]) -> list[Notice]:
+    """Warn where every parameter is zero, and with them what penalties and products would show."""
+    if any(one.value.any() for one in problem.parameters) or not all(
+        one.combined.verdict is Verdict.PASS for one in parameters.values()
+    ):
+        return []
+    return [
+        Notice(
+            "vacuous_point",
+            "every parameter is 0 at this point, where penalties have no gradient and products of "
+            "parameters vanish, so that a mistake in theirs would not show; check at another point "
+            "(--jitter 0.1, or other inputs)",
         )
     ]
 

@@ -88,6 +88,18 @@ ROWS = [
     Row("gaussian_process.py:neg_log_marginal"),
     Row("vectorized.py:loss"),
     Row("vectorized.py:sigmoid", "unexplained", "", "x"),
+    Row("cat_classifier.py:propagate"),
+    Row("shallow_network.py:nn.loss"),
+    Row("ridge_model.py:model.loss", "reg_missing", "self.l2 * np.sum", "w", "--jitter 0.1"),
+    Row("sequence_layers.py:lstm_step_forward"),
+    Row("sequence_layers.py:layernorm_forward"),
+    Row("sequence_layers.py:temporal_softmax_loss"),
+    Row("sequence_layers.py:word_embedding_forward"),
+    Row("matrix_methods.py:matrix_factorization_loss"),
+    Row("matrix_methods.py:kl_divergence"),
+    Row("matrix_methods.py:attention", "scale", "", "Q K"),
+    Row("landscapes.py:himmelblau"),
+    Row("landscapes.py:beale"),
     # Layers as objects that keep what backward needs
     Row("layer_objects.py:sigmoid.forward"),
     Row("layer_objects.py:relu.forward"),
@@ -104,6 +116,9 @@ ROWS = [
     Row("torch_modules.py:good"),
     Row("torch_modules.py:convnet"),
     Row("torch_modules.py:emb"),
+    Row("torch_losses.py:focal"),
+    Row("torch_losses.py:Swish"),
+    Row("torch_losses.py:dice_loss"),
 ]
 
 

@@ -198,6 +198,18 @@ class TestCommandLine:
         assert not given.warnings
         assert gradcheck.check(loss, {"w": B, "reg": 0.1}, autograd=False).verdict == "fail"
 
+    def test_a_point_where_all_parameters_are_zero_is_warned_of(self):
+        """``vacuous_point``: at this point the mistake looked for cannot show."""
+
+        def ridge(w):
+            return np.sum((X @ w - 1) ** 2) + np.sum(w * w), 2 * X.T @ (X @ w - 1)
+
+        quiet = {"autograd": False}
+        at_zero = gradcheck.check(ridge, np.zeros(3), **quiet)
+        assert (at_zero.verdict, [n.key for n in at_zero.warnings]) == ("pass", ["vacuous_point"])
+        assert gradcheck.check(ridge, np.zeros(3), jitter=0.1, **quiet).verdict == "fail"
+        assert gradcheck.check(ridge, np.array([0.0, 0.1, 0.0]), **quiet).verdict == "fail"
+
 
 class TestWhatATargetMayReturn:
     @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ def _spec(body: str, symbols: dict[str, int]) -> str:
         return "0.1" if re.match(r"\(?(?:float|scalar)\b", body, re.I) else ""
     dims = _dims(match["dims"], symbols)
     shape = ",".join(map(str, dims))
+    if re.search(r"bool|\b0\b.*\b1\b", body, re.I) and "<" not in body:
+        return f"integers(2, size={shape if len(dims) == 1 else f'({shape})'})"
     if _INTEGERS.search(body):
         return f"integers({symbols.get('C', 3)}, size={shape if len(dims) == 1 else f'({shape})'})"
     return f"randn({shape})"

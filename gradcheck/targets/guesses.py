@@ -53,9 +53,14 @@ _TABLE: tuple[tuple[str, tuple[str, ...]], ...] = (
         r"h0|h_0|prev_h|h_prev|hprev|hidden|h|prev_c|c_prev|c0|h_init|initial_\w+",
         ("randn({N},{H})", "zeros({H},1)", "randn({H})"),
     ),
-    (r"W_?xh?|U", ("randn({D},{H})", "randn({H},{D})")),
+    (r"W_?xh?|U", ("randn({D},{H})", "randn({H},{D})", "randn({N},{H})")),
     (r"W_?hh?", ("randn({H},{H})",)),
-    (r"W_?hy|V", ("randn({H},{C})", "randn({C},{H})")),
+    (r"W_?hy|V", ("randn({H},{C})", "randn({C},{H})", "randn({D},{H})")),
+    (r"P|Sigma|cov|adj|L", ("rand({N},{N})", "rand({D},{D})", "rand({N})", "0.5")),
+    (
+        r"pred\w*|y_?pred|y_?hat|output|logits|scores|probs?|yhat",
+        ("randn({N},{D})", "randn({N})", "rand({N},{D})", "rand({N})", "randn({D},{N})"),
+    ),
     (r"b_?h", ("randn({H})", "randn({H},1)")),
     (r"b_?y|c", ("randn({C})", "randn({C},1)")),
     (
@@ -94,7 +99,7 @@ _TABLE: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "uniform(0.1, 0.9, size=({N},{C}))",
                 "randn({N},{C})",
             ),
-            *("randn({C},{N})", "randn({C},1)", "randn({C})", "1", "0.7", "[1, 2, 1, 0]"),
+            *("randn({C},{N})", "randn({C},1)", "randn({C})", "0.7", "1", "[1, 2, 1, 0]"),
             *("randn({N},{D})", "randn({D})"),
         ),
     ),
@@ -115,7 +120,7 @@ _TABLE: tuple[tuple[str, tuple[str, ...]], ...] = (
         r"(?:b|biases|b_)",
         ("randn({C})", "0.5", "randn(1,{C})", "randn({C},1)", "randn(1)", "randn({D})"),
     ),
-    (r"z|Z|s|scores|logits|a|u|v|activations?", ("randn({N},{C})", "randn({D})", "0.5")),
+    (r"z|Z|s|a|u|v|activations?", ("randn({N},{C})", "randn({D})", "0.5")),
     (r"(?:target|outside|center|word)\w*(?:idx|index|ind)", ("2",)),
     (r"\w*(?:idx|index|indices|ids)", ("2", "integers({C}, size={N})")),
     (r"center\w*(?:vec|vector)", ("randn({D})", "randn({N},{D})")),
@@ -175,6 +180,10 @@ def _special(name: str, names: Sequence[str], around: str) -> Sequence[str]:
         )
     if "pool" in around and low in ("x", "a_prev", "input"):
         return ("randn(2,3,4,4)",)
+    if {"Q", "K", "V"} <= set(names) and name in ("Q", "K", "V"):
+        return ("randn({N},{D})",) if name == "Q" else ("randn({H},{D})", "randn({N},{D})")
+    if {"U", "V", "R"} <= set(names) and name == "R":
+        return ("integers(2, size=({N},{D}))", "integers(2, size=({D},{N}))")
     if {"Y", "R"} <= set(names) and name in ("Y", "R"):
         return ("randn(6,4)",) if name == "Y" else ("integers(2, size=(6,4))",)
     if {"prev_h", "h0", "hprev", "h_prev"} & set(names) and low in ("x", "xt", "b"):

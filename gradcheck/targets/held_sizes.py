@@ -27,11 +27,13 @@ def sizes_held(
     owner = getattr(target, "__self__", None if inspect.isroutine(target) else target)
     attributes = getattr(owner, "__dict__", {})
     held = attributes.get("params") or attributes
-    shapes = [
-        value.shape
-        for value in (leaf.value for leaf in leaves([held, dict(given)], "x"))
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim == 2
+    floats = [
+        leaf.value
+        for leaf in leaves([held, dict(given)], "x")
+        if isinstance(leaf.value, np.ndarray) and leaf.value.dtype.kind == "f"
     ]
+    shapes = [value.shape for value in floats if value.ndim == 2]
+    vectors = [len(value) for value in floats if value.ndim == 1]
     found = []
     # Columns of biases are no matrices of weights, unless there is nothing else.
     for matrices in ([shape for shape in shapes if 1 not in shape], shapes):
@@ -39,6 +41,8 @@ def sizes_held(
             first, last = matrices[0], matrices[-1]
             found.append(dict(sizes) | {"D": first[0], "C": last[-1]})
             found.append(dict(sizes) | {"D": first[-1], "C": last[0]})
+    if not found and vectors:
+        return [dict(sizes) | {"D": vectors[0]}, dict(sizes)]
     return found or [dict(sizes)]
 
 

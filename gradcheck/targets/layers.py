@@ -37,8 +37,9 @@ class LayerLoss:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the inner product of the layer's output with the cotangent."""
-        out, _, _ = split_output(self.forward(*args, **kwargs))
-        return np.sum(out * random_cotangent(np.shape(out), self.seed))
+        outputs, _, _ = split_output(self.forward(*args, **kwargs))
+        cotangents = random_cotangents(outputs, self.seed)
+        return sum(np.sum(out * c) for out, c in zip(outputs, cotangents, strict=True))
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,15 @@ class LayerGradient:
         Raises:
             UsageError: it cannot be called with a cotangent.
         """
-        out, cache, has_cache = split_output(self.forward(*args, **kwargs))
-        cotangent = np.array(
-            random_cotangent(np.shape(out), self.seed), dtype=np.asarray(out).dtype
-        )
+        outputs, cache, has_cache = split_output(self.forward(*args, **kwargs))
+        handed = [
+            np.array(cotangent, dtype=np.asarray(out).dtype)
+            for out, cotangent in zip(outputs, random_cotangents(outputs, self.seed), strict=True)
+        ]
         bound = inspect.signature(self.forward).bind(*args, **kwargs)
         ways: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = [
-            ((cotangent, cache), {}) if has_cache else ((cotangent, *bound.args), bound.kwargs),
-            ((cotangent,), {}),
+            ((*handed, cache), {}) if has_cache else ((*handed, *bound.args), bound.kwargs),
+            ((*handed,), {}),
         ]
         try:
             signature = inspect.signature(self.backward)
@@ -108,11 +110,22 @@ class LayerGradient:
         )
 
 
-def split_output(result: Any) -> tuple[Any, Any, bool]:
-    """Return the layer's output, its cache, and whether there is a cache."""
-    if isinstance(result, tuple) and len(result) == 2 and np.ndim(result[0]) >= 0:
-        return result[0], result[1], True
-    return result, None, False
+def split_output(result: Any) -> tuple[tuple[Any, ...], Any, bool]:
+    """Return the layer's outputs, its cache, and whether there is a cache.
+
+    The cache comes last; only arrays of floats before it are several outputs.
+    """
+    if not isinstance(result, tuple) or len(result) < 2:
+        return (result,), None, False
+    *outputs, cache = result
+    if len(outputs) == 1 or all(map(is_float_array, outputs)):
+        return tuple(outputs), cache, True
+    return (result,), None, False
+
+
+def random_cotangents(outputs: Sequence[Any], seed: int) -> list[Any]:
+    """Return a fixed random cotangent for each output; those of the others are other ones."""
+    return [random_cotangent(np.shape(out), seed + k) for k, out in enumerate(outputs)]
 
 
 def random_cotangent(shape: tuple[int, ...], seed: int) -> Any:

@@ -81,8 +81,10 @@ def partner(target: Callable[..., Any], attribute: str, module: ModuleType) -> P
             layer = not _lacks_cotangent(target, beside[name])
             return Partner("vjp" if layer else "grad", prefix + name, beside[name])
     for name in _names(own):
-        if name in beside and name != own and _goes_with(target, beside[name]):
-            option = "vjp" if name == f"{own}_backward" else "grad"
+        if name not in beside or name == own:
+            continue
+        option = "vjp" if name == f"{own}_backward" else "grad"
+        if option == "vjp" or _goes_with(target, beside[name]):
             return Partner(option, prefix + name, beside[name])
     return None
 
@@ -114,6 +116,12 @@ def loss_beside(target: Callable[..., Any], attribute: str, module: ModuleType) 
 
 def _names(own: str) -> list[str]:
     made = [form.format(own) for form in _OWN]
+    made += [
+        own.replace(word, other)
+        for word in ("loss", "cost", "objective", "fun", "value", "energy")
+        if word in own and own != word
+        for other in ("grad", "gradient", "jac", "d" + word)
+    ]
     paired = [name for pattern, names in _PAIRS if re.fullmatch(pattern, own) for name in names]
     return [*made, *paired]
 

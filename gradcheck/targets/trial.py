@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -177,7 +178,8 @@ def _outcome(
             fresh = bind_inputs(target, inputs)
             return _judged(target, result, fresh, inputs, gradient, backward), ""
     except (Exception, SystemExit, TimeUp) as error:
-        return NOTHING, f"{type(error).__name__}: {str(error)[:60]}".rstrip(": ")
+        said = textwrap.shorten(f"{type(error).__name__}: {error}", 90, placeholder=" ...")
+        return NOTHING, said.rstrip(": ")
 
 
 def _judged(
