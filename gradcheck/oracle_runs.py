@@ -33,8 +33,8 @@ COMPLEX_SAMPLE = 100
 
 RESOLVED = 1e-6
 """Relative uncertainty above which an entry is looked at in extended precision."""
-MANY, FEW = 1000, 50
-"""Entries of a parameter that are, at most: in a thorough check and else."""
+MANY, FEW, SHARE = 1000, 50, 50
+"""Entries of a parameter that are, at most: in a thorough check, else, or else one in so many."""
 
 Found = dict[str, dict[str, Estimate]]
 
@@ -231,8 +231,12 @@ def _extended(
     extended = in_extended_precision(problem, noise, generator)
     if extended is None:
         return central
-    each = min(MANY if thorough else FEW, extended.affordable // len(chosen))
-    chosen = {name: entries[:each] for name, entries in chosen.items()}
+    afford = extended.affordable // len(chosen)
+    most = {name: max(FEW, problem.analytic[name].size // SHARE) for name in chosen}
+    chosen = {
+        name: entries[: min(MANY if thorough else most[name], afford)]
+        for name, entries in chosen.items()
+    }
     return refine(problem, extended, generator, central, chosen)
 
 
@@ -247,10 +251,11 @@ def _coarse(
 ) -> NDArray[np.intp]:
     """The entries that are undecided, or known less well than ``RESOLVED``; the worst first."""
     judged = judge_estimate(problem, settings, name, estimate, noise, None)
-    own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
-    smallest = 1e-8 if thorough else 1e-4
-    with np.errstate(all="ignore"):
-        relative = np.where(own > smallest * np.nanmax(own), judged.allowed / own, 0.0)
+    relative = judged.resolution
+    if thorough:
+        own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
+        with np.errstate(all="ignore"):
+            relative = np.where(own > 1e-8 * np.nanmax(own), judged.allowed / own, 0.0)
     relative = np.where(estimate.kinks, 0.0, np.where(np.isfinite(relative), relative, np.inf))
     relative[judged.codes == INCONCLUSIVE] = np.inf
     relative[~estimate.checked] = 0.0

@@ -141,3 +141,20 @@ def test_the_more_certain_value_of_each_entry_counts():
 def test_values_that_contradict_each_other_leave_what_was_known():
     coarse = estimate(1.0, 2.0, uncertainty=1e-3)
     assert _merged(coarse, estimate(1.1, 2.0, uncertainty=1e-9)) is coarse
+
+
+@needs_digits
+@pytest.mark.parametrize("seed", range(4))
+def test_every_entry_of_a_large_smooth_parameter_is_resolved_to_a_millionth(seed):
+    # The smallest entries of such a parameter were left at 1e-6 to 1e-5.
+    generator = np.random.default_rng(seed)
+    X, y = generator.normal(size=(100, 1000)), generator.choice([-1.0, 1.0], 100)
+
+    def logistic(w):
+        margin = y * (X @ w)
+        return np.mean(np.logaddexp(0, -margin)), X.T @ (-y / (1 + np.exp(margin))) / 100
+
+    found = gradcheck.check(logistic, 0.1 * generator.normal(size=1000), autograd=False)
+    assert found.verdict is Verdict.PASS
+    assert found.parameters["w"].resolution <= 1e-6
+    assert found.evaluations <= 2.2 * 1000

@@ -89,11 +89,11 @@ def _refine(
     if problem.evaluator.exhausted:
         doubtful &= evaluated
     readings = _climb_doubtful(problem, noise, generator, first, doubtful, cap, effort)
-    coarse = ~doubtful & (uncertainty > effort.coarse * own)
-    coarse &= own > effort.smallest * first.typical
-    picked = np.flatnonzero(coarse)
+    size = np.maximum(own, effort.smallest * first.typical)
+    picked = np.flatnonzero(~doubtful & (uncertainty > effort.coarse * size))
     if picked.size:
-        picked = generator.permutation(picked)[: effort.n_fine]
+        coarsest = np.argsort(-uncertainty[picked] / size[picked], kind="stable")
+        picked = picked[coarsest[: effort.n_fine]]
         readings |= climb(problem, noise, first, picked, effort)
     return _assemble(problem, first, doubtful, readings)
 
