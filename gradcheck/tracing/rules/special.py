@@ -57,11 +57,13 @@ def _entr(context: Context, x: Any) -> Any:
 
 
 def _rel_entr(context: Context, x: Any, y: Any) -> Any:
-    return context.torch.xlogy(x, x / y)
+    torch = context.torch
+    none = x == 0  # there 0 * log(0 / y) has the derivative 0 by y, and an infinite one by x
+    return torch.where(none, -torch.special.entr(x), x * (torch.where(none, 1.0, x) / y).log())
 
 
 def _kl_div(context: Context, x: Any, y: Any) -> Any:
-    return context.torch.xlogy(x, x / y) - x + y
+    return _rel_entr(context, x, y) - x + y
 
 
 def _huber(context: Context, delta: Any, r: Any) -> Any:
