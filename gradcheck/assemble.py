@@ -20,7 +20,8 @@ from gradcheck.report import (
 )
 from gradcheck.sentences import sentence
 from gradcheck.settings import Settings
-from gradcheck.verdict.compare import UNCHECKED, summarise, worst_positions
+from gradcheck.verdict.compare import UNCHECKED
+from gradcheck.verdict.in_parts import summarise, worst_positions
 from gradcheck.verdict.unchecked import cut_short
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradcheck.blocks import flat, in_little
 from gradcheck.calling.quiet import quiet
 from gradcheck.noise import Noise, loss_noise
 from gradcheck.oracle_runs import OracleRuns, run_oracles
 from gradcheck.oracles.directions import DirectionResult, check_directions
-from gradcheck.problem import Problem
+from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
 from gradcheck.settings import Settings
 from gradcheck.variation import variation
@@ -120,12 +121,22 @@ def _with_rounding(problem: Problem, noise: Noise, generator: np.random.Generato
     low = any(parameter.value.dtype != np.float64 for parameter in problem.parameters)
     if low or low_inside or noise.dtype == np.float32:
         unit = float(np.finfo(np.float32).eps)
-    errors = rounding_error(problem.gradient_at, problem.parameters, generator, unit, noise)
+    errors = rounding_error(
+        problem.gradient_at, problem.parameters, generator, unit, noise, about=problem.analytic
+    )
     total = {
-        name: rounding + errors.get(name, 0.0)
+        name: _sum_of_bounds(rounding, errors[name]) if name in errors else rounding
         for name, rounding in problem.analytic_rounding.items()
     }
     return replace(problem, analytic_rounding=total)
+
+
+def _sum_of_bounds(one: FloatArray, two: FloatArray) -> FloatArray:
+    if not one.any():
+        return two
+    return in_little(
+        one.shape, lambda at: flat(one, at).astype(np.float64) + flat(two, at), bound=True
+    )
 
 
 def _directions(

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import in_little
 from gradcheck.oracles.ladder import KAPPA
-from gradcheck.problem import FloatArray, Problem
-from gradcheck.scales import entry_lengths
+from gradcheck.problem import FloatArray, Parameter, Problem
+from gradcheck.scales import lengths_in_parts
 
 POINTS = 8
 TABLES = 12
@@ -90,6 +91,20 @@ def is_flat(losses: FloatArray) -> bool:
     return int((np.diff(losses) == 0).sum()) > (len(losses) - 1) // 2
 
 
+def _direction(
+    problem: Problem, parameter: Parameter, generator: np.random.Generator
+) -> NDArray[Any]:
+    """Draw a direction in which each entry moves by about itself, or its scale where it is 0."""
+    lengths = lengths_in_parts(problem, parameter)
+
+    def drawn(at: slice) -> FloatArray:
+        magnitude, n = parameter.magnitude(at), at.stop - at.start
+        size = np.where(magnitude > 0, magnitude, lengths(at))
+        return np.asarray(size * generator.uniform(0.5, 1.0, n) * generator.choice((-1.0, 1.0), n))
+
+    return in_little(parameter.value.shape, drawn)
+
+
 def _grain(losses: FloatArray) -> float:
     """Half of the largest power of two that divides all values: the grain they are rounded to.
 
@@ -121,12 +136,7 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
         # The error bar of a slope is then as many of its standard deviations as were asked for.
         level = facts.spread * facts.quantile / (math.sqrt(2.0) * KAPPA)
         return Noise(max(floor, level), facts.value, facts.dtype)
-    direction = [
-        np.where(parameter.magnitudes > 0, parameter.magnitudes, entry_lengths(problem, parameter))
-        * generator.uniform(0.5, 1.0, parameter.value.shape)
-        * generator.choice((-1.0, 1.0), parameter.value.shape)
-        for parameter in problem.parameters
-    ]
+    direction = [_direction(problem, parameter, generator) for parameter in problem.parameters]
     if exact:
         # Towards zero no bit is lost.
         signs = [np.where(p.value != 0, -np.sign(p.value), 1.0) for p in problem.parameters]

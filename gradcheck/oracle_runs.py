@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import flat, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.central import central_differences
 from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.parted import AnyEstimate, PartedEstimate, as_whole
 from gradcheck.oracles.torch_autograd import (
     NONE,
     Autograd,
@@ -21,13 +23,18 @@ from gradcheck.oracles.torch_autograd import (
 from gradcheck.problem import Problem
 from gradcheck.report import Notice
 from gradcheck.settings import Settings
-from gradcheck.sweep.selection import Entries, Selection, select
+from gradcheck.sweep.selection import Selection, select
 from gradcheck.verdict.applicable import inapplicable, refusals
 from gradcheck.verdict.compare import INCONCLUSIVE, PASS
+from gradcheck.verdict.in_parts import AnyJudged
 from gradcheck.verdict.judging import judge_estimate, settle_kinks
 
 FINE = 1e-5
 """Relative uncertainty above which an entry is referred to the complex step."""
+MOST_EXTENDED = 1 << 17
+"""Entries of a parameter up to which they are: each takes some hundred bytes then."""
+MOST_COMPLEX = 1 << 20
+"""Entries of a problem up to which it is, unasked: the parameters are copied as complex numbers."""
 COMPLEX_SAMPLE = 100
 """Entries of a parameter that get a complex step where central differences are sampled, too."""
 
@@ -36,7 +43,7 @@ RESOLVED = 1e-6
 MANY, FEW, SHARE = 1000, 50, 50
 """Entries of a parameter that are, at most: in a thorough check, else, or else one in so many."""
 
-Found = dict[str, dict[str, Estimate]]
+Found = dict[str, dict[str, AnyEstimate]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +93,7 @@ def run_oracles(
             problem,
             noise,
             generator,
-            selection={name: one for name, one in selection.entries.items() if one.size},
+            selection={name: one for name, one in selection.entries.items() if len(one)},
             suspected=suspected,
             thorough=thorough,
         )
@@ -113,7 +120,7 @@ def _runs(problem: Problem, settings: Settings, oracle: str) -> bool:
     return _wanted(settings, oracle) and oracle not in inapplicable(problem)
 
 
-def _add(found: Found, oracle: str, estimates: Mapping[str, Estimate]) -> None:
+def _add(found: Found, oracle: str, estimates: Mapping[str, AnyEstimate]) -> None:
     for name, estimate in estimates.items():
         if name in found:
             found[name][oracle] = estimate
@@ -163,13 +170,19 @@ def _distrusted_forward(found: Found) -> tuple[Notice, ...]:
     return (Notice("forward_refused", f"forward mode not used: {reason}"),)
 
 
-def _suspects(problem: Problem, exact: Mapping[str, Estimate]) -> dict[str, NDArray[np.bool_]]:
+def _suspects(problem: Problem, exact: Mapping[str, AnyEstimate]) -> dict[str, NDArray[np.bool_]]:
     """Entries where an exact oracle contradicts the claim: is it a kink, or is the claim wrong?"""
-    return {
-        name: np.abs(estimate.value - problem.analytic[name])
-        > estimate.uncertainty + problem.analytic_rounding[name]
-        for name, estimate in exact.items()
-    }
+    return {name: _contradicted(problem, name, one) for name, one in exact.items()}
+
+
+def _contradicted(problem: Problem, name: str, estimate: AnyEstimate) -> NDArray[np.bool_]:
+    claimed, rounding = problem.analytic[name], problem.analytic_rounding[name]
+    marks = np.zeros(claimed.size, dtype=bool)
+    for at in parts(claimed.size):
+        one = estimate.part(at)
+        off = np.abs(one.value - flat(claimed, at))
+        marks[at] = off > one.uncertainty + flat(rounding, at)
+    return marks.reshape(claimed.shape)
 
 
 def _complex(
@@ -185,10 +198,13 @@ def _complex(
         return ()
     central = {name: one["central"] for name, one in found.items() if "central" in one}
     asked = settings.oracles is not None
+    if not asked and problem.size > MOST_COMPLEX:
+        return ()
     if not asked:
         chosen = _undecided(problem, settings, noise, central, autograd)
     elif selection.sampled:
-        chosen = {name: entries[:COMPLEX_SAMPLE] for name, entries in selection.entries.items()}
+        listed = selection.entries.items()
+        chosen = {name: np.asarray(entries[:COMPLEX_SAMPLE]) for name, entries in listed}
     else:
         chosen = {name: np.arange(array.size) for name, array in problem.analytic.items()}
     if not any(entries.size for entries in chosen.values()):
@@ -209,18 +225,19 @@ def _extended(
     settings: Settings,
     noise: Noise,
     generator: np.random.Generator,
-    central: dict[str, Estimate],
-    exact: Mapping[str, Estimate],
+    central: dict[str, AnyEstimate],
+    exact: Mapping[str, AnyEstimate],
     *,
     thorough: bool,
-) -> dict[str, Estimate]:
+) -> dict[str, AnyEstimate]:
     """Look again, in extended precision, at entries that float64 leaves coarse or undecided.
 
     Without ``thorough``, not at parameters whose every entry an exact oracle knows.
     """
+    small = {name: as_whole(one) for name, one in central.items() if one.size <= MOST_EXTENDED}
     chosen = {
         name: _coarse(problem, settings, noise, name, one, thorough=thorough)
-        for name, one in central.items()
+        for name, one in small.items()
         if thorough or name not in exact
     }
     chosen = {name: entries for name, entries in chosen.items() if entries.size}
@@ -237,7 +254,8 @@ def _extended(
         name: entries[: min(MANY if thorough else most[name], afford)]
         for name, entries in chosen.items()
     }
-    return refine(problem, extended, generator, central, chosen)
+    refined = refine(problem, extended, generator, small, chosen)
+    return central | {name: refined[name] for name in chosen}
 
 
 def _coarse(
@@ -267,20 +285,36 @@ def _undecided(
     problem: Problem,
     settings: Settings,
     noise: Noise,
-    central: Mapping[str, Estimate],
+    central: Mapping[str, AnyEstimate],
     autograd: Autograd,
-) -> Entries:
-    chosen: Entries = {}
+) -> dict[str, NDArray[np.intp]]:
+    chosen: dict[str, NDArray[np.intp]] = {}
     for name, estimate in central.items():
         if name in autograd.estimates:
             continue
         judged = judge_estimate(problem, settings, name, estimate, noise, None)
-        own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
-        typical = float(np.max(own, initial=0.0))
-        coarse = (judged.allowed > FINE * own) & (own > 1e-4 * typical)
-        open_ = (judged.codes == INCONCLUSIVE) | ((judged.codes == PASS) & coarse)
-        chosen[name] = np.flatnonzero(open_ & ~estimate.kinks)
+        chosen[name] = _open(judged, estimate)
     return chosen
+
+
+def _open(judged: AnyJudged, estimate: AnyEstimate) -> NDArray[np.intp]:
+    """Entries that are undecided, or known coarsely although they are not small."""
+    found = []
+    largest = 0.0
+    for at in parts(judged.codes.size):
+        if isinstance(estimate, PartedEstimate) and estimate.is_empty(at):
+            continue
+        part = judged.part(at)
+        own = np.fmax(np.abs(part.analytic), np.abs(part.reference))
+        largest = max(largest, float(np.fmax.reduce(own, initial=0.0)))
+        coarse = (part.codes == PASS) & (part.allowed > FINE * own)
+        chosen = np.flatnonzero(((part.codes == INCONCLUSIVE) | coarse) & ~estimate.part(at).kinks)
+        undecided = part.codes[chosen] == INCONCLUSIVE
+        found.append((at.start + chosen, np.where(undecided, np.inf, own[chosen])))
+    if not found:
+        return np.zeros(0, dtype=np.intp)
+    positions, sizes = (np.concatenate(one) for one in zip(*found, strict=True))
+    return np.asarray(positions[sizes > 1e-4 * largest])
 
 
 def _trusted(autograd: Autograd, found: Found) -> tuple[Autograd, tuple[Notice, ...]]:
@@ -290,19 +324,30 @@ def _trusted(autograd: Autograd, found: Found) -> tuple[Autograd, tuple[Notice, 
     for name, estimates in found.items():
         if "autograd" not in estimates or "central" not in estimates:
             continue
-        one, two = estimates["autograd"], estimates["central"]
-        known = np.isfinite(two.uncertainty) & ~two.kinks
-        apart = np.abs(one.value - two.value)
-        off = known & (apart > 4 * (one.uncertainty + two.uncertainty))
-        off &= apart > 1e-6 * np.fmax(np.abs(one.value), np.abs(two.value))
-        if off.any():
+        n_off = _contradictions(estimates["autograd"], estimates["central"])
+        if n_off:
             for others in found.values():
                 others.pop("autograd", None)
             notice = Notice(
                 "trace_discarded",
                 f"autograd of the traced code disagrees with central differences on "
-                f"{int(off.sum())} entries of {name}: something in the target does not trace "
+                f"{n_off} entries of {name}: something in the target does not trace "
                 "faithfully, so that autograd of it was not used",
             )
             return NONE, (notice,)
     return autograd, ()
+
+
+def _contradictions(one: AnyEstimate, two: AnyEstimate) -> int:
+    """Count the entries at which two oracles contradict each other by far."""
+    count = 0
+    for at in parts(one.size):
+        if isinstance(two, PartedEstimate) and two.is_empty(at):
+            continue
+        a, b = one.part(at), two.part(at)
+        known = np.isfinite(b.uncertainty) & ~b.kinks
+        apart = np.abs(a.value - b.value)
+        off = known & (apart > 4 * (a.uncertainty + b.uncertainty))
+        off &= apart > 1e-6 * np.fmax(np.abs(a.value), np.abs(b.value))
+        count += int(off.sum())
+    return count

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import Some, SumOfSquares, flat, parts
 from gradcheck.calling.returns import GradientProblem
 from gradcheck.report import Notice
 from gradcheck.sweep.evaluator import Evaluator
@@ -37,7 +38,9 @@ class Parameter:
     @property
     def magnitudes(self) -> FloatArray:
         """Absolute value of each entry; 0 where it is not finite and no move means anything."""
-        magnitude = np.abs(self.value.astype(np.float64))
+        magnitude = np.asarray(np.abs(self.value.astype(np.float64, copy=False)))
+        if magnitude.max(initial=0.0) < np.inf:  # neither infinite nor nan: most often, and cheap
+            return magnitude
         return np.where(np.isfinite(magnitude), magnitude, 0.0)
 
     @property
@@ -47,13 +50,23 @@ class Parameter:
         The larger of its magnitude and the root mean square of the array's non-zero entries; 1
         where all are zero.
         """
-        magnitude = self.magnitudes
-        nonzero = magnitude[magnitude > 0]
-        if nonzero.size == 0:
-            return np.ones(self.value.shape)
-        largest = float(nonzero.max())
-        typical = largest * float(np.sqrt(np.mean(np.square(nonzero / largest))))
-        return np.asarray(np.maximum(magnitude, typical))
+        return np.asarray(np.maximum(self.magnitudes, self.typical))
+
+    @property
+    def typical(self) -> float:
+        """Root mean square of the array's non-zero entries; 1 where all are zero."""
+        squares = SumOfSquares()
+        for at in parts(self.value.size):
+            magnitude = self.magnitude(at)
+            squares.add(magnitude if magnitude.all() else magnitude[magnitude > 0])
+        return squares.mean_root if squares.count else 1.0
+
+    def magnitude(self, at: Some) -> FloatArray:
+        """The magnitudes of some entries (flat, C order)."""
+        magnitude = np.asarray(np.abs(flat(self.value, at).astype(np.float64, copy=False)))
+        if magnitude.max(initial=0.0) < np.inf:
+            return magnitude
+        return np.where(np.isfinite(magnitude), magnitude, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,8 @@ from gradcheck.drawing.curves import error_curve
 from gradcheck.drawing.pictures import CELLS, POINTS, grids, histogram, scatter, share
 from gradcheck.noise import Noise
 from gradcheck.problem import Parameter, Problem
-from gradcheck.verdict.compare import FAIL, UNCHECKED, Judged
+from gradcheck.verdict.compare import FAIL, UNCHECKED
+from gradcheck.verdict.in_parts import AnyJudged
 from gradcheck.verdict.judging import ParameterFindings
 
 N_CURVES = 2
@@ -37,7 +38,7 @@ def draw(
     return drawn
 
 
-def _shown(one: ParameterFindings) -> Judged | None:
+def _shown(one: ParameterFindings) -> AnyJudged | None:
     """The comparison to draw: with central differences, else with the best oracle."""
     central = one.comparisons.get("analytic~central")
     if central is not None and (central.codes != UNCHECKED).all():
@@ -108,7 +109,7 @@ def _curves(
     return tuple(found)
 
 
-def _worth_drawing(central: Judged, count: int) -> list[int]:
+def _worth_drawing(central: AnyJudged, count: int) -> list[int]:
     """The worst failing entries, then kinks, then the entry that agrees least."""
     codes = central.codes.reshape(-1)
     error = np.nan_to_num(central.relative_error.reshape(-1), nan=np.inf)

@@ -48,7 +48,10 @@ def gradient_closure(
     chosen: Chosen,
     known: Sequence[str],
 ) -> Gradient:
-    """Return the target's own gradient by parameter name as a function of nothing."""
+    """Return the target's own gradient by parameter name as a function of nothing.
+
+    Nothing is copied: the target may write into the same arrays in its next call.
+    """
     own = functions.gradient
     caller = call if own is None else replace(call, target=own)
     shapes = [(leaf.name, np.shape(leaf.value)) for leaf in chosen.leaves]
@@ -58,7 +61,7 @@ def gradient_closure(
         if own is None:
             result = split_result(result, gradient_elsewhere=False)[1]
         matched = match_gradients(result, shapes, chosen.groups, known_names=known)
-        return {key: array.astype(np.float64) for key, array in matched.arrays.items()}
+        return {key: array.astype(np.float64, copy=False) for key, array in matched.arrays.items()}
 
     return gradient
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import flat, kept_if_same, parts
 from gradcheck.calling.calls import LOW_PRECISION, Call
 from gradcheck.calling.quiet import quiet
 from gradcheck.calling.returns import GradientProblem, loss_as_number
@@ -22,6 +23,7 @@ ORDINARY_JITTER = 64.0
 """Units in the last place by which a deterministic loss may differ from call to call."""
 
 Gradient = Callable[[], Mapping[str, FloatArray]]
+"""The gradient by parameter name; the next call may write into the same arrays."""
 
 
 def follows_float64(
@@ -63,6 +65,9 @@ def low_precision_rounding(
     with quiet():
         precise = gradient() if upcast else {}
     for key, array in own.items():
+        if array.dtype.name not in LOW_PRECISION and key not in precise:
+            found[key] = np.broadcast_to(0.0, array.shape)
+            continue
         wide = array.astype(np.float64)
         allowed = np.zeros(array.shape)
         low = array.dtype.name in LOW_PRECISION
@@ -131,12 +136,16 @@ def repeat_gradient(
     mean as the confidence takes count as its rounding.
     """
     with quiet():
-        one, two = gradient(), gradient()
+        one = gradient()
+        # What comes out the same once more need not be kept twice.
+        one = {key: kept_if_same(analytic.get(key), array) for key, array in one.items()}
+        two = gradient()
         keys = [key for key in analytic if key in one and key in two]
         changed = [key for key in keys if not _close(one[key], two[key])]
         if not changed and not stochastic:
             return Repeated(True, analytic, rounding)
-        draws = [one, two, *(gradient() for _ in range(repetition.calls - 2))]
+        two = _copied(two)
+        draws = [one, two, *(_copied(gradient()) for _ in range(repetition.calls - 2))]
     if changed and not stochastic and all(_grows([d[key] for d in draws]) for key in changed):
         again = {key: analytic[key] + (two[key] - one[key]) for key in changed}
         problems = tuple(_accumulates(key) for key in changed)
@@ -154,11 +163,20 @@ def repeat_gradient(
     return Repeated(False, mean, error, notices=() if stochastic else (notice,))
 
 
+def _copied(gradient: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    return {key: array.copy() for key, array in gradient.items()}
+
+
 def _close(one: FloatArray, two: FloatArray) -> bool:
-    allowed = 1e-9 * np.maximum(np.abs(one), np.abs(two)) + 1e-12 * max(rms(one), rms(two))
-    with np.errstate(all="ignore"):
-        differs = np.abs(one - two) > allowed
-    return not bool((differs & np.isfinite(one) & np.isfinite(two)).any())
+    smallest = 1e-12 * max(rms(one), rms(two))
+
+    def differs(at: slice) -> bool:
+        a, b = flat(one, at), flat(two, at)
+        with np.errstate(all="ignore"):
+            far = np.abs(a - b) > 1e-9 * np.maximum(np.abs(a), np.abs(b)) + smallest
+        return bool((far & np.isfinite(a) & np.isfinite(b)).any())
+
+    return not any(differs(at) for at in parts(one.size))
 
 
 def _grows(draws: Sequence[FloatArray]) -> bool:

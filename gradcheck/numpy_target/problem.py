@@ -208,7 +208,8 @@ def _build(
     functions, chosen, bound = point.functions, point.chosen, point.bound
     tree = None if point.live is None else point.live.tree
     working, loss, gradient, upcast = _in_working_precision(point)
-    analytic = {key: array.astype(np.float64) for key, array in point.matched.arrays.items()}
+    matched = point.matched.arrays
+    analytic = {key: array.astype(np.float64, copy=False) for key, array in matched.items()}
     rounding = low_precision_rounding(point.matched.arrays, gradient, upcast=upcast)
     entries = sum(value.size for value in working.values)
     facts, calls, notices = examine_loss(working.call, functions, repetition, entries)

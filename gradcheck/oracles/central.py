@@ -10,17 +10,32 @@ from the losses.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import BLOCK, flat, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.climb import ORDINARY, THOROUGH, Effort, climb, is_wrong
 from gradcheck.oracles.estimate import Estimate
-from gradcheck.oracles.first_pass import FirstPass, first_pass
+from gradcheck.oracles.first_pass import FirstPass, Prepared, first_pass, prepare
 from gradcheck.oracles.ladder import Reading
-from gradcheck.problem import FloatArray, Problem
+from gradcheck.oracles.parted import (
+    AnyEstimate,
+    PartedEstimate,
+    joined,
+    sampled,
+    shaped,
+    spread,
+)
+from gradcheck.oracles.swept import Swept
+from gradcheck.problem import Problem
+
+Entries = NDArray[np.intp] | range
+"""Entries of a parameter (flat, C order), ascending."""
 
 BATCH = 12
 """Disagreeing entries of one parameter that climb at a time."""
@@ -33,37 +48,96 @@ def central_differences(
     noise: Noise,
     generator: np.random.Generator,
     *,
-    selection: Mapping[str, NDArray[np.intp]],
+    selection: Mapping[str, Entries],
     suspected: Mapping[str, NDArray[np.bool_]] | None = None,
     thorough: bool = False,
-) -> dict[str, Estimate]:
+) -> dict[str, AnyEstimate]:
     """Estimate the gradient at the selected entries (flat, C order) of each parameter.
 
     Entries marked in ``suspected`` climb the ladder even where the first pass agrees with the
     claim. With ``thorough``, every entry is refined as far as noise allows.
     """
-    effort = THOROUGH if thorough else ORDINARY
-    passes = []
-    for number, parameter in enumerate(problem.parameters):
-        chosen = selection.get(parameter.name)
-        if chosen is not None and parameter.name in problem.analytic:
-            passes.append(first_pass(problem, noise, number, chosen))
-    cap = _ladder_cap(problem, passes)
-    found = {}
-    for first in passes:
-        name = problem.parameters[first.number].name
+    numbers = {parameter.name: k for k, parameter in enumerate(problem.parameters)}
+    chosen = {
+        name: selection[name] for name in numbers if name in selection and name in problem.analytic
+    }
+    cap = _ladder_cap(problem, len(chosen))
+    refinement = Refinement(problem, noise, generator, cap, THOROUGH if thorough else ORDINARY)
+    at_once = {
+        name: first_pass(problem, noise, numbers[name], np.asarray(indices))
+        for name, indices in chosen.items()
+        if len(indices) <= BLOCK
+    }
+    found: dict[str, AnyEstimate] = {}
+    for name, indices in chosen.items():
         marked = None if suspected is None else suspected.get(name)
-        found[name] = _refine(problem, noise, generator, first, marked, cap, effort)
+        if name not in at_once:
+            found[name] = _swept(
+                refinement, prepare(problem, noise, numbers[name]), indices, marked
+            )
+            continue
+        one, _, _ = refinement.of(at_once[name], marked)
+        shape = problem.parameters[numbers[name]].value.shape
+        if math.prod(shape) <= BLOCK:
+            found[name] = shaped(spread(one, at_once[name].indices, math.prod(shape)), shape)
+        else:
+            found[name] = sampled(one, at_once[name].indices, shape)
     return found
 
 
-def _ladder_cap(problem: Problem, passes: list[FirstPass]) -> int:
+def _swept(
+    refinement: Refinement,
+    prepared: Prepared,
+    indices: Entries,
+    marked: NDArray[np.bool_] | None,
+) -> PartedEstimate:
+    """Look at many entries of a large parameter, a block at a time, each judged like a whole."""
+    shape = refinement.problem.parameters[prepared.number].value.shape
+    if len(indices) < math.prod(shape):
+        pieces, given = [], np.asarray(indices)
+        for at in parts(len(indices)):
+            some = given[at]
+            first = prepared.evaluated(some, prepared.changes(some))
+            pieces.append(refinement.of(first, marked)[0])
+        return sampled(joined(pieces), given, shape)
+    swept = Swept(prepared)
+    for at in parts(len(indices)):
+        changes = prepared.changes(at)
+        first = prepared.evaluated(at, changes)
+        swept.add(at, *refinement.of(first, marked), changes)
+    return swept.estimate()
+
+
+def _ladder_cap(problem: Problem, n_parameters: int) -> int:
     """Entries of one parameter that may be confirmed wrong before the ladder is left.
 
     A wholly wrong gradient then costs at most one more evaluation an entry, and two thousand.
     """
     spare = 1500 + problem.size
-    return max(2, min(CONFIRMED, spare // (12 * max(1, len(passes)))))
+    return max(2, min(CONFIRMED, spare // (12 * max(1, n_parameters))))
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """How entries in doubt are looked at again; up to ``cap`` of them are confirmed wrong."""
+
+    problem: Problem
+    noise: Noise
+    generator: np.random.Generator
+    cap: int
+    effort: Effort
+
+    def of(
+        self, first: FirstPass, marked: NDArray[np.bool_] | None
+    ) -> tuple[Estimate, NDArray[np.bool_], float]:
+        """Refine a first pass.
+
+        Returns:
+            The estimate of its entries, those of them that were left in doubt, and the truncation
+            error that is to be expected of these, relative to their size.
+        """
+        problem, noise, generator, effort = self.problem, self.noise, self.generator, self.effort
+        return _refine(problem, noise, generator, first, marked, self.cap, effort)
 
 
 def _refine(
@@ -74,7 +148,7 @@ def _refine(
     marked: NDArray[np.bool_] | None,
     cap: int,
     effort: Effort,
-) -> Estimate:
+) -> tuple[Estimate, NDArray[np.bool_], float]:
     """Judge the first pass, let the entries in doubt climb, and put the estimate together."""
     slope, uncertainty = first.slope, first.uncertainty
     difference = np.abs(slope - first.claimed)
@@ -84,7 +158,7 @@ def _refine(
     scale = np.where(own > 1e-3 * first.typical, own, first.typical)
     doubtful |= ~(uncertainty <= 1e-3 * scale)
     if marked is not None:
-        doubtful |= marked.reshape(-1)[first.indices]
+        doubtful |= flat(marked, first.indices)
     doubtful |= first.dwarfed
     if problem.evaluator.exhausted:
         doubtful &= evaluated
@@ -140,8 +214,8 @@ def _assemble(
     first: FirstPass,
     doubtful: NDArray[np.bool_],
     readings: Mapping[int, Reading],
-) -> Estimate:
-    """Spread first pass and readings over the parameter's shape."""
+) -> tuple[Estimate, NDArray[np.bool_], float]:
+    """Put first pass and readings together."""
     value, uncertainty = first.slope.copy(), first.uncertainty.copy()
     step = 0.5 * (first.up + first.down)
     n = len(first.indices)
@@ -149,11 +223,11 @@ def _assemble(
     kinks, edges = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     left = doubtful.copy()
     left[list(readings)] = False
+    # Where nothing was confirmed wrong, what was left open is not known, rather than wrong.
+    truncation = np.nan
     if any(is_wrong(first, p, r) for p, r in readings.items()):
-        uncertainty[left] += _truncation_seen(first, readings)[left]
-    else:
-        # Nothing was confirmed wrong: what was left open is not known, rather than wrong.
-        uncertainty[left] = np.nan
+        truncation = _truncation_seen(first, readings)
+    uncertainty[left] += (truncation * (np.abs(first.slope) + first.typical))[left]
     for position, reading in readings.items():
         value[position], uncertainty[position] = reading.value, reading.uncertainty
         lower[position], upper[position] = reading.lower, reading.upper
@@ -169,25 +243,26 @@ def _assemble(
     else:
         edges = evaluated & ~np.isfinite(value)
     loss = problem.facts.value
-    flat = (first.loss_up == loss) & (first.loss_down == loss) & (value == 0.0)
-    flat &= _stays_flat(problem, first, flat)
-    return _spread(problem, first, value, uncertainty, kinks, lower, upper, edges, step, flat)
+    still = (first.loss_up == loss) & (first.loss_down == loss) & (value == 0.0)
+    still &= _stays_flat(problem, first, still)
+    found = Estimate("central", value, uncertainty, kinks, lower, upper, edges, step, still)
+    return found, left, float(truncation)
 
 
-def _stays_flat(problem: Problem, first: FirstPass, flat: NDArray[np.bool_]) -> bool:
+def _stays_flat(problem: Problem, first: FirstPass, still: NDArray[np.bool_]) -> bool:
     """Whether moving all flat entries together, by as much as their scale, changes no bit either.
 
     Small steps alone prove nothing: their change may be lost beside a large constant.
     """
-    if not flat.any():
+    if not still.any():
         return False
-    direction = [np.zeros(value.shape) for value in problem.evaluator.values]
-    direction[first.number].reshape(-1)[first.indices[flat]] = first.scales[flat]
-    losses = problem.evaluator.along(direction, (1.0, -1.0, 0.01, -0.01))
+    losses = problem.evaluator.together(
+        first.number, first.indices[still], first.scales[still], (1.0, -1.0, 0.01, -0.01)
+    )
     return bool((losses == problem.facts.value).all())
 
 
-def _truncation_seen(first: FirstPass, readings: Mapping[int, Reading]) -> FloatArray:
+def _truncation_seen(first: FirstPass, readings: Mapping[int, Reading]) -> float:
     """Truncation error of the first pass, as large relative to the gradient as the ladder saw."""
     worst = 0.0
     for position, reading in readings.items():
@@ -197,42 +272,4 @@ def _truncation_seen(first: FirstPass, readings: Mapping[int, Reading]) -> Float
         size = abs(reading.value) + first.typical
         if size > 0 and np.isfinite(error):
             worst = max(worst, error / size)
-    return np.asarray(worst * (np.abs(first.slope) + first.typical))
-
-
-def _spread(
-    problem: Problem,
-    first: FirstPass,
-    value: FloatArray,
-    uncertainty: FloatArray,
-    kinks: NDArray[np.bool_],
-    lower: FloatArray,
-    upper: FloatArray,
-    edges: NDArray[np.bool_],
-    step: FloatArray,
-    flat: NDArray[np.bool_],
-) -> Estimate:
-    shape = problem.parameters[first.number].value.shape
-    size = problem.parameters[first.number].value.size
-
-    def full(values: FloatArray) -> FloatArray:
-        whole = np.full(size, np.nan)
-        whole[first.indices] = values
-        return whole.reshape(shape)
-
-    def marks(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        whole = np.zeros(size, dtype=bool)
-        whole[first.indices] = values
-        return whole.reshape(shape)
-
-    return Estimate(
-        "central",
-        full(value),
-        full(uncertainty),
-        marks(kinks),
-        full(lower),
-        full(upper),
-        marks(edges),
-        full(step),
-        marks(flat),
-    )
+    return float(worst)

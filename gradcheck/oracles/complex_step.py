@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gradcheck.noise import Noise
 from gradcheck.numpy_target.problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
+from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.scales import rms
 from gradcheck.verdict.rounding import cancellation_floor
@@ -42,7 +43,7 @@ def complex_step(
     problem: Problem,
     *,
     selection: Mapping[str, NDArray[np.intp]],
-    central: Mapping[str, Estimate],
+    central: Mapping[str, AnyEstimate],
     noise: Noise,
 ) -> ComplexStep:
     """Estimate the gradient at the selected entries (flat, C order) of each parameter.
@@ -137,11 +138,13 @@ def _estimate(
     shape = parameter.value.shape
     value = whole.reshape(shape)
     uncertainty = relative * (np.abs(value) + rms(slopes))
-    floor = cancellation_floor(parameter, value, noise)
-    return smooth_estimate("complex", value, uncertainty + floor)
+    floor = cancellation_floor(parameter, value, noise)(slice(0, value.size))
+    return smooth_estimate("complex", value, uncertainty + floor.reshape(shape))
 
 
-def _disagreement(estimates: Mapping[str, Estimate], central: Mapping[str, Estimate]) -> str | None:
+def _disagreement(
+    estimates: Mapping[str, Estimate], central: Mapping[str, AnyEstimate]
+) -> str | None:
     """Say where the complex step contradicts the central differences, if it does."""
     for name, estimate in estimates.items():
         if not np.isfinite(estimate.value[estimate.checked]).all():

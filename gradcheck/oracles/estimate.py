@@ -42,6 +42,11 @@ class Estimate:
         """Which entries were looked at: those with a value, kinks and domain edges."""
         return np.isfinite(self.value) | self.kinks | self.edges
 
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self.value.size
+
     def part(self, where: slice) -> Estimate:
         """Return the estimate of some of the entries, counted in C order, one-dimensional."""
 

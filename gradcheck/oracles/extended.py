@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gradcheck.noise import Noise, half_ulp, loss_noise
 from gradcheck.oracles.central import central_differences
 from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.parted import as_whole
 from gradcheck.problem import Problem
 from gradcheck.sweep.evaluator import Evaluator
 
@@ -124,7 +125,8 @@ def refine(
     if used.interrupted is not None:
         problem.evaluator.interrupt(used.interrupted)
     return {
-        name: _merged(one, finer[name]) if name in finer else one for name, one in central.items()
+        name: _merged(one, as_whole(finer[name])) if name in finer else one
+        for name, one in central.items()
     }
 
 

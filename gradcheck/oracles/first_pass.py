@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import Some, flat
 from gradcheck.noise import Noise
 from gradcheck.oracles.ladder import KAPPA, RATIO
-from gradcheck.oracles.steps import first_steps
+from gradcheck.oracles.steps import first_steps, typical_change
 from gradcheck.problem import FloatArray, Problem
-from gradcheck.scales import entry_lengths, rms
+from gradcheck.scales import lengths_in_parts, rms
 
 DWARFED = 1e-4
 """Magnitude of an entry, in units of its assumed length, below which the length is doubted."""
@@ -59,33 +61,81 @@ class FirstPass:
         return 2 * KAPPA * self.noise / (self.up + self.down)
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What the first pass over a parameter needs to know of all of it.
+
+    ``lengths`` gives the scales of some entries; ``typical`` is the size of the claimed gradient.
+    """
+
+    problem: Problem
+    noise: Noise
+    number: int
+    lengths: Callable[[Some], FloatArray]
+    typical: float
+
+    def changes(self, some: Some) -> float:
+        """Return by how much these entries typically change the loss over their scales."""
+        return typical_change(self._claimed(some), self.lengths(some))
+
+    def evaluated(self, some: Some, changes: float) -> FirstPass:
+        """Evaluate one pair of losses for each of some entries (flat, C order)."""
+        start, scales, steps = self._steps(some, changes)
+        indices = np.arange(some.start, some.stop) if isinstance(some, slice) else some
+        up, down, loss_up, loss_down = pairs(self.problem, self.number, indices, start, steps)
+        largest = np.fmax(np.abs(loss_up), np.abs(loss_down))
+        noise = self.noise.at(np.where(np.isfinite(largest), largest, 0.0))
+        rounding = flat(self.problem.analytic_rounding[self._name], some)
+        losses = (loss_up, loss_down)
+        return FirstPass(
+            *(self.number, indices, start, up, down, *losses),
+            *(self._claimed(some), rounding, noise, scales, self.typical),
+        )
+
+    def steps(self, some: Some, changes: float) -> tuple[FloatArray, FloatArray]:
+        """Return the steps up and down that ``evaluated`` takes."""
+        start, _, steps = self._steps(some, changes)
+        above, below = points(start, steps)
+        wide = start.astype(np.float64)
+        return above.astype(np.float64) - wide, wide - below.astype(np.float64)
+
+    def _steps(self, some: Some, changes: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        value = self.problem.parameters[self.number].value
+        # NumPy's floating-point functions want the machine's own byte order.
+        start = flat(value, some).astype(value.dtype.newbyteorder("="))
+        scales = self.lengths(some)
+        level, loss = self.noise.level, self.noise.loss
+        return start, scales, first_steps(self._claimed(some), scales, level, loss, changes)
+
+    @property
+    def _name(self) -> str:
+        return self.problem.parameters[self.number].name
+
+    def _claimed(self, some: Some) -> FloatArray:
+        return flat(self.problem.analytic[self._name], some)
+
+
+def prepare(problem: Problem, noise: Noise, number: int) -> Prepared:
+    """Look at all of a parameter before its first pass, which may then go by parts."""
+    parameter = problem.parameters[number]
+    typical = rms(problem.analytic[parameter.name])
+    return Prepared(problem, noise, number, lengths_in_parts(problem, parameter), typical)
+
+
 def first_pass(problem: Problem, noise: Noise, number: int, indices: NDArray[np.intp]) -> FirstPass:
     """Evaluate one pair of losses for each of the entries ``indices`` (flat, C order)."""
-    parameter = problem.parameters[number]
-    value = parameter.value
-    claimed = problem.analytic[parameter.name].reshape(-1)[indices]
-    rounding = problem.analytic_rounding[parameter.name].reshape(-1)[indices]
-    # NumPy's floating-point functions want the machine's own byte order.
-    start = value.reshape(-1)[indices].astype(value.dtype.newbyteorder("="))
-    scales = entry_lengths(problem, parameter).reshape(-1)[indices]
-    steps = first_steps(claimed, scales, noise.level, noise.loss)
-    typical = rms(problem.analytic[parameter.name])
-    up, down, loss_up, loss_down = pairs(problem, number, indices, start, steps)
-    largest = np.fmax(np.abs(loss_up), np.abs(loss_down))
-    return FirstPass(
-        number,
-        indices,
-        start,
-        up,
-        down,
-        loss_up,
-        loss_down,
-        claimed,
-        rounding,
-        noise.at(np.where(np.isfinite(largest), largest, 0.0)),
-        scales,
-        typical,
-    )
+    prepared = prepare(problem, noise, number)
+    return prepared.evaluated(indices, prepared.changes(indices))
+
+
+def points(start: FloatArray, steps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the values a step up and a step down."""
+    above = (start + steps).astype(start.dtype)
+    below = (start - steps).astype(start.dtype)
+    # Where the step is lost in the entry's own rounding, take the neighbouring numbers.
+    above = np.where(above == start, np.nextafter(start, np.inf, dtype=start.dtype), above)
+    below = np.where(below == start, np.nextafter(start, -np.inf, dtype=start.dtype), below)
+    return above, below
 
 
 def pairs(
@@ -96,11 +146,7 @@ def pairs(
     steps: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Evaluate the loss a step up and a step down; return the steps really taken, and losses."""
-    above = (start + steps).astype(start.dtype)
-    below = (start - steps).astype(start.dtype)
-    # Where the step is lost in the entry's own rounding, take the neighbouring numbers.
-    above = np.where(above == start, np.nextafter(start, np.inf, dtype=start.dtype), above)
-    below = np.where(below == start, np.nextafter(start, -np.inf, dtype=start.dtype), below)
+    above, below = points(start, steps)
     wide = start.astype(np.float64)
     # Up and down side by side: a budget that ends in between leaves whole pairs.
     both = problem.evaluator.entries(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
+from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.scales import rms
 
@@ -74,7 +75,9 @@ def forward_mode(problem: Problem, generator: np.random.Generator) -> ForwardMod
     return ForwardMode(estimates, disagreeing=tuple(disagreeing))
 
 
-def disagreement(estimates: Mapping[str, Estimate], central: Mapping[str, Estimate]) -> str | None:
+def disagreement(
+    estimates: Mapping[str, AnyEstimate], central: Mapping[str, AnyEstimate]
+) -> str | None:
     """Say where forward mode contradicts central differences beyond both uncertainties, if it does.
 
     Its estimates are then not to be believed: what stops cotangents while the loss goes on

@@ -15,8 +15,17 @@ LONGEST = 1e-2
 """Bounds of the first step, in units of the entry's scale."""
 
 
+def typical_change(claimed: FloatArray, scales: FloatArray) -> float:
+    """Return by how much entries of this gradient typically change the loss over their scales."""
+    return rms(np.where(np.isfinite(claimed), np.abs(claimed), 0.0) * scales)
+
+
 def first_steps(
-    claimed: FloatArray, scales: FloatArray, noise_level: float, loss: float
+    claimed: FloatArray,
+    scales: FloatArray,
+    noise_level: float,
+    loss: float,
+    typical: float | None = None,
 ) -> FloatArray:
     """Return the first step of each entry, in the parameter's units.
 
@@ -30,10 +39,13 @@ def first_steps(
         scales: of the entries, in the parameter's units.
         noise_level: standard deviation of the loss's roundoff.
         loss: the loss at the point.
+        typical: change of the loss over an entry's scale (see ``typical_change``); by default that
+            of these entries.
     """
+    if typical is None:
+        typical = typical_change(claimed, scales)
     finite = np.where(np.isfinite(claimed), np.abs(claimed), 0.0)
     changes = finite * scales
-    typical = rms(changes)
     fallback = abs(loss) if loss != 0.0 else noise_level
     change = np.maximum(changes, typical)
     change = np.where(change > 0, change, fallback)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -204,23 +204,45 @@ class Evaluator:
         One copy of the entries that move is kept meanwhile, and nothing else is copied. The blocks
         must not overlap. All losses are NaN where budget or deadline do not allow them.
         """
+        places = [(block.parameter, block.box) for block in blocks]
+        return self._series(repr(places), self._restored(blocks), distances)
+
+    def together(
+        self,
+        parameter: int,
+        indices: NDArray[np.intp],
+        steps: FloatArray,
+        distances: Sequence[float],
+    ) -> FloatArray:
+        """Return the losses with some entries of one parameter (flat, C order) moved together.
+
+        Entry ``indices[j]`` moves by ``t * steps[j]`` for each ``t``; else as ``moved``.
+        """
+        places = f"{len(indices)} entries of {parameter}"
+        return self._series(places, self._restored_entries(parameter, indices, steps), distances)
+
+    def _series(
+        self,
+        places: str,
+        moves: AbstractContextManager[Callable[[float], None]],
+        distances: Sequence[float],
+    ) -> FloatArray:
+        """Move by each of the distances and evaluate; what has moved is put back at the end."""
         losses = np.full(len(distances), np.nan)
         if self._allowed(len(distances), whole=True) < len(distances):
             return losses
         self._moves += 1
         key = None
         if self.journal is not None:
-            places = [(block.parameter, block.box) for block in blocks]
-            key = self.journal.key("moved", self._moves, repr(places), tuple(distances))
+            key = self.journal.key("moved", self._moves, places, tuple(distances))
             kept = self.journal.find(key)
             if kept is not None:
                 self._advance(len(distances))
                 return kept
         try:
-            with self._restored(blocks) as parts:
+            with moves as move:
                 for j, distance in enumerate(distances):
-                    for view, start, steps in parts:
-                        _move(view, start, distance, steps)
+                    move(distance)
                     losses[j] = self._guarded()
                     self._advance(1)
         except KeyboardInterrupt as error:
@@ -234,10 +256,25 @@ class Evaluator:
         return losses
 
     @contextmanager
-    def _restored(
-        self, blocks: Sequence[Block]
-    ) -> Iterator[list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]]:
-        """Give view, present value and steps of each block; put the values back at the end."""
+    def _restored_entries(
+        self, parameter: int, indices: NDArray[np.intp], steps: FloatArray
+    ) -> Iterator[Callable[[float], None]]:
+        """Give what moves these entries by a distance; put the values back at the end."""
+        array = self.values[parameter]
+        flat: Any = array.reshape(-1) if array.flags.c_contiguous else array.flat
+        start = np.array(flat[indices])
+
+        def move(distance: float) -> None:
+            flat[indices] = (start + distance * steps).astype(start.dtype)
+
+        try:
+            yield move
+        finally:
+            flat[indices] = start
+
+    @contextmanager
+    def _restored(self, blocks: Sequence[Block]) -> Iterator[Callable[[float], None]]:
+        """Give what moves the blocks by a distance; put their values back at the end."""
         parts = []
         for block in blocks:
             place: Any = (*block.box, ...)
@@ -246,8 +283,13 @@ class Evaluator:
             if view.dtype == np.float64 and steps.size <= CAST:
                 steps = steps.astype(np.float64, copy=False)
             parts.append((view, view.copy(), steps))
+
+        def move(distance: float) -> None:
+            for view, start, steps in parts:
+                _move(view, start, distance, steps)
+
         try:
-            yield parts
+            yield move
         finally:
             # A signal that comes between two copies waits until all of them are made.
             came = None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.noise import Noise
-from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.problem import Problem
 from gradcheck.report import Notice
 from gradcheck.settings import Settings
@@ -30,7 +30,7 @@ PATIENCE = 30.0
 SUSPECTS = 12
 """Entries of a parameter that autograd contradicts and that are looked at in any case."""
 
-Entries = dict[str, NDArray[np.intp]]
+Entries = dict[str, NDArray[np.intp] | range]
 Marks = Mapping[str, NDArray[np.bool_]]
 
 
@@ -54,7 +54,7 @@ def select(
     noise: Noise,
     generator: np.random.Generator,
     *,
-    exact: Mapping[str, Estimate],
+    exact: Mapping[str, AnyEstimate],
     suspected: Marks,
     thorough: bool,
 ) -> Selection:
@@ -113,13 +113,13 @@ def _choose(
     noise: Noise,
     generator: np.random.Generator,
     *,
-    exact: Mapping[str, Estimate],
+    exact: Mapping[str, AnyEstimate],
     suspected: Marks,
     thorough: bool,
 ) -> Selection:
     sizes = {one.name: one.value.size for one in problem.parameters if one.name in problem.analytic}
     if settings.entries == "all" or (settings.entries == "auto" and problem.size <= FULL_SWEEP):
-        return Selection({name: np.arange(size) for name, size in sizes.items()}, sampled=False)
+        return Selection({name: range(size) for name, size in sizes.items()}, sampled=False)
     if isinstance(settings.entries, int):
         chosen = _draw(sizes, settings.entries, generator)
         return _with_suspects(problem, chosen, exact, suspected)
@@ -127,16 +127,15 @@ def _choose(
         chosen = _draw(sizes, SAMPLE, generator)
         return _with_suspects(problem, chosen, exact, suspected)
     if set(exact) >= set(sizes):
-        chosen = {name: np.arange(0) for name in sizes}
-        return _with_suspects(problem, chosen, exact, suspected)
+        return _with_suspects(problem, {name: range(0) for name in sizes}, exact, suspected)
     if 2 * problem.size * _seconds_a_loss(problem) <= PATIENCE:
-        return Selection({name: np.arange(size) for name, size in sizes.items()}, sampled=False)
+        return Selection({name: range(size) for name, size in sizes.items()}, sampled=False)
     return _located(problem, noise, generator, sizes)
 
 
 def _draw(sizes: Mapping[str, int], limit: int, generator: np.random.Generator) -> Entries:
     return {
-        name: np.arange(size)
+        name: range(size)
         if size <= limit
         else np.sort(generator.choice(size, limit, replace=False))
         for name, size in sizes.items()
@@ -144,7 +143,7 @@ def _draw(sizes: Mapping[str, int], limit: int, generator: np.random.Generator) 
 
 
 def _with_suspects(
-    problem: Problem, chosen: Entries, exact: Mapping[str, Estimate], suspected: Marks
+    problem: Problem, chosen: Entries, exact: Mapping[str, AnyEstimate], suspected: Marks
 ) -> Selection:
     for name, marked in suspected.items():
         flat = marked.reshape(-1)
@@ -152,7 +151,8 @@ def _with_suspects(
             continue
         difference = np.abs(exact[name].value - problem.analytic[name]).reshape(-1)
         worst = np.argsort(-np.where(flat, difference, -1.0))[:SUSPECTS]
-        chosen[name] = np.union1d(chosen[name], worst[flat[worst]])
+        before = np.asarray(chosen[name], dtype=np.intp)
+        chosen[name] = np.union1d(before, worst[flat[worst]])
     left_out = any(len(chosen[name]) < problem.analytic[name].size for name in chosen)
     return Selection(chosen, sampled=left_out)
 
@@ -173,7 +173,8 @@ def _located(
     chosen = _draw(sizes, FEW, generator)
     for name in sizes:
         entries = [index for parameter, index in found.entries if parameter == name]
-        chosen[name] = np.union1d(chosen[name], np.array(entries, dtype=np.intp))
+        drawn = np.asarray(chosen[name], dtype=np.intp)
+        chosen[name] = np.union1d(drawn, np.array(entries, dtype=np.intp))
     blocks = ", ".join(f"{block.kind} of {block.parameter}" for block in found.blocks[:5])
     text = (
         f"too many entries for one central difference each ({problem.size:,}): wrong ones were "

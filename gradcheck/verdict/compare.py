@@ -71,6 +71,12 @@ class Judged:
     resolution: FloatArray
     kinks: NDArray[np.bool_]
 
+    def part(self, at: slice) -> Judged:
+        """Return the comparison of some of the entries (flat, C order)."""
+        names = ("codes", "analytic", "reference", "allowed", "relative_error", "resolution")
+        arrays = {name: getattr(self, name).reshape(-1)[at] for name in (*names, "kinks")}
+        return Judged(oracle=self.oracle, **arrays)
+
     @property
     def coarsest(self) -> float:
         """Resolution of the parameter: the largest of its checked entries; NaN of none."""
@@ -233,7 +239,7 @@ def summarise(judged: Judged, first: NDArray[np.intp] | None = None) -> Comparis
         below_noise=int((comparable & ~above).sum()),
         failing_entries=int((judged.codes == FAIL).sum()),
         inconclusive_entries=int((judged.codes == INCONCLUSIVE).sum()),
-        worst=_entries(judged, _listed(judged, first)),
+        worst=tuple(entry_at(judged, position) for position in _listed(judged, first)),
     )
 
 
@@ -334,16 +340,14 @@ def _worst_of(judged: Judged, begin: int) -> tuple[NDArray[np.intp], NDArray[Any
     return begin + chosen, codes[chosen], badness[chosen]
 
 
-def _entries(judged: Judged, positions: list[int]) -> tuple[Entry, ...]:
+def entry_at(judged: Judged, position: int) -> Entry:
+    """Return one entry, at a flat position, as a report tells it."""
     verdicts = {PASS: Verdict.PASS, INCONCLUSIVE: Verdict.INCONCLUSIVE, FAIL: Verdict.FAIL}
-    return tuple(
-        Entry(
-            index=tuple(int(i) for i in np.unravel_index(position, judged.codes.shape)),
-            analytic=float(judged.analytic.reshape(-1)[position]),
-            reference=float(judged.reference.reshape(-1)[position]),
-            relative_error=float(judged.relative_error.reshape(-1)[position]),
-            uncertainty=float(judged.allowed.reshape(-1)[position]),
-            verdict=verdicts[int(judged.codes.reshape(-1)[position])],
-        )
-        for position in positions
+    return Entry(
+        index=tuple(int(i) for i in np.unravel_index(position, judged.codes.shape)),
+        analytic=float(judged.analytic.reshape(-1)[position]),
+        reference=float(judged.reference.reshape(-1)[position]),
+        relative_error=float(judged.relative_error.reshape(-1)[position]),
+        uncertainty=float(judged.allowed.reshape(-1)[position]),
+        verdict=verdicts[int(judged.codes.reshape(-1)[position])],
     )

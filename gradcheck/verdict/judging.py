@@ -9,15 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import BLOCK, SumOfSquares, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.parted import AnyEstimate, as_whole
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Parameter, Problem
-from gradcheck.scales import own_size, rms
+from gradcheck.scales import own_size, own_size_in_parts, rms
 from gradcheck.settings import Settings
-from gradcheck.verdict.compare import UNCHECKED, Judged, judge, thresholds_for, typical_at_null
+from gradcheck.verdict.compare import (
+    UNCHECKED,
+    Thresholds,
+    judge,
+    thresholds_for,
+    typical_at_null,
+)
+from gradcheck.verdict.in_parts import AnyJudged, combined_of, judge_in_parts
 from gradcheck.verdict.rounding import cancellation_floor, is_mere_rounding, is_single_precision
-from gradcheck.verdict.verdicts import Combined, combine, share_kinks
+from gradcheck.verdict.verdicts import Combined, share_kinks
 
 AT_ONCE = 4.0 * float(np.finfo(np.float64).eps)
 """Move, in units of the scale, over which a gradient changes at once at a kink."""
@@ -31,8 +40,8 @@ class ParameterFindings:
     draw.
     """
 
-    estimates: Mapping[str, Estimate]
-    comparisons: Mapping[str, Judged]
+    estimates: Mapping[str, AnyEstimate]
+    comparisons: Mapping[str, AnyJudged]
     combined: Combined
     directions: tuple[Any, ...] = ()
     pictures: Mapping[str, Any] = field(default_factory=dict)
@@ -52,23 +61,37 @@ class ParameterFindings:
 
 
 def judge_estimate(
-    problem: Problem, settings: Settings, name: str, estimate: Estimate, noise: Noise, trace: Any
-) -> Judged:
+    problem: Problem, settings: Settings, name: str, estimate: AnyEstimate, noise: Noise, trace: Any
+) -> AnyJudged:
     """Judge the claimed gradient of one parameter against one oracle."""
-    rounding = problem.analytic_rounding[name]
+    claimed, rounding = problem.analytic[name], problem.analytic_rounding[name]
     parameter = next(one for one in problem.parameters if one.name == name)
-    typical = rms(estimate.value)
+    typical = _typical_value(estimate)
     if _is_null(problem, parameter, noise):
         ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
         typical = typical_at_null(estimate.value, estimate.uncertainty + rounding, float(ordinary))
-    return judge(
-        problem.analytic[name],
-        rounding,
-        estimate,
-        thresholds_for(precision_of(problem, name, noise), settings.rtol),
-        typical=own_size(parameter, typical, noise.variation, problem.size),
-        kink_is_known=trace is not None,
-    )
+    thresholds = thresholds_for(precision_of(problem, name, noise), settings.rtol)
+    known = trace is not None
+    if claimed.size > BLOCK:
+        size = own_size_in_parts(parameter, typical, noise.variation, problem.size)
+        return judge_in_parts(
+            claimed, rounding, estimate, thresholds, typical=size, kink_is_known=known
+        )
+    own = own_size(parameter, typical, noise.variation, problem.size)
+    whole = as_whole(estimate)
+    return judge(claimed, rounding, whole, thresholds, typical=own, kink_is_known=known)
+
+
+def _typical_value(estimate: AnyEstimate) -> float:
+    """Root mean square of an estimate's values."""
+    if isinstance(estimate, Estimate):
+        return rms(estimate.value)
+    squares = SumOfSquares()
+    for at in parts(estimate.size):
+        if not estimate.is_empty(at):
+            value = estimate.part(at).value
+            squares.add(value[np.isfinite(value)])
+    return squares.mean_root
 
 
 def _is_null(problem: Problem, parameter: Parameter, noise: Noise) -> bool:
@@ -93,7 +116,7 @@ def compare_parameter(
     problem: Problem,
     settings: Settings,
     name: str,
-    estimates: Mapping[str, Estimate],
+    estimates: Mapping[str, AnyEstimate],
     noise: Noise,
     trace: Any,
 ) -> ParameterFindings:
@@ -110,15 +133,27 @@ def compare_parameter(
     comparisons = {f"analytic~{oracle}": one for oracle, one in judged.items()}
     if central is not None and "autograd" in estimates:
         own = estimates["autograd"]
-        comparisons["autograd~central"] = judge(
-            own.value,
-            own.uncertainty,
-            central,
-            thresholds_for(precision_of(problem, name, noise)),
-            typical=rms(own.value),
+        comparisons["autograd~central"] = _between(
+            as_whole(own), central, thresholds_for(precision_of(problem, name, noise))
         )
-    combined = combine(list(judged.values()), estimates) if judged else _nothing(problem, name)
+    combined = _nothing(problem, name)
+    if judged:
+        combined = combined_of(list(judged.values()), estimates)
     return ParameterFindings(estimates, comparisons, combined)
+
+
+def _between(one: Estimate, other: AnyEstimate, thresholds: Thresholds) -> AnyJudged:
+    """Compare two oracles with each other."""
+    typical = rms(one.value)
+    if one.value.size <= BLOCK:
+        return judge(one.value, one.uncertainty, as_whole(other), thresholds, typical=typical)
+    return judge_in_parts(
+        one.value,
+        one.uncertainty,
+        other,
+        thresholds,
+        typical=lambda at: np.broadcast_to(typical, (at.stop - at.start,)),
+    )
 
 
 def _nothing(problem: Problem, name: str) -> Combined:
@@ -126,7 +161,9 @@ def _nothing(problem: Problem, name: str) -> Combined:
     return Combined(np.full(shape, -1, dtype=np.int8), None, np.zeros(shape, dtype=bool))
 
 
-def settle_kinks(problem: Problem, found: dict[str, dict[str, Estimate]], source: Autograd) -> None:
+def settle_kinks(
+    problem: Problem, found: dict[str, dict[str, AnyEstimate]], source: Autograd
+) -> None:
     """Tell by the trace what the kinks are that central differences have seen.
 
     Where an operation sits on a kink, every choice of the operations' own subgradients counts as
@@ -142,6 +179,7 @@ def settle_kinks(problem: Problem, found: dict[str, dict[str, Estimate]], source
         central = estimates.get("central")
         if central is None or not central.kinks.any():
             continue
+        central = as_whole(central)
         if not source.trace.ties:
             kinks = central.kinks & _changes_at_once(problem, number, central, source)
             unknown = np.where(central.kinks & ~kinks, np.nan, central.uncertainty)
@@ -179,7 +217,9 @@ def _changes_at_once(
 
 def reference_of(findings: ParameterFindings) -> tuple[FloatArray, FloatArray]:
     """Return the most certain value of each entry over all oracles, and its uncertainty."""
-    estimates = list(findings.estimates.values())
+    estimates = [as_whole(one) for one in findings.estimates.values()]
+    if len(estimates) == 1:
+        return estimates[0].value, estimates[0].uncertainty
     values = np.stack([one.value for one in estimates])
     errors = np.stack([one.uncertainty for one in estimates])
     ranked = np.where(np.isfinite(values) & np.isfinite(errors), errors, np.inf)

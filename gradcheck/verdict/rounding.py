@@ -8,14 +8,19 @@ after Vignes, "A stochastic arithmetic for reliable scientific computation", Mat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gradcheck.blocks import SumOfSquares, flat, in_little, kept_if_same, parts
 from gradcheck.noise import ORDINARY, Noise, half_ulp
 from gradcheck.numpy_target.problem import quiet
 from gradcheck.problem import FloatArray, Parameter
-from gradcheck.scales import entry_scales, own_size, rms
+from gradcheck.scales import entry_scales, own_size_in_parts, rms
+from gradcheck.verdict.nearby import Kept, moved
 
 SAFETY = 8.0
 FLOOR = 4.0
@@ -33,6 +38,7 @@ def rounding_error(
     noise: Noise,
     *,
     base: Mapping[str, FloatArray] | None = None,
+    about: Mapping[str, FloatArray] | None = None,
 ) -> dict[str, FloatArray]:
     """Estimate the rounding error of each entry of ``gradient()``, by parameter name.
 
@@ -49,58 +55,65 @@ def rounding_error(
             are, so that an entry is no better known than this over its scale.
         base: the gradient at the point, if it is known already and comes from a method that
             settles kinks by itself: then one move is enough, and compared with this.
+        about: what it is expected to be at the point, so that it need not be kept twice.
     """
     moves: tuple[tuple[float, ...], ...] = ((1.0, 2.0), (-1.0, -2.0))
+    start: dict[str, Kept] = {}
     if base is not None:
         moves = ((1.0,),)
-    if base is None:
-        base = gradient()
-    signs = [generator.choice((-1.0, 1.0), parameter.value.shape) for parameter in parameters]
+        start = {name: Kept(array) for name, array in base.items()}
+    else:
+        own = about or {}
+        base = {name: kept_if_same(own.get(name), array) for name, array in gradient().items()}
+    signs = [_signs(generator, parameter.value.shape) for parameter in parameters]
     changes: dict[str, list[FloatArray]] = {name: [] for name in base}
-    saved = [parameter.value.copy() for parameter in parameters]
-    try:
-        for units in moves:
-            nearby = [] if len(units) == 2 else [base]
-            for distance in units:
-                for parameter, start, sign in zip(parameters, saved, signs, strict=True):
-                    np.copyto(parameter.value, start * (1.0 + distance * unit * sign))
+    for units in moves:
+        nearby = [] if len(units) == 2 else [start]
+        for distance in units:
+            with ExitStack() as stack:
+                for parameter, sign in zip(parameters, signs, strict=True):
+                    stack.enter_context(moved(parameter.value, distance * unit, sign))
                 try:
                     with quiet():
-                        nearby.append(gradient())
+                        found = gradient()
+                    if len(nearby) == 1:
+                        for name in base:
+                            changes[name].append(nearby[0][name].apart(found[name]))
+                    nearby.append({name: Kept(found[name], base[name]) for name in base})
                 except Exception:
                     # Outside the domain: this side says nothing about rounding.
                     break
-            if len(nearby) == 2:
-                for name in base:
-                    changes[name].append(np.abs(nearby[1][name] - nearby[0][name]))
-    finally:
-        for parameter, start in zip(parameters, saved, strict=True):
-            np.copyto(parameter.value, start)
-    floors = {
-        one.name: cancellation_floor(one, base[one.name], noise)
-        for one in parameters
-        if one.name in base
-    }
     size = sum(one.value.size for one in parameters)
-    typical = {
-        one.name: own_size(one, rms(base[one.name]), noise.variation, size)
+    return {
+        one.name: _bound(one, base[one.name], changes[one.name], unit, noise, size)
         for one in parameters
         if one.name in base
     }
-    return {
-        name: _bound(values, changes[name], unit, typical[name]) + floors[name]
-        for name, values in base.items()
-    }
 
 
-def cancellation_floor(parameter: Parameter, gradient: FloatArray, noise: Noise) -> FloatArray:
-    """Return what cancelling terms may leave of rounding in each entry of a gradient.
+def _signs(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    signs = np.empty(math.prod(shape), dtype=np.int8)
+    for at in parts(signs.size):
+        signs[at] = generator.choice((-1.0, 1.0), at.stop - at.start)
+    return signs.reshape(shape)
+
+
+def cancellation_floor(
+    parameter: Parameter, gradient: FloatArray, noise: Noise
+) -> Callable[[slice], FloatArray]:
+    """Return what cancelling terms may leave of rounding in each entry of a gradient, in parts.
 
     A loss of this noise has terms that large, and so has its gradient, over the entry's scale.
     """
-    reach = entry_scales(gradient, parameter.scales, noise.loss)
-    floor = FLOOR * noise.level / np.maximum(reach, parameter.magnitudes)
-    return np.asarray(floor + grain(noise) * np.abs(gradient))
+    typical, coarse = parameter.typical, grain(noise)
+
+    def of_part(at: slice) -> FloatArray:
+        magnitude, claimed = parameter.magnitude(at), flat(gradient, at)
+        reach = entry_scales(claimed, np.maximum(magnitude, typical), noise.loss)
+        floor = FLOOR * noise.level / np.maximum(reach, magnitude)
+        return np.asarray(floor + coarse * np.abs(claimed))
+
+    return of_part
 
 
 def grain(noise: Noise) -> float:
@@ -122,12 +135,24 @@ def _size(noise: Noise) -> float:
 
 
 def _bound(
-    values: FloatArray, changes: Sequence[FloatArray], unit: float, typical: FloatArray
+    parameter: Parameter,
+    values: FloatArray,
+    changes: Sequence[FloatArray],
+    unit: float,
+    noise: Noise,
+    size: int,
 ) -> FloatArray:
-    seen = np.min(changes, axis=0) if changes else np.zeros(values.shape)
-    seen = np.where(np.isfinite(seen), seen, 0.0)
-    floor = unit * (SAFETY * np.abs(values) + 2.0 * typical)
-    return np.asarray(SAFETY * seen + floor)
+    floor = cancellation_floor(parameter, values, noise)
+    typical = own_size_in_parts(parameter, rms(values), noise.variation, size)
+
+    def of_part(at: slice) -> FloatArray:
+        bound = unit * (SAFETY * np.abs(flat(values, at)) + 2.0 * typical(at))
+        if changes:
+            seen = np.min([flat(one, at) for one in changes], axis=0)
+            bound = SAFETY * np.where(np.isfinite(seen), seen, 0.0).astype(np.float64) + bound
+        return np.asarray(bound + floor(at))
+
+    return in_little(values.shape, of_part, bound=True)
 
 
 def is_single_precision(gradient: FloatArray, noise: Noise) -> bool:
@@ -135,17 +160,24 @@ def is_single_precision(gradient: FloatArray, noise: Noise) -> bool:
 
     Then every entry is a float32 number, and the loss jitters accordingly.
     """
+    if noise.level <= SINGLE * _size(noise):
+        return False
     nonzero = gradient[gradient != 0]
-    if noise.level <= SINGLE * _size(noise) or nonzero.size < 3:
+    if nonzero.size < 3:
         return False
     return bool((nonzero.astype(np.float32) == nonzero).all())
 
 
-def is_mere_rounding(gradient: FloatArray, rounding: FloatArray, floor: FloatArray) -> bool:
+def is_mere_rounding(
+    gradient: FloatArray, rounding: FloatArray, floor: Callable[[slice], FloatArray]
+) -> bool:
     """Return whether a claimed gradient is zero but for rounding, as at an optimum.
 
     A definite small claim does not change when the point is moved by a rounding; ``floor``, which
     was added for cancelling terms, is no measurement and does not count.
     """
-    measured = np.maximum(rounding - floor, 0.0)
-    return rms(gradient) <= 2.0 * rms(measured)
+    measured = SumOfSquares()
+    for at in parts(gradient.size):
+        excess = np.maximum(flat(rounding, at) - floor(at), 0.0)
+        measured.add(excess[np.isfinite(excess)])
+    return rms(gradient) <= 2.0 * measured.mean_root

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.parted import AnyEstimate, as_whole
 from gradcheck.report import Verdict
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS, UNCHECKED, Judged
 
@@ -34,10 +35,11 @@ class Combined:
         return _VERDICTS.get(worst, Verdict.INCONCLUSIVE)
 
 
-def share_kinks(estimate: Estimate, central: Estimate | None) -> Estimate:
+def share_kinks(estimate: AnyEstimate, central: AnyEstimate | None) -> AnyEstimate:
     """Let an oracle that knows one side of a kink accept the other valid values there too."""
     if central is None or not central.kinks.any():
         return estimate
+    estimate, central = as_whole(estimate), as_whole(central)
     kinks = central.kinks
     lower = np.where(kinks, np.fmin(central.lower, estimate.value), estimate.lower)
     upper = np.where(kinks, np.fmax(central.upper, estimate.value), estimate.upper)

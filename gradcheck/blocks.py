@@ -1,0 +1,106 @@
+"""Large arrays worked on a part at a time: what is derived from them then needs little memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+Some = slice | NDArray[np.intp]
+"""Some entries of an array (flat, C order)."""
+
+BLOCK = 1 << 14
+"""Entries of a part; a parameter of no more is one part."""
+
+LOWEST, HIGHEST = 1e-30, 1e30
+"""Sizes that single precision is trusted with."""
+
+
+def parts(size: int) -> Iterator[slice]:
+    """Yield the parts of ``size`` entries, in order; one empty part of none."""
+    for begin in range(0, max(size, 1), BLOCK):
+        yield slice(begin, min(begin + BLOCK, size))
+
+
+def flat(array: NDArray[Any], at: Some) -> NDArray[Any]:
+    """Return some entries of an array (flat, C order): a view, or a copy of these alone."""
+    if array.flags.c_contiguous or not any(array.strides):
+        return array.reshape(-1)[at]
+    return np.asarray(array.flat[at])
+
+
+def kept_if_same(kept: FloatArray | None, again: FloatArray) -> FloatArray:
+    """Return what is kept where it holds the same numbers, else a copy of what came."""
+    if kept is not None and kept.shape == again.shape:
+        every = parts(kept.size)
+        if all(np.array_equal(flat(kept, at), flat(again, at), equal_nan=True) for at in every):
+            return kept
+    return again.copy()
+
+
+class SumOfSquares:
+    """The sum of squares of values that come in parts, safe from overflow and underflow."""
+
+    def __init__(self) -> None:
+        self._largest = 0.0
+        self._total = 0.0
+        self.count = 0
+
+    def add(self, values: FloatArray) -> None:
+        """Add the squares of these values, which have to be finite."""
+        self.count += values.size
+        largest = float(np.abs(values).max(initial=0.0))
+        if largest == 0.0:
+            return
+        if largest > self._largest:
+            self._total *= (self._largest / largest) ** 2
+            self._largest = largest
+        self._total += float(np.sum(np.square(values / self._largest)))
+
+    @property
+    def root(self) -> float:
+        """The root of the sum."""
+        return self._largest * math.sqrt(self._total)
+
+    @property
+    def mean_root(self) -> float:
+        """The root of the mean; 0 of none."""
+        return self._largest * math.sqrt(self._total / self.count) if self.count else 0.0
+
+
+def in_little(
+    shape: tuple[int, ...], make: Callable[[slice], FloatArray], *, bound: bool = False
+) -> NDArray[Any]:
+    """Return the array whose parts (flat, C order) ``make`` gives, each made once and in order.
+
+    In single precision where the entries are many and of sizes that it can hold; a ``bound`` is
+    rounded up then.
+    """
+    size = math.prod(shape)
+    if size <= BLOCK:
+        return make(slice(0, size)).reshape(shape)
+    made: NDArray[Any] = np.empty(size, dtype=np.float32)
+    for at in parts(size):
+        part = make(at)
+        if made.dtype == np.float32 and not _representable(part):
+            made = made.astype(np.float64)
+        made[at] = _rounded_up(part) if bound and made.dtype == np.float32 else part
+    return made.reshape(shape)
+
+
+def _representable(values: FloatArray) -> bool:
+    """Whether single precision holds these values."""
+    sizes = np.abs(values)
+    sizes = sizes[np.isfinite(sizes) & (sizes != 0.0)]
+    return not sizes.size or bool(sizes.min() > LOWEST and sizes.max() < HIGHEST)
+
+
+def _rounded_up(bounds: FloatArray) -> NDArray[np.float32]:
+    """Return bounds in single precision that are no smaller; zeros stay zero."""
+    near = bounds.astype(np.float32)
+    return np.where(near < bounds, np.nextafter(near, np.float32(np.inf)), near)
