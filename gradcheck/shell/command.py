@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,7 +67,7 @@ def _check_target(command: Command, text: str, outputs: Outputs) -> int:
         found = _check_single(command, resolved, outputs, printed)
     note = printed.note()
     if note and not command.quiet:
-        click.echo(f"gradcheck: {note}", err=True)
+        click.echo(textwrap.fill(f"gradcheck: {note}", 80, break_on_hyphens=False), err=True)
     with uninterrupted():
         failed = write_outputs(found.report, outputs)
         show(found.report, replace(outputs, report=None) if "report" in failed else outputs)
@@ -109,7 +110,8 @@ def _check_single(
         inputs = None if command.search else plan.draw(command.settings.seed)
     if plan.from_module and not command.quiet:
         names = ", ".join(f"{module.__name__}.{name}" for name in plan.from_module)
-        click.echo(f"gradcheck: the inputs are those at the top of the module: {names}", err=True)
+        said = f"gradcheck: the inputs are those at the top of the module: {names}"
+        click.echo(textwrap.fill(said, 80), err=True)
     options |= {
         "wrt": _names(command.wrt),
         "learning_rate": command.learning_rate,

@@ -109,14 +109,14 @@ def try_out(
 def partner_is_needed(target: Callable[..., Any], inputs: Any, found: Partner) -> bool:
     """Whether a target gives no gradient of its own, so that the one beside it is meant.
 
-    What a loss returns as a cache may look like a gradient; one that fits nothing is a cache if
-    the function beside it takes one.
+    What a loss returns as a cache may look like a gradient; it is a cache if the function beside it
+    takes one, and makes a gradient of it.
     """
     with unchanged(target):
         alone, _ = _outcome(target, inputs, None, None, SECONDS)
         if alone in (LOSS, OUTPUT):
             return True
-        if alone not in (MISFIT, OPEN) or not found.takes_cache:
+        if alone == NOTHING or not found.takes_cache:
             return False
         gradient = found.function if found.option == "grad" else None
         backward = found.function if found.option == "vjp" else None
