@@ -22,7 +22,14 @@ from gradcheck.diagnose.operations import (
     SELECTIONS,
     STATISTICS,
 )
-from gradcheck.diagnose.places import averaged, divides, is_last_run, is_recurrence
+from gradcheck.diagnose.places import (
+    averaged,
+    divides,
+    is_last_run,
+    is_recurrence,
+    of_extreme,
+    spreads,
+)
 from gradcheck.diagnose.plan import Trial
 from gradcheck.diagnose.regulariser import is_all_of_the_loss
 from gradcheck.diagnose.sites import location
@@ -150,6 +157,8 @@ def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: 
         return "activation_mask_missing"
     if factor.kind == "sign":
         return "sign"
+    if of_extreme(trial, factor, graph):
+        return "scale"  # a maximum is no mean
     mean = averaged(trial, factor, graph)
     if mean is not None:
         return mean
@@ -290,13 +299,16 @@ def _finding(
     # One of two equal contributions with the wrong sign is both of them left out.
     solving = cause == "sign" and operation.name in ("solve", "inv", "cholesky")
     unnamed = explanation.factor is not None and explanation.factor.kind == "unnamed"
+    specific = 22 if unnamed else SPECIFICITY[cause]
+    if explanation.factor is not None and of_extreme(explanation.trial, explanation.factor, graph):
+        specific = SPECIFICITY["batch_divided_twice"]
     return Finding(
         cause=cause,
         parameters=names,
         message=message,
         remedy=remedy,
         confidence=explanation.confidence,
-        specificity=(22 if unnamed else SPECIFICITY[cause]) - 10 * solving + whole,
+        specificity=specific - 10 * solving + whole,
         evidence=details,
         location=place,
         also=_others(place, candidates, graph),
@@ -309,6 +321,13 @@ def _suits(cause: str, index: int, explanation: Explanation, graph: Graph) -> tu
     rank = next((k for k, names in enumerate(wanted) if name in names), len(wanted))
     fewer = len(explanation.trial.alterations)
     one_run = int(explanation.trial.runs == "one")
+    if len(explanation.parameters) == 1 and spreads(
+        index, explanation.trial, explanation.factor, graph
+    ):
+        rank = -1  # the mean over what the parameter was broadcast along
+    factor = explanation.factor
+    if factor is not None and of_extreme(explanation.trial, factor, graph):
+        rank = -int(name in EXTREMES)
     return (one_run, fewer if explanation.trial.kind != "cut" else 0, rank, -index)
 
 

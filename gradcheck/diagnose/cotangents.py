@@ -13,15 +13,15 @@ import numpy as np
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.finding import Finding, spoken
 from gradcheck.diagnose.graph import Graph, detailed
-from gradcheck.diagnose.operations import CURVED, MASKING, MATRIX_PRODUCTS, derivative_in_words
-from gradcheck.diagnose.plan import unary_chains
+from gradcheck.diagnose.operations import MATRIX_PRODUCTS
 from gradcheck.diagnose.repeated import overwritten_results
 from gradcheck.diagnose.sites import in_words, location
+from gradcheck.diagnose.sketch import Sketch
 from gradcheck.diagnose.space import Space
 from gradcheck.tracing.contract import DetailedTrace, Operation
 
 if TYPE_CHECKING:
-    from gradcheck.diagnose.counterfactual import Passes
+    from gradcheck.diagnose.passes import Passes
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,31 +49,6 @@ _SLOPES: tuple[tuple[str, Callable[[Array], Array]], ...] = (
 """Derivatives of activations, as functions of what goes into them."""
 
 
-WRONG_SLOPES: tuple[tuple[str, str, Callable[[Array, Array], Array]], ...] = (
-    ("activation_derivative_wrong", "1 + y**2", lambda _, y: 1.0 + y**2),
-    ("activation_derivative_wrong", "1 - y**2", lambda _, y: 1.0 - y**2),
-    ("activation_derivative_wrong", "y * (1 - y)", lambda _, y: y * (1.0 - y)),
-    ("activation_derivative_wrong", "y * (1 + y)", lambda _, y: y * (1.0 + y)),
-    ("activation_derivative_wrong", "1 - y", lambda _, y: 1.0 - y),
-    ("activation_derivative_wrong", "y", lambda _, y: y),
-    ("activation_derivative_wrong", "z", lambda z, _: z),
-    ("activation_derivative_wrong", "z > 0", lambda z, _: (z > 0).astype(np.float64)),
-    ("activation_derivative_wrong", "z < 0", lambda z, _: (z < 0).astype(np.float64)),
-    ("stale_value", "1 - z**2", lambda z, _: 1.0 - z**2),
-    ("stale_value", "z * (1 - z)", lambda z, _: z * (1.0 - z)),
-)
-"""Slopes that are taken for an activation's own; z goes into it, y comes out of it."""
-
-
-OF_RESULT: dict[str, Callable[[Array], Array]] = {
-    "tanh": lambda y: 1.0 - y**2,
-    "expit": lambda y: y * (1.0 - y),
-    "maximum": lambda y: (y > 0).astype(np.float64),
-    "exp": lambda y: y,
-}
-"""Derivatives of activations in terms of their results."""
-
-
 def cotangent_findings(
     evidence: Evidence, space: Space, graph: Graph, passes: Passes
 ) -> list[Finding]:
@@ -92,6 +67,8 @@ def cotangent_findings(
         for attempt in _attempts(trace, graph, cotangents)
         if wanted(graph.behind_all(attempt.extra), space.wrong)
     )
+    if passes.sketch is not None:
+        fitting = (attempt for attempt in fitting if _may_explain(attempt, passes.sketch))
     for attempt in islice(fitting, passes.left // 2):
         passes.left -= 1
         change = space.vector(trace.pull(attempt.extra))
@@ -103,13 +80,18 @@ def cotangent_findings(
     return []
 
 
+def _may_explain(attempt: _Attempt, sketch: Sketch) -> bool:
+    """Say whether what is added may explain an error, by its components along a few directions."""
+    extra = {("operation", index): part for index, part in attempt.extra.items()}
+    found = sketch.given(list(extra), list(extra.values()))
+    return bool(np.isfinite(found).all()) and sketch.explains(found, by_factor=False)
+
+
 def _attempts(
     trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
 ) -> Iterator[_Attempt]:
     yield from _transposed(trace, graph, cotangents)
     yield from _overwritten(trace, graph, cotangents)
-    yield from _wrong_slopes(trace, graph, cotangents)
-    yield from _stale_slopes(trace, graph, cotangents)
     yield from _extra_slopes(trace, graph, cotangents)
 
 
@@ -125,28 +107,6 @@ def _overwritten(
             "being added",
             "Add each contribution with `+=`.",
         )
-
-
-def _stale_slopes(
-    trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
-) -> Iterator[_Attempt]:
-    """Yield the derivatives of activations at another intermediate result of the same shape."""
-    for operation, source, handed in _activations(trace, graph, cotangents):
-        slope = OF_RESULT.get("maximum" if operation.name in MASKING else operation.name)
-        if slope is None:
-            continue
-        for other in graph.operations:
-            if other.output_shape != handed.shape or other.index in (source, operation.index):
-                continue
-            c = cotangents[operation.index]
-            yield _Attempt(
-                "stale_value",
-                operation,
-                {source: c * slope(trace.value(other.index)) - handed},
-                f"is multiplied by its derivative, taken at {in_words(other)}",
-                f"Take the derivative where the activation is: {derivative_in_words(operation)}.",
-                local=True,
-            )
 
 
 def _transposed(
@@ -184,59 +144,6 @@ def _extra_slopes(
                 f"is multiplied by {words} once too often (z is that result)",
                 f"Leave out the factor {words}: it is contained in the gradient already.",
             )
-
-
-def _wrong_slopes(
-    trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
-) -> Iterator[_Attempt]:
-    for operation, source, handed in _activations(trace, graph, cotangents):
-        c, y, z = cotangents[operation.index], trace.value(operation.index), trace.value(source)
-        slopes = [*WRONG_SLOPES]
-        if operation.name in MASKING:
-            reverse = np.divide(handed, c, out=np.zeros_like(c), where=c != 0)
-            slopes.append(
-                ("activation_derivative_wrong", "the opposite mask", lambda *_, r=reverse: 1 - r)
-            )
-        for cause, words, slope in slopes:
-            yield _Attempt(
-                cause,
-                operation,
-                {source: c * slope(z, y) - handed},
-                f"is multiplied by {words} on its way back, which is not the derivative there "
-                "(z goes in, y comes out)",
-                f"Multiply by the derivative: {derivative_in_words(operation)}.",
-                local=True,
-            )
-
-
-def _activations(
-    trace: DetailedTrace, graph: Graph, cotangents: Mapping[int, Array]
-) -> Iterator[tuple[Operation, int, Array]]:
-    """Yield activations, the operation that feeds each, and what each hands back to it.
-
-    An activation is one operation of one variable, or several in a row.
-    """
-    for chain in (*([op.index] for op in graph.operations), *unary_chains(graph)):
-        first, last = graph.by_index[chain[0]], graph.by_index[chain[-1]]
-        paths = graph.paths_in(first.index)
-        names = {graph.by_index[index].name for index in chain}
-        if len(paths) != 1 or not names & (set(CURVED) | set(MASKING)):
-            continue
-        if last.index in graph.in_long_loop:
-            continue  # all runs together: see loop_slopes
-        kind, source = first.inputs[paths[0]]
-        if kind != "operation" or last.index not in cotangents:
-            continue
-        handed: Array | None = cotangents[last.index]
-        for index in reversed(chain):
-            (position,) = graph.paths_in(index)
-            handed = None if handed is None else trace.local(index, handed)[position]
-        if handed is None:
-            continue
-        # Writes into an array are recorded flat: what goes in has another shape there.
-        shapes = {handed.shape, cotangents[last.index].shape, trace.value(int(source)).shape}
-        if len(shapes) == 1:
-            yield last, int(source), handed
 
 
 def _finding(attempt: _Attempt, evidence: Evidence, space: Space, graph: Graph) -> Finding:

@@ -8,7 +8,7 @@ for every other factor, and which factor the user's gradient has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,87 +18,22 @@ from gradcheck.diagnose.cotangents import cotangent_findings
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.factors import Factor, name_factor, unnamed
 from gradcheck.diagnose.finding import Finding
-from gradcheck.diagnose.graph import Cut, Graph, cut_alteration, detailed, graph_of
+from gradcheck.diagnose.graph import Graph, graph_of
 from gradcheck.diagnose.handed import handed_findings
-from gradcheck.diagnose.loop_slopes import loop_slope_findings
 from gradcheck.diagnose.pairs import Column, pair_findings
+from gradcheck.diagnose.passes import Passes
 from gradcheck.diagnose.plan import Trial, shifts, trials
 from gradcheck.diagnose.probes import probe_findings
 from gradcheck.diagnose.sites import location
+from gradcheck.diagnose.sketch import WIDER, wider
 from gradcheck.diagnose.space import Space, make_space
 from gradcheck.report import Location
-from gradcheck.tracing.contract import Alteration, Operation, Trace
+from gradcheck.tracing.contract import Alteration, Operation
 
 MOST_STORED = 50_000_000
 """Numbers kept for the search over pairs of sites: beyond it, pairs are not tried."""
 
 _CUT = Factor(0.0, "0", "cut")
-
-
-class Passes:
-    """The altered backward passes over one trace, counted."""
-
-    def __init__(self, trace: Trace, space: Space, limit: int) -> None:
-        self.trace, self.space, self.left = trace, space, limit
-        self.reserved = limit * 2 // 5
-        self.base = space.vector(trace.backward())
-        self.background: dict[int, Alteration] = {}
-        self._kept = self.base, self.background
-
-    def detach_shifts(self, cuts: Iterable[Cut]) -> None:
-        """Cut the shifts that have no part in the gradient, in every further pass.
-
-        ``exp(s - max(s))`` over its sum does not depend on the maximum, and hand-written gradients
-        leave it out. A term that is left out as well shows only where the shift is out, too.
-        """
-        for cut in cuts:
-            index, alteration = cut_alteration(cut)
-            change = self.change({index: alteration})
-            if change is not None and not self.space.changed(change):
-                self.background[index] = alteration
-
-    def take_as_made(
-        self, alterations: Mapping[int, Alteration], change: Array, space: Space
-    ) -> None:
-        """Make further passes with these alterations, and measure changes from there."""
-        self._kept = self.base, dict(self.background)
-        self.background.update(alterations)
-        self.base, self.space = self.base + change, space
-
-    def take_back(self, space: Space) -> None:
-        """Undo ``take_as_made``."""
-        (self.base, self.background), self.space = self._kept, space
-
-    def change(self, alterations: Mapping[int, Alteration]) -> Array | None:
-        """Return by how much the alterations change the gradient.
-
-        None where an operation does not allow its alteration, the result is not finite, or no
-        passes are left.
-        """
-        if self.left <= 0:
-            return None
-        self.left -= 1
-        try:
-            altered = self.trace.backward({**self.background, **alterations})
-        except ValueError:
-            return None
-        change = self.space.vector(altered) - self.base
-        return change if np.isfinite(change).all() else None
-
-    def pulled(self, cotangents: Mapping[int, Array], direct: Mapping[str, Array]) -> Array | None:
-        """Return what cotangents of results, and of parameters, add to the gradient."""
-        if self.left <= 0:
-            return None
-        self.left -= 1
-        trace = detailed(self.trace)
-        if trace is None:
-            return None
-        found = trace.pull(cotangents, self.background) if cotangents else {}
-        added = {
-            name: found.get(name, 0.0) + direct.get(name, np.zeros(self.space.shapes[name]))
-            for name in self.space.names
-        }
-        return self.space.vector(added)
 
 
 @dataclass(frozen=True)
@@ -123,10 +58,28 @@ def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> Counterfact
         return Counterfactuals()
     passes = Passes(evidence.trace, space, max_passes)
     passes.detach_shifts(shifts(graph))
-    tried = _try_all(evidence, space, graph, passes)
+    passes.draw_sketch(graph)
+    tried = _try_all(trials(graph), evidence, space, graph, passes)
     findings = list(findings_from(tried.explanations, evidence, space, graph))
     findings += _further(findings, tried, evidence, space, graph, passes)
     return Counterfactuals(tuple(findings), tuple(tried.regularisers))
+
+
+def _may_regularise(trial: Trial, graph: Graph) -> bool:
+    """Say whether a cut may take a regulariser out: a term of the loss of one parameter alone."""
+    if len(trial.alterations) != 1:
+        return False
+    return any(
+        len(graph.parameters_behind[index]) == 1 and index not in graph.in_long_loop
+        for index in trial.sites
+    )
+
+
+def _is_unlikely(trial: Trial) -> bool:
+    """Say whether other mistakes in a loop of steps are likelier: these wait for their turn."""
+    if trial.kind == "factor":
+        return next(iter(trial.alterations.values())).factor != -1.0
+    return trial.runs == "all but the last"
 
 
 @dataclass(frozen=True)
@@ -136,17 +89,37 @@ class _Tried:
     explanations: list[Explanation]
     columns: list[Column]
     regularisers: list[tuple[str, Operation]]
+    postponed: list[Trial]
 
 
-def _try_all(evidence: Evidence, space: Space, graph: Graph, passes: Passes) -> _Tried:
-    tried = _Tried([], [], [])
-    for trial in trials(graph):
+def _try_all(
+    wanted: Iterable[Trial],
+    evidence: Evidence,
+    space: Space,
+    graph: Graph,
+    passes: Passes,
+    *,
+    postpone: bool = True,
+) -> _Tried:
+    tried = _Tried([], [], [], [])
+    for trial in wanted:
         # Some runs of a loop alone are the least likely place: leave something for other looks.
         if trial.runs not in ("", "every", "last") and passes.left <= passes.reserved:
             continue
         # Single cuts also tell where the regularisers are, of other parameters as well.
         single = trial.kind == "cut" and trial.runs == ""
         if not single and not graph.behind_all(trial.alterations) & space.wrong:
+            continue
+        foreseen = None if passes.sketch is None else passes.sketch.predicted(trial)
+        if foreseen is not None and passes.sketch is not None:
+            by_factor = trial.kind == "cut"
+            regulariser = by_factor and _may_regularise(trial, graph)
+            if not regulariser and not passes.sketch.explains(foreseen, by_factor=by_factor):
+                if foreseen.any():
+                    tried.columns.append(Column(trial, None))
+                continue
+        elif postpone and passes.sketch is not None and _is_unlikely(trial):
+            tried.postponed.append(trial)
             continue
         change = passes.change(trial.alterations)
         if passes.left <= 0 and change is None:
@@ -178,18 +151,35 @@ def _further(
 
     found: list[Finding] = []
     if left(found):
-        found += handed_findings(evidence, space, graph, passes)
-    if left(found):
-        found += loop_slope_findings(evidence, space, graph, passes)
-    if left(found):
         found += cotangent_findings(evidence, space, graph, passes)
+    if left(found):
+        found += handed_findings(evidence, space, graph, passes, left(found))
+    if left(found):
+        late = _try_all(tried.postponed, evidence, space, graph, passes, postpone=False)
+        found += findings_from(late.explanations, evidence, space, graph)
     if left(found):
         found += probe_findings(evidence, graph, left(found))
     if left(found):
         found += _beside(tried, left(found), evidence, space, graph, passes)
     if left(found):
-        found += pair_findings(tried.columns, evidence, space, graph, passes)
+        found += pair_findings(_seen(tried.columns, passes), evidence, space, graph, passes)
     return found
+
+
+def _seen(columns: list[Column], passes: Passes) -> list[Column]:
+    """Return columns with their components along more directions, where only a few were made."""
+    whole = [column for column in columns if column.change is not None]
+    if passes.sketch is None or passes.left <= WIDER:
+        return whole
+    passes.left -= 1 + WIDER
+    sketch = wider(passes.sketch, passes.space, passes.background)
+    seen = []
+    for column in columns:
+        change = column.change
+        found = sketch.predicted(column.trial) if change is None else sketch.of(change)
+        if found is not None:
+            seen.append(replace(column, components=found))
+    return [replace(column, error=sketch.residual) for column in seen]
 
 
 def _beside(
@@ -217,7 +207,7 @@ def _beside(
         failing=tuple(name for name in space.failing if name in left),
     )
     passes.take_as_made(made.trial.alterations, made.change, rest)
-    second = _try_all(evidence, rest, graph, passes)
+    second = _try_all(trials(graph), evidence, rest, graph, passes)
     passes.take_back(space)
     return findings_from(second.explanations, evidence, rest, graph)
 
@@ -317,8 +307,8 @@ def locate(finding: Finding, evidence: Evidence, found: Counterfactuals) -> Find
     if finding.cause in ("unexplained", "isolated_entries", "low_precision_accumulation"):
         return finding
     graph: Graph = graph_of(evidence.trace)
-    places = []
-    for name in finding.parameters:
+    places = _lookups(finding, graph)
+    for name in finding.parameters if not places else ():
         for operation in graph.operations:
             if ("parameter", name) in operation.inputs:
                 places.append(location(operation.site))
@@ -330,3 +320,18 @@ def locate(finding: Finding, evidence: Evidence, found: Counterfactuals) -> Find
         by_line.setdefault((place.file, place.line), place)
     distinct = tuple(by_line.values())
     return replace(finding, location=distinct[0], also=distinct[1:])
+
+
+def _lookups(finding: Finding, graph: Graph) -> list[Location]:
+    """Return the look-ups of what depends on a parameter alone, those of loops first."""
+    if finding.cause != "duplicate_indices":
+        return []
+    names = frozenset(finding.parameters)
+    found = [
+        operation
+        for operation in graph.operations
+        if operation.name in ("getitem", "take")
+        and graph.parameters_behind[operation.index] <= names
+    ]
+    found.sort(key=lambda operation: operation.index not in graph.in_loop)
+    return [location(operation.site) for operation in found]

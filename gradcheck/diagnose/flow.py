@@ -6,6 +6,7 @@ with a leading axis for the run: a mistake in a line is made in each of its runs
 
 from __future__ import annotations
 
+import linecache
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 
 from gradcheck.diagnose.evidence import Array
 from gradcheck.diagnose.graph import Graph
-from gradcheck.diagnose.plan import MOST_LAYERS
+from gradcheck.diagnose.plan import MOST_LAYERS, unary_chains
 from gradcheck.tracing.contract import DetailedTrace, Operation
 
 Source = tuple[str, int | str]
@@ -27,7 +28,9 @@ class Handing:
     """What the runs of one expression hand back to one operand.
 
     All arrays have a leading axis, one entry for each run. ``repeats`` says that a run depends on
-    an earlier one, so that a mistake here meets itself.
+    an earlier one, so that a mistake here meets itself. ``chains`` holds, for each run, the
+    elementwise operations in a row that make up one activation; then there is one operand, that of
+    the first of them, and the result is that of the last.
     """
 
     runs: tuple[int, ...]
@@ -38,6 +41,7 @@ class Handing:
     right: Array
     repeats: bool
     flow: Flow
+    chains: tuple[tuple[int, ...], ...] = ()
 
     @cached_property
     def result(self) -> Array:
@@ -47,6 +51,8 @@ class Handing:
     @cached_property
     def operands(self) -> tuple[Array, ...]:
         """The values of each operand; those that differ in shape from run to run are left out."""
+        if self.chains:
+            return (self._entering,)
         values = [self.flow.operands(index) for index in self.runs]
         counts = {len(found) for found in values}
         if len(counts) != 1:
@@ -58,6 +64,12 @@ class Handing:
                 return ()
             stacked.append(np.stack(parts))
         return tuple(stacked)
+
+    @property
+    def _entering(self) -> Array:
+        """What goes into the chains."""
+        graph, firsts = self.flow.graph, [chain[0] for chain in self.chains]
+        return np.stack([self.flow.operands(i)[graph.paths_in(i)[0]] for i in firsts])
 
     @property
     def own(self) -> Array:
@@ -78,6 +90,17 @@ class Flow:
     def cotangents(self) -> dict[int, Array]:
         """The derivative of the loss by each operation's result."""
         return self.trace.cotangents()
+
+    @cached_property
+    def _several(self) -> frozenset[int]:
+        """The operations of several results: only the first one's value and tangent is known."""
+        indices = self.graph.by_index
+        return frozenset(index for index in indices if self.trace.n_results(index) != 1)
+
+    def is_known(self, source: Source) -> bool:
+        """Say whether what flows through an operand's source is known."""
+        kind, index = source
+        return kind == "parameter" or (kind == "operation" and int(index) not in self._several)
 
     def value(self, index: int) -> Array:
         """Return the result of an operation."""
@@ -109,41 +132,64 @@ class Flow:
         runs: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for operation in self.graph.operations:
             runs[self.graph.expression(operation.index)].append(operation.index)
+        yield from self._parted(list(runs.values()))
+
+    def _parted(self, groups: list[list[int]]) -> Iterator[tuple[int, ...]]:
+        """Yield groups of runs, whole, by where their results are used, and one by one."""
         seen: set[tuple[int, ...]] = set()
-
-        def new(group: list[int]) -> Iterator[tuple[int, ...]]:
-            if tuple(group) not in seen:
-                seen.add(tuple(group))
-                yield tuple(group)
-
-        for group in runs.values():
-            yield from new(group)
-        for group in runs.values():
+        parts = list(groups)
+        for group in groups:
             called: dict[object, list[int]] = defaultdict(list)
             for index in group if len(group) > 1 else ():
                 called[self._used_at(index)].append(index)
-            for part in called.values():
-                yield from new(part)
-        for group in runs.values():
-            if 1 < len(group) <= MOST_LAYERS:
-                for index in group:
-                    yield from new([index])
+            parts += called.values()
+        parts += [[i] for group in groups if 1 < len(group) <= MOST_LAYERS for i in group]
+        for part in parts:
+            if tuple(part) not in seen:
+                seen.add(tuple(part))
+                yield tuple(part)
+
+    def activations(self) -> Iterator[Handing]:
+        """Yield the same for elementwise operations in a row, taken as one activation."""
+        ends: dict[int, tuple[int, ...]] = {}
+        for chain in unary_chains(self.graph):
+            if len(chain) > len(ends.get(chain[-1], ())):
+                ends[chain[-1]] = tuple(chain)
+        together: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        for last, whole in ends.items():
+            together[tuple(self.graph.expression(index) for index in whole)].append(last)
+        for runs in self._parted(list(together.values())):
+            found = self._activation(tuple(ends[last] for last in runs))
+            if found is not None:
+                yield found
+
+    def _activation(self, chains: tuple[tuple[int, ...], ...]) -> Handing | None:
+        graph, runs = self.graph, tuple(chain[-1] for chain in chains)
+        right, cotangents = [], []
+        for chain in chains:
+            handed: Array | None = self.cotangents.get(chain[-1])
+            cotangents.append(handed)
+            for index in reversed(chain):
+                (position,) = graph.paths_in(index)
+                handed = None if handed is None else self.trace.local(index, handed)[position]
+            right.append(handed)
+        arrays = [a for a in (*right, *cotangents) if a is not None]
+        if len(arrays) != 2 * len(chains) or len({a.shape for a in arrays}) != 1:
+            return None
+        firsts = [chain[0] for chain in chains]
+        sources = tuple(graph.by_index[i].inputs[graph.paths_in(i)[0]] for i in firsts)
+        n = len(chains)
+        if not all(self.is_known(source) for source in sources):
+            return None
+        return Handing(
+            runs, 0, graph.by_index[runs[0]], sources, np.stack(arrays[n:]), np.stack(arrays[:n]),
+            n > 1 and runs[1] in self.reached(runs[0]), self, chains,
+        )  # fmt: skip
 
     def _used_at(self, index: int) -> object:
-        """Return the place outside its own function where an operation's result ends up."""
+        """Return the places outside its own function where an operation's result ends up."""
         here = self.graph.by_index[index].site.function
-        waiting, places = [index], set()
-        for _ in range(12):
-            users = [u for i in waiting for u, _ in self.graph.consumers.get(i, ())]
-            waiting = []
-            for user in users:
-                if self.graph.by_index[user].site.function == here:
-                    waiting.append(user)
-                else:
-                    places.add(self.graph.expression(user))
-            if not waiting:
-                break
-        return frozenset(places)
+        return frozenset(self.graph.expression(user) for user in self._outside(index, here))
 
     def _handing(self, runs: tuple[int, ...], operand: int) -> Handing | None:
         graph = self.graph
@@ -154,22 +200,70 @@ class Flow:
         if len(shapes) != 1:
             return None
         cotangents = [self.cotangents[index] for index in runs]
-        right = [self._local(index, operand) for index in runs]
+        right = [self.local(index, operand) for index in runs]
         known = [part for part in right if part is not None]
         if len(known) != len(runs) or len({part.shape for part in known}) != 1:
             return None
         repeats = len(runs) > 1 and runs[1] in self.reached(runs[0])
         sources = tuple(graph.by_index[index].inputs[operand] for index in runs)
+        if not all(self.is_known(s) for s in (*sources, *(("operation", i) for i in runs))):
+            return None
         return Handing(
             runs, operand, graph.by_index[runs[0]], sources, np.stack(cotangents),
             np.stack(known), repeats, self,
         )  # fmt: skip
 
+    def called_at(self, here: Handing) -> int | None:
+        """Return the operation at which a helper is called, if only some of its calls are meant.
+
+        That is one in the line that names the helper: what feeds this call, or uses its result.
+        """
+        graph, first = self.graph, here.runs[0]
+        function = graph.by_index[first].site.function
+        every = [i for run in graph.loops if first in run for i in run]
+        if len(every) <= len(here.runs):
+            return None
+        waiting, seen = [first], {first}
+        while waiting:
+            for kind, source in graph.by_index[waiting.pop()].inputs:
+                if kind != "operation" or int(source) in seen:
+                    continue
+                seen.add(int(source))
+                if graph.by_index[int(source)].site.function == function:
+                    waiting.append(int(source))
+                elif self._only_in(function, int(source)) and self._calls(function, int(source)):
+                    return int(source)
+        outside = (i for i in sorted(self._outside(first, function)) if self._calls(function, i))
+        return next(outside, None)
+
+    def _calls(self, function: str, index: int) -> bool:
+        site = self.graph.by_index[index].site
+        name = function.rsplit(".", 1)[-1]
+        return f"{name}(" in linecache.getline(site.file, site.line)
+
+    def _only_in(self, function: str, index: int) -> bool:
+        users = self.graph.consumers.get(index, ())
+        return all(self.graph.by_index[user].site.function == function for user, _ in users)
+
+    def _outside(self, index: int, function: str) -> set[int]:
+        """Return the first users of a result that are not in its own function."""
+        waiting, places = [index], set()
+        seen = {index}
+        while waiting:
+            for user, _ in self.graph.consumers.get(waiting.pop(), ()):
+                if self.graph.by_index[user].site.function != function:
+                    places.add(user)
+                elif user not in seen:
+                    seen.add(user)
+                    waiting.append(user)
+        return places
+
     @cached_property
     def _handed(self) -> dict[int, tuple[Array | None, ...]]:
         return {}
 
-    def _local(self, index: int, operand: int) -> Array | None:
+    def local(self, index: int, operand: int) -> Array | None:
+        """Return what an operation hands to one of its operands; None if that is no path."""
         if index not in self._handed:
             self._handed[index] = self.trace.local(index, self.cotangents[index])
         return self._handed[index][operand]

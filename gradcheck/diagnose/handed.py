@@ -11,7 +11,7 @@ the next pass the change is not linear, and a rule costs one altered backward pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,22 +19,20 @@ import numpy as np
 
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.finding import Finding, spoken
-from gradcheck.diagnose.flow import Flow, Handing
-from gradcheck.diagnose.graph import Graph, detailed
+from gradcheck.diagnose.flow import Handing, Source
+from gradcheck.diagnose.graph import Graph
 from gradcheck.diagnose.pool import Pool
 from gradcheck.diagnose.sites import in_words, location
+from gradcheck.diagnose.sketch import Sketch
 from gradcheck.diagnose.space import Space
-from gradcheck.diagnose.wrong import Wrong, wrong_extremes, wrong_slopes
+from gradcheck.diagnose.wrong import Wrong, wrong_extremes, wrong_ignored, wrong_slopes
 from gradcheck.diagnose.wrong_products import wrong_matrix_products, wrong_products
 from gradcheck.diagnose.wrong_shares import wrong_normalisations, wrong_shares
 from gradcheck.diagnose.wrong_sums import wrong_broadcasts, wrong_reductions
 from gradcheck.tracing.contract import Alteration
 
 if TYPE_CHECKING:
-    from gradcheck.diagnose.counterfactual import Passes
-
-N_DIRECTIONS = 3
-"""Random directions that a rule has to fit before a pull confirms it."""
+    from gradcheck.diagnose.passes import Passes
 
 MOST_WORK = 400_000_000
 """Products of numbers that the scalar products may cost in all."""
@@ -45,44 +43,50 @@ _DIGITS = 9.0
 """A match has to say at least this many decimal digits more than chance."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Aim:
-    """Directions of the parameters with the components of the error along them."""
-
-    names: frozenset[str]
-    directions: tuple[dict[str, Array], ...]
-    tangents: tuple[dict[int, Array], ...]
-    wanted: Array
-    slack: Array
-
-    def stacked(self, here: Handing, k: int) -> Array:
-        """Return how the operands of the runs move along direction ``k``."""
-        moved = []
-        for (kind, source), shape in zip(here.sources, (p.shape for p in here.right), strict=True):
-            if kind == "operation":
-                moved.append(self.tangents[k][int(source)].reshape(shape))
-            else:
-                moved.append(self.directions[k][str(source)].reshape(shape))
-        return np.stack(moved)
-
-
 def handed_findings(
-    evidence: Evidence, space: Space, graph: Graph, passes: Passes
+    evidence: Evidence, space: Space, graph: Graph, passes: Passes, left: frozenset[str]
 ) -> list[Finding]:
-    """Return what a wrong rule for one expression explains, one finding at most."""
-    trace = detailed(evidence.trace)
-    if trace is None or not _telling(space):
+    """Return what a wrong rule for one expression explains.
+
+    One finding for all wrong parameters, or one for each of those that are ``left``.
+    """
+    sketch = passes.sketch
+    if sketch is None or not _telling(space):
         return []
-    flow = Flow(trace, graph)
-    pool = Pool(flow, evidence)
-    handings = [here for here in flow.handings() if _behind(here, graph) & space.wrong]
-    for aim in _aims(trace_of=flow, space=space, passes=passes):
-        found = _linear(handings, pool, aim, evidence, space, passes)
-        if found is not None:
-            return [found]
-    repeating = [h for h in handings if h.repeats and _behind(h, graph) >= space.wrong]
+    pool = Pool(sketch.flow, evidence)
+    everything = (*sketch.flow.activations(), *sketch.flow.handings())
+    handings = [here for here in everything if _behind(here, graph) & space.wrong]
+    whole = _linear(handings, pool, sketch, _rows(sketch, None), evidence, space, passes)
+    if whole is not None:
+        return [whole]
+    inner = {index for here in handings for chain in here.chains for index in chain}
+    repeating = [
+        here
+        for here in handings
+        if here.repeats
+        and _behind(here, graph) >= space.wrong
+        and (here.chains or here.runs[0] not in inner)
+    ]
     found = _repeating(repeating, pool, evidence, space, passes)
-    return [] if found is None else [found]
+    if found is not None:
+        return [found]
+    findings: list[Finding] = []
+    for b in range(sketch.n_wrong):
+        done = {name for finding in findings for name in finding.parameters}
+        names = (sketch.blocks[b] & left) - done
+        if names and len(sketch.blocks) > 1:
+            nearer = [here for here in handings if _behind(here, graph) >= names]
+            part = _linear(nearer, pool, sketch, _rows(sketch, b), evidence, space, passes)
+            findings += [] if part is None else [part]
+    return findings
+
+
+def _rows(sketch: Sketch, block: int | None) -> Array:
+    """Return the sums of directions to look along: all parameters', or one block's."""
+    n, blocks = sketch.n_each, len(sketch.blocks)
+    if block is None:
+        return np.tile(np.eye(n), blocks)
+    return np.eye(n * blocks)[block * n : (block + 1) * n]
 
 
 def _telling(space: Space) -> bool:
@@ -99,40 +103,14 @@ def _behind(here: Handing, graph: Graph) -> frozenset[str]:
     return frozenset(found)
 
 
-def _aims(*, trace_of: Flow, space: Space, passes: Passes) -> Iterator[_Aim]:
-    """Yield directions of all parameters together, then of each wrong one alone."""
-    yield _aim(frozenset(space.names), trace_of, space, passes)
-    if len(space.wrong) > 1:
-        for name in space.failing[:6]:
-            yield _aim(frozenset({name}), trace_of, space, passes)
-
-
-def _aim(names: frozenset[str], flow: Flow, space: Space, passes: Passes) -> _Aim:
-    rng = np.random.default_rng(20)
-    chosen = np.zeros(space.residual.shape, bool)
-    for name in names:
-        chosen[space.slices[name]] = True
-    use = chosen & space.known
-    weights = [np.where(use, rng.standard_normal(use.shape), 0.0) for _ in range(N_DIRECTIONS)]
-    directions = tuple(
-        {
-            name: (w / space.scale)[space.slices[name]].reshape(flow_shape)
-            for name, flow_shape in space.shapes.items()
-        }
-        for w in weights
-    )
-    passes.left -= 1 + N_DIRECTIONS
-    tangents = tuple(flow.trace.tangents(directions, passes.background))
-    wanted = np.array([float(w @ space.residual) for w in weights])
-    slack = np.array([4.0 * float(np.linalg.norm(w * space.tolerance)) for w in weights])
-    return _Aim(names, directions, tangents, wanted, slack)
-
-
 def _wrongs(here: Handing, pool: Pool) -> Iterable[Wrong]:
+    if here.chains:
+        return wrong_slopes(here, pool)
     return chain(
         wrong_reductions(here),
         wrong_broadcasts(here),
         wrong_slopes(here, pool),
+        wrong_ignored(here),
         wrong_extremes(here),
         wrong_products(here, pool),
         wrong_matrix_products(here, pool),
@@ -142,43 +120,85 @@ def _wrongs(here: Handing, pool: Pool) -> Iterable[Wrong]:
 
 
 def _linear(
-    handings: list[Handing], pool: Pool, aim: _Aim, evidence: Evidence, space: Space, passes: Passes
+    handings: list[Handing],
+    pool: Pool,
+    sketch: Sketch,
+    rows: Array,
+    evidence: Evidence,
+    space: Space,
+    passes: Passes,
 ) -> Finding | None:
-    """Judge every rule whose change is linear, by its components along the aim's directions."""
+    """Judge every rule whose change is linear, by its components along some directions."""
     work = confirmed = 0
-    every = slice(None)
+    found: list[Finding] = []
+    wanted, slack = rows @ sketch.residual, rows @ sketch.slack
     for here in handings:
-        own = all(kind == "parameter" for kind, _ in here.sources)
-        if here.repeats and not own:
+        if here.repeats and any(kind == "operation" for kind, _ in here.sources):
             continue
-        moved = [aim.stacked(here, k).ravel() for k in range(N_DIRECTIONS)]
-        if not any(m.any() for m in moved):
+        moved = rows @ sketch.stacked(here.sources)
+        if not moved.any():
             continue
         right = here.right.ravel()
-        length = float(np.linalg.norm(moved[0]))
+        length = np.linalg.norm(moved, axis=1)
         for wrong in _wrongs(here, pool):
             work += right.size
             if work > MOST_WORK or confirmed >= MOST_CONFIRMED or passes.left <= 0:
-                return None
+                return _best(found)
             with np.errstate(all="ignore"):
-                handed = np.asarray(wrong.rule(here.cotangent, every), dtype=np.float64)
+                handed = np.asarray(wrong.rule(here.cotangent, slice(None)), dtype=np.float64)
             extra = handed.ravel() - right
-            if not np.isfinite(extra).all() or not _fits(extra, moved, length, aim):
+            if not np.isfinite(extra).all():
+                continue
+            dropped = rows @ _dropped(here, sketch) if wrong.drops_others else 0.0
+            off = np.abs(moved @ extra + dropped - wanted)
+            if (off > slack + _CLOSE * (length * np.linalg.norm(extra) + np.abs(wanted))).any():
                 continue
             confirmed += 1
-            found = _confirmed(here, wrong, handed - here.right, evidence, space, passes)
-            if found is not None:
-                return found
-    return None
+            one = _confirmed(here, wrong, handed - here.right, evidence, space, passes)
+            found += [] if one is None else [one]
+    return _best(found)
 
 
-def _fits(extra: Array, moved: list[Array], length: float, aim: _Aim) -> bool:
-    for k, along in enumerate(moved):
-        off = abs(float(extra @ along) - aim.wanted[k])
-        size = length * float(np.linalg.norm(extra)) if k == 0 else abs(aim.wanted[k])
-        if not off <= aim.slack[k] + _CLOSE * max(size, abs(aim.wanted[k])):
-            return False
-    return True
+_PREFERRED = (
+    *("activation_mask_missing", "wrong_axis", "transpose", "batch_divided_twice"),
+    *("activation_derivative_wrong", "term_missing", "factor_missing", "extra_factor", "sign"),
+)
+"""Causes of rules that come to the same, the likelier first; another's value comes last."""
+
+
+def _best(found: list[Finding]) -> Finding | None:
+    """Return the likeliest of findings that come to the same, with the lines of the others."""
+
+    def order(finding: Finding) -> tuple[bool, int, int]:
+        cause = finding.cause
+        place = _PREFERRED.index(cause) if cause in _PREFERRED else len(_PREFERRED)
+        return bool(finding.evidence["parameters_alone"]), -len(finding.parameters), place
+
+    if not found:
+        return None
+    best = min(found, key=order)
+    places = {(p.file, p.line): p for p in (best.location, *best.also) if p is not None}
+    own = next(iter(places))
+    for other in found:
+        if other.parameters == best.parameters and other.location is not None:
+            places.setdefault((other.location.file, other.location.line), other.location)
+    return replace(best, also=tuple(p for key, p in places.items() if key != own))
+
+
+def _others(here: Handing) -> Iterator[tuple[Source, Array]]:
+    """Yield what the other operands of the runs are handed, with their sources."""
+    graph, flow = here.flow.graph, here.flow
+    for index in here.runs:
+        for operand in graph.paths_in(index):
+            handed = flow.local(index, operand)
+            if operand != here.operand and handed is not None:
+                yield graph.by_index[index].inputs[operand], handed
+
+
+def _dropped(here: Handing, sketch: Sketch) -> Array:
+    """Return the components of what is missing when the other operands get nothing."""
+    others = list(_others(here))
+    return sketch.given([source for source, _ in others], [-handed for _, handed in others])
 
 
 def _confirmed(
@@ -187,7 +207,10 @@ def _confirmed(
     """Make the rule's whole change, and compare it with the error entry by entry."""
     given: dict[int, Array] = {}
     direct: dict[str, Array] = {}
-    for (kind, source), part in zip(here.sources, extra, strict=True):
+    parts = [*zip(here.sources, extra, strict=True)]
+    if wrong.drops_others:
+        parts += [(source, -handed) for source, handed in _others(here)]
+    for (kind, source), part in parts:
         if kind == "operation":
             index = int(source)
             given[index] = given[index] + part if index in given else part
@@ -205,64 +228,115 @@ def _judged(
 ) -> Finding | None:
     changed = space.changed(change)
     explained = changed & space.matched(change) & space.wrong
-    if not explained or changed - explained:
+    if not explained or changed & space.wrong - explained:
         return None
-    return _finding(here, wrong, explained, evidence)
+    return _finding(here, wrong, explained, evidence, alone=bool(changed - explained))
 
 
 def _repeating(
     handings: list[Handing], pool: Pool, evidence: Evidence, space: Space, passes: Passes
 ) -> Finding | None:
     """Try rules of loops whose passes follow one another, by altered backward passes."""
-    waiting = [iter(_wrongs(here, pool)) for here in handings]
-    kept = passes.left // 4
-    while waiting:
-        for place in range(len(waiting) - 1, -1, -1):
-            wrong = next(waiting[place], None)
-            if wrong is None:
-                del waiting[place], handings[place]
-                continue
-            if passes.left <= kept:
-                return None
-            here = handings[place]
-            change = passes.change(_alterations(here, wrong))
-            found = None if change is None else _judged(here, wrong, change, evidence, space)
-            if found is not None:
-                return found
+    kept = passes.left // 5
+    for rank in (0, 1, 2):
+        waiting = [(here, _distinct(here, pool, rank=rank)) for here in handings]
+        while waiting:
+            for here, wrongs in list(waiting):
+                wrong = next(wrongs, None)
+                if wrong is None:
+                    waiting.remove((here, wrongs))
+                    continue
+                if passes.left <= kept:
+                    return None
+                change = passes.change(_alterations(here, wrong))
+                found = None if change is None else _judged(here, wrong, change, evidence, space)
+                if found is not None and set(found.parameters) == space.wrong:
+                    return found
     return None
+
+
+def _distinct(here: Handing, pool: Pool, *, rank: int) -> Iterator[Wrong]:
+    """Yield the rules that hand on something wrong, and each of these once."""
+    seen: list[Array] = [here.right]
+    size = float(np.abs(here.right).max(initial=0.0))
+    for wrong in _wrongs(here, pool):
+        if wrong.rank != rank:
+            continue
+        with np.errstate(all="ignore"):
+            handed = np.asarray(wrong.rule(here.cotangent, slice(None)), dtype=np.float64)
+        if np.isfinite(handed).all() and not any(
+            np.abs(handed - other).max(initial=0.0) <= 1e-12 * size for other in seen
+        ):
+            seen.append(handed)
+            yield wrong
 
 
 def _alterations(here: Handing, wrong: Wrong) -> dict[int, Alteration]:
     def of_run(k: int) -> Callable[[Array], Array]:
         return lambda c: np.asarray(wrong.rule(c[None], slice(k, k + 1)))[0]
 
+    if here.chains:
+        # The whole derivative is put where the result is; the rest of a chain only hands on.
+        inner = (index for chain in here.chains for index in chain[:-1])
+        made = dict.fromkeys(inner, Alteration("identity"))
+        last = {index: Alteration("rule", rule=of_run(k)) for k, index in enumerate(here.runs)}
+        return made | last
     return {
         index: Alteration("rule", operand=here.operand, rule=of_run(k))
         for k, index in enumerate(here.runs)
     }
 
 
-def _finding(here: Handing, wrong: Wrong, explained: frozenset[str], evidence: Evidence) -> Finding:
+def _concerned(here: Handing, wrong: Wrong) -> Handing:
+    """Return the handing of those runs that hand on something wrong."""
+    with np.errstate(all="ignore"):
+        off = np.abs(wrong.rule(here.cotangent, slice(None)) - here.right)
+    size = float(np.abs(here.right).max(initial=0.0))
+    wrongly = np.asarray((off.reshape(len(off), -1) > 1e-12 * size).any(axis=1))
+    if wrong.drops_others or wrongly.all() or not wrongly.any():
+        return here
+    runs = tuple(index for index, mark in zip(here.runs, wrongly, strict=True) if mark)
+    chains = tuple(c for c, mark in zip(here.chains, wrongly, strict=False) if mark)
+    operation = here.flow.graph.by_index[runs[0]]
+    return replace(here, runs=runs, chains=chains, operation=operation)
+
+
+def _finding(
+    here: Handing,
+    wrong: Wrong,
+    explained: frozenset[str],
+    evidence: Evidence,
+    *,
+    alone: bool,
+) -> Finding:
     names = tuple(name for name in evidence.names if name in explained)
     graph = here.flow.graph
-    own = location(here.operation.site)
+    here = _concerned(here, wrong)
+    called = here.flow.called_at(here)
+    own = location((here.operation if called is None else graph.by_index[called]).site)
     places = {(own.file, own.line): own}
-    others = [user for index in here.runs[:1] for user, _ in graph.consumers.get(index, ())]
+    others = [here.operation.index]
+    others += [user for index in here.runs[:1] for user, _ in graph.consumers.get(index, ())]
     if wrong.other is not None:
         others.append(wrong.other)
     for index in others:
         place = location(graph.by_index[index].site)
         places.setdefault((place.file, place.line), place)
+    on_the_way = f", on the way to {spoken(names)} alone" if alone else ""
     many = f" (in each of its {len(here.runs)} runs)" if len(here.runs) > 1 else ""
     return Finding(
         cause=wrong.cause,
         parameters=names,
         message=f"The gradient of {spoken(names)} is exactly what you get when, in the backward "
-        f"pass of {in_words(here.operation)}{many}, the gradient {wrong.words}.",
+        f"pass of {in_words(here.operation)}{many}, the gradient {wrong.words}{on_the_way}.",
         remedy=wrong.remedy,
         confidence="exact",
-        specificity=64,
-        evidence={"operation": here.operation.name, "index": here.operation.index},
+        specificity=54 if alone else 64,
+        evidence={
+            "operation": here.operation.name,
+            "index": here.operation.index,
+            "parameters_alone": alone,
+        },
         location=own,
         also=tuple(places.values())[1:],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +19,13 @@ from gradcheck.diagnose.space import Space
 from gradcheck.tracing.contract import Alteration
 
 if TYPE_CHECKING:
-    from gradcheck.diagnose.counterfactual import Passes
+    from gradcheck.diagnose.passes import Passes
 
 PROMISING = 0.2
 """A pair is looked at closely when it leaves at most this part of the error."""
+
+MOST_COLUMNS = 1000
+"""Single alterations that pairs are made of."""
 
 MOST_VERIFIED = 12
 """Pairs that are verified with a backward pass of their own."""
@@ -30,10 +33,15 @@ MOST_VERIFIED = 12
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A trial and the change of the gradient that it makes."""
+    """A trial and the change of the gradient that it makes, as far as it is known.
+
+    ``components`` are those of the change along some directions, ``error`` those of the error.
+    """
 
     trial: Trial
-    change: Array
+    change: Array | None
+    components: Array | None = None
+    error: Array | None = None
 
 
 def pair_findings(
@@ -44,14 +52,23 @@ def pair_findings(
     Pairs are ranked by least squares as if their changes added up, which they do unless one lies
     on the other's path; a backward pass with both alterations decides.
     """
-    usable = [column for column in columns if len(column.trial.alterations) == 1]
+    usable = [column for column in columns if len(column.trial.alterations) == 1][:MOST_COLUMNS]
     for one, other, alterations in _promising(usable, evidence, space):
         change = passes.change(alterations)
         if change is None:
             continue
         if space.matched(change) == frozenset(space.names):
-            return [_finding(one, other, alterations, evidence, space, graph)]
+            whole = [_whole(column, passes) for column in (one, other)]
+            return [_finding(whole[0], whole[1], alterations, evidence, space, graph)]
     return []
+
+
+def _whole(column: Column, passes: Passes) -> Column:
+    """Return a column with its whole change."""
+    change = column.change
+    if change is None:
+        change = passes.change(column.trial.alterations)
+    return replace(column, change=passes.base * 0.0 if change is None else change)
 
 
 def _promising(
@@ -59,28 +76,35 @@ def _promising(
 ) -> Iterator[tuple[Column, Column, dict[int, Alteration]]]:
     if len(columns) < 2:
         return
-    matrix = np.stack([column.change for column in columns])
-    gram, right = matrix @ matrix.T, matrix @ space.residual
-    total = float(space.residual @ space.residual)
-    ranked = []
-    for i in range(len(columns)):
-        for j in range(i + 1, len(columns)):
-            determinant = gram[i, i] * gram[j, j] - gram[i, j] ** 2
-            if determinant <= 1e-10 * gram[i, i] * gram[j, j]:
-                continue
-            x = (right[i] * gram[j, j] - right[j] * gram[i, j]) / determinant
-            y = (right[j] * gram[i, i] - right[i] * gram[i, j]) / determinant
-            left = total - x * right[i] - y * right[j]
-            if left <= PROMISING * total:
-                ranked.append((max(left, 0.0), i, j, float(x), float(y)))
+    seen = all(column.components is not None for column in columns)
+    vectors = [c.components if seen else c.change for c in columns]
+    matrix = np.stack([vector for vector in vectors if vector is not None])
+    given = columns[0].error
+    error = space.residual if not seen or given is None else given
+    ranked = _ranked(matrix @ matrix.T, matrix @ error, float(error @ error))
     count = 0
-    for _, i, j, x, y in sorted(ranked):
+    for i, j, x, y in ranked:
         one, other = columns[i], columns[j]
         for alterations in _combined(one.trial, other.trial, x, y, evidence):
             yield one, other, alterations
             count += 1
             if count >= MOST_VERIFIED:
                 return
+
+
+def _ranked(gram: Array, right: Array, total: float) -> list[tuple[int, int, float, float]]:
+    """Return pairs of columns with their strengths by least squares, the best first."""
+    own = np.diag(gram)
+    determinant = np.outer(own, own) - gram**2
+    usable = np.triu(determinant > 1e-10 * np.outer(own, own), 1)
+    determinant = np.where(usable, determinant, 1.0)
+    x = (right[:, None] * own[None, :] - right[None, :] * gram) / determinant
+    y = (right[None, :] * own[:, None] - right[:, None] * gram) / determinant
+    left = np.maximum(total - x * right[:, None] - y * right[None, :], 0.0)
+    first, second = np.nonzero(usable & (left <= PROMISING * total))
+    order = np.argsort(left[first, second], kind="stable")[: 4 * MOST_VERIFIED]
+    chosen = zip(first[order], second[order], strict=True)
+    return [(int(i), int(j), float(x[i, j]), float(y[i, j])) for i, j in chosen]
 
 
 def _combined(
@@ -124,8 +148,9 @@ def _finding(
         value = alterations[index].factor if alterations[index].kind.startswith("scale") else 0.0
         named = next(name_factor(value, evidence), Factor(value, f"{value:g}", "cut"))
         factor = named if column.trial.kind == "cut" else None
-        parameters = space.changed(column.change) & space.wrong
-        explanation = Explanation(column.trial, factor, column.change, parameters, False, "exact")
+        change = space.residual if column.change is None else column.change
+        parameters = space.changed(change) & space.wrong
+        explanation = Explanation(column.trial, factor, change, parameters, False, "exact")
         causes.append(cause_of(explanation, evidence, space, graph))
         operation = graph.by_index[column.trial.sites[0]]
         words.append(in_words(operation))

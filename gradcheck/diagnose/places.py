@@ -6,7 +6,7 @@ import numpy as np
 
 from gradcheck.diagnose.factors import Factor
 from gradcheck.diagnose.graph import Graph
-from gradcheck.diagnose.operations import MEANS
+from gradcheck.diagnose.operations import EXTREMES, MEANS
 from gradcheck.diagnose.plan import Trial
 
 
@@ -23,6 +23,37 @@ def averaged(trial: Trial, factor: Factor, graph: Graph) -> str | None:
             if taken > 2 and abs(factor.value * taken - 1.0) <= 1e-9:
                 return "batch_divided_twice"
     return None
+
+
+def of_extreme(trial: Trial, factor: Factor, graph: Graph) -> bool:
+    """Say whether the factor is one over how many entries a maximum at this place looks at."""
+    for index in trial.sites:
+        operation = graph.by_index[index]
+        if operation.name in EXTREMES and operation.input_shapes:
+            looked = int(np.prod(operation.input_shapes[0])) / max(
+                int(np.prod(operation.output_shape)), 1
+            )
+            if looked > 1 and abs(factor.value * looked - 1.0) <= 1e-9:
+                return True
+    return False
+
+
+def spreads(index: int, trial: Trial, factor: Factor | None, graph: Graph) -> bool:
+    """Say whether a parameter is broadcast here along as many entries as the factor divides by."""
+    operation = graph.by_index[index]
+    if factor is None or factor.kind != "inverse_size" or factor.size is None:
+        return False
+    for source, shape in zip(operation.inputs, operation.input_shapes, strict=False):
+        copies = int(np.prod(operation.output_shape)) // max(int(np.prod(shape)), 1)
+        if operation.name in ("add", "subtract") and copies == factor.size and copies > 1:
+            kind, maker = source
+            reads = kind == "parameter" or (
+                kind == "operation"
+                and ("parameter" in {k for k, _ in graph.by_index[int(maker)].inputs})
+            )
+            if reads and index in trial.sites:
+                return True
+    return False
 
 
 def divides(trial: Trial, graph: Graph) -> bool:

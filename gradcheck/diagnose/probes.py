@@ -128,7 +128,8 @@ def _first_of(array: Array, axes: tuple[int, ...]) -> Array:
 
 
 def lost_duplicates(facts: Facts, evidence: Evidence, probe: Probe) -> Finding | None:
-    """Find a look-up whose gradient was added by ``x[idx] += g``: once per distinct index."""
+    """Find look-ups whose gradient was added by ``x[idx] += g``: once per distinct index."""
+    lost: dict[str, list[tuple[Use, Array]]] = {}
     for use in probe.uses(facts.name):
         if use.operation.name not in ("getitem", "take"):
             continue
@@ -138,16 +139,22 @@ def lost_duplicates(facts: Facts, evidence: Evidence, probe: Probe) -> Finding |
                 added[indices] += use.cotangent
             except (IndexError, ValueError):
                 continue
-            grade = explains(facts, added - use.contribution)
+            lost.setdefault(name, []).append((use, added - use.contribution))
+    for name, uses in lost.items():
+        # One look-up alone, then all of them with the same indices.
+        for chosen in (*([one] for one in uses), uses):
+            grade = explains(facts, np.sum([change for _, change in chosen], axis=0))
             if grade is not None:
+                operation = chosen[0][0].operation
                 message = (
                     f"The gradient of {facts.name} is exactly what `x[{name}] += g` gives for "
-                    f"{in_words(use.operation)}: rows that {name} names more than once got only "
+                    f"{in_words(operation)}: rows that {name} names more than once got only "
                     "one of their contributions."
                 )
                 remedy = f"Add with np.add.at(d{facts.name}, {name}, g)."
+                also = tuple(location(use.operation.site) for use, _ in chosen[1:])
                 cause = "duplicate_indices"
-                return finding_at(cause, facts, message, remedy, grade, use.operation)
+                return finding_at(cause, facts, message, remedy, grade, operation, also)
     return None
 
 

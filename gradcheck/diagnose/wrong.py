@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,8 +20,9 @@ Rule = Callable[[Array, slice], Array]
 class Wrong:
     """A wrong rule for what an expression hands to one of its operands.
 
-    ``words`` reads after "the gradient that it hands on"; ``other`` is the operation whose value
-    is used by mistake.
+    ``words`` reads after "the gradient"; ``other`` is the operation whose value is used by mistake.
+    With ``drops_others`` the operation's other operands get nothing. Where each rule costs a
+    backward pass those of a low ``rank`` are tried first.
     """
 
     cause: str
@@ -29,6 +30,8 @@ class Wrong:
     remedy: str
     rule: Rule
     other: int | None = None
+    rank: int = 2
+    drops_others: bool = False
 
 
 Slope = Callable[[Array, Array], Array]
@@ -55,6 +58,7 @@ _OF_RESULT: tuple[tuple[str, Slope], ...] = (
     ("1 / y", lambda _, y: _inverse(y)),
     ("y > 0", lambda _, y: (y > 0).astype(np.float64)),
 )
+_COMMON = frozenset({"y", "1 - y", "1 - y**2", "y * (1 - y)", "1 + y**2", "z > 0"})
 _OF_INPUT: tuple[tuple[str, Slope], ...] = (
     ("z", lambda z, _: z),
     ("2 z", lambda z, _: 2.0 * z),
@@ -102,7 +106,7 @@ AT: dict[str, tuple[Callable[[Array], Array], ...]] = {
 def wrong_slopes(here: Handing, pool: Pool) -> Iterator[Wrong]:
     """Yield the wrong derivatives of an elementwise operation of one operand that varies."""
     name = here.operation.name
-    known = name in CURVED or name in MASKING or _is_reciprocal(here)
+    known = bool(here.chains) or name in CURVED or name in MASKING or _is_reciprocal(here)
     if not known or here.right.shape != here.cotangent.shape or name in WRITES:
         return
     if not here.operands or here.own.shape != here.right.shape:
@@ -110,11 +114,17 @@ def wrong_slopes(here: Handing, pool: Pool) -> Iterator[Wrong]:
     z, y = here.own, here.result
     remedy = f"Multiply by the derivative: {derivative_in_words(here.operation)}."
     with np.errstate(all="ignore"):
-        yield from _formulas(z, y, remedy)
+        yield from _formulas(z, y, remedy, shifted=_begins_with_shift(here))
         yield from _of_powers(here, z, y, remedy)
         if name in MASKING:
             yield from _masks(here, remedy)
         yield from _at_others(here, pool)
+
+
+def _begins_with_shift(here: Handing) -> bool:
+    """Say whether a chain begins with a sum: what goes in is not what its activation gets."""
+    first = here.flow.graph.by_index[here.chains[0][0]] if here.chains else here.operation
+    return first.name in ("add", "subtract")
 
 
 def _is_reciprocal(here: Handing) -> bool:
@@ -137,15 +147,43 @@ def _wrong(
     )
 
 
-def _formulas(z: Array, y: Array, remedy: str) -> Iterator[Wrong]:
+def _formulas(z: Array, y: Array, remedy: str, *, shifted: bool) -> Iterator[Wrong]:
     letters = " (z goes in, y comes out)"
-    for words, slope in (*_OF_RESULT, *_OF_INPUT):
-        yield _wrong(words + letters, remedy, slope(z, y))
+    for words, slope in _OF_RESULT if shifted else (*_OF_RESULT, *_OF_INPUT):
+        rank = 0 if words in _COMMON else 2
+        yield replace(_wrong(words + letters, remedy, slope(z, y)), rank=rank)
     for words, slope in _AT_INPUT:
         yield _wrong(words + letters, remedy, slope(z, y), "stale_value")
     for number in _NUMBERS[1:]:
         # 1 is the identity, a trial of its own.
         yield _wrong(f"{number:g} alone", remedy, np.full(z.shape, number))
+
+
+def wrong_ignored(here: Handing) -> Iterator[Wrong]:
+    """Yield a mask that is ignored also where the square of its result is differentiated."""
+    if here.operation.name not in MASKING or here.right.shape != here.cotangent.shape:
+        return
+    if not here.operands or here.own.shape != here.right.shape:
+        return
+    graph, flow = here.flow.graph, here.flow
+    extra = np.zeros_like(here.right)
+    for place, index in enumerate(here.runs):
+        for user, _ in graph.consumers.get(index, ()):
+            square = graph.by_index[user]
+            values = flow.operands(user)
+            halves = square.name == "multiply" and square.inputs[0] == square.inputs[1]
+            power = square.name == "power" and bool(np.all(values[-1] == 2))
+            if (square.name == "square" or halves or power) and user in flow.cotangents:
+                weight = 1.0 if halves else 2.0
+                extra[place] += weight * flow.cotangents[user] * (here.own - here.result)[place]
+    if extra.any():
+        yield Wrong(
+            "activation_mask_missing",
+            "is handed on as if the operation did nothing, also where its result is squared",
+            f"Use the result of line {here.operation.site.line}, and its mask: "
+            f"{derivative_in_words(here.operation)}.",
+            lambda c, runs: c + extra[runs],
+        )
 
 
 def _of_powers(here: Handing, z: Array, y: Array, remedy: str) -> Iterator[Wrong]:
@@ -184,6 +222,14 @@ def _of_powers(here: Handing, z: Array, y: Array, remedy: str) -> Iterator[Wrong
 
 def _masks(here: Handing, remedy: str) -> Iterator[Wrong]:
     """Yield the opposite of a mask, and a slope of 0 or 1 where it is another number."""
+    if len(here.flow.graph.paths_in(here.runs[-1])) > 1:
+        yield Wrong(
+            "activation_mask_missing",
+            "is handed to this operand whole, as if it were always the one that is taken",
+            remedy,
+            lambda c, _: c,
+            drops_others=True,
+        )
     ones = np.ones_like(here.right)
     slope = here.right * _inverse(here.cotangent)
     unknown = here.cotangent == 0
@@ -203,7 +249,7 @@ def _at_others(here: Handing, pool: Pool) -> Iterator[Wrong]:
     key = "absolute" if key in ("abs", "fabs") else key
     if name in ("power", "float_power") and _is_square(here):
         key = "square"
-    forms = AT.get(key, ())
+    forms = (*AT.get(key, ()), *_right_formulas(here))
     shape = here.right.shape[1:]
     for other in pool.of_shape(shape, here):
         if other.index in here.runs:
@@ -219,6 +265,24 @@ def _at_others(here: Handing, pool: Pool) -> Iterator[Wrong]:
                 _multiplied(np.asarray(form(other.values))),
                 other.index,
             )
+
+
+def _right_formulas(here: Handing) -> Iterator[Callable[[Array], Array]]:
+    """Yield the formulas of one variable that are right for this activation."""
+    z, y = here.own, here.result
+    shows = np.abs(here.cotangent) > 1e-9 * np.abs(here.cotangent).max(initial=0.0)
+    slope = np.where(shows, here.right * _inverse(here.cotangent), 0.0)
+    for formulas, of_result in ((_OF_RESULT, True), (_OF_INPUT, False)):
+        for _, formula in formulas:
+            given = np.where(shows, formula(z, y), 0.0)
+            if shows.any() and np.abs(given - slope).max() <= 1e-9 * np.abs(slope).max():
+                yield _of_one(formula, of_result=of_result)
+
+
+def _of_one(formula: Slope, *, of_result: bool) -> Callable[[Array], Array]:
+    if of_result:
+        return lambda v: formula(np.zeros_like(v), v)
+    return lambda v: formula(v, np.zeros_like(v))
 
 
 def _is_square(here: Handing) -> bool:

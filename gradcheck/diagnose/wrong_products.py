@@ -37,6 +37,9 @@ def wrong_products(here: Handing, pool: Pool) -> Iterator[Wrong]:
     single = factor[0].size == 1
     if not (factor == factor[0].ravel()[:1]).all():
         yield from _powers(here, factor, remedy, divides=divides)
+    elif here.repeats and here.right.shape == here.cotangent.shape:
+        # Once, a constant number left out is a factor on a cut path; not where it meets itself.
+        yield Wrong("factor_missing", "passes without the factor", remedy, lambda c, _: c, rank=0)
     if here.operation.inputs[0] == here.operation.inputs[1] and not divides:
         return  # a square
     shapes = {factor.shape[1:], here.result.shape[1:]} if not single else {factor.shape[1:]}
@@ -51,6 +54,7 @@ def wrong_products(here: Handing, pool: Pool) -> Iterator[Wrong]:
                 remedy,
                 _times(here, _power(other.values, -1.0 if divides else 1.0)),
                 other.index,
+                1 if _is_multiplied(here, other) else 2,
             )
 
 
@@ -87,6 +91,13 @@ def _other_numerators(here: Handing, pool: Pool) -> Iterator[Wrong]:
 def _is_factor(here: Handing, other: Other) -> bool:
     source = here.operation.inputs[1 - here.operand]
     return source == ("operation", other.index)
+
+
+def _is_multiplied(here: Handing, other: Other) -> bool:
+    """Say whether a value is a factor elsewhere: such are the likeliest to be exchanged."""
+    graph = here.flow.graph
+    users = () if other.index is None else graph.consumers.get(other.index, ())
+    return any(graph.by_index[user].name in ("multiply", "matmul", "dot") for user, _ in users)
 
 
 def _power(values: Array, power: float) -> Array:
@@ -147,6 +158,7 @@ def wrong_matrix_products(here: Handing, pool: Pool) -> Iterator[Wrong]:
                 f"Use the factor of line {line} itself.",
                 _matrix_rule(here, other.values),
                 other.index,
+                1 if _is_multiplied(here, other) else 2,
             )
 
 

@@ -116,6 +116,9 @@ class DetailedTrace(Trace, Protocol):
         None for operands that carry no gradient.
         """
 
+    def n_results(self, index: int) -> int:
+        """Return how many results operation ``index`` has; values and cotangents are the first's."""
+
     def cotangents(self) -> dict[int, NDArray[np.float64]]:
         """Return the derivative of the loss by the output of each operation."""
 

@@ -86,6 +86,10 @@ class NumpyTrace:
         """Return the forward values of the operands of operation ``index``."""
         return tuple(_array(operand) for operand in self._recorded[index].operands)
 
+    def n_results(self, index: int) -> int:
+        """Return how many results operation ``index`` has."""
+        return len(self._recorded[index].outputs)
+
     def cotangents(self) -> dict[int, NDArray[np.float64]]:
         """Return the derivative of the loss by the (first) output of each operation."""
         if not self._recorded:
@@ -142,7 +146,12 @@ class NumpyTrace:
         used = [(n, g) for n, g in zip(names, pulled, strict=True) if g is not None]
         found = []
         for direction in directions:
-            along = [torch.from_numpy(np.array(direction[n])).to(g.dtype) for n, g in used]
+            along = [
+                torch.from_numpy(np.array(direction[n])).to(g.dtype).reshape(g.shape)
+                if n in direction
+                else torch.zeros_like(g)
+                for n, g in used
+            ]
             moved = torch.autograd.grad(
                 [gradient for _, gradient in used], given, along, retain_graph=True,
                 allow_unused=True,

@@ -1,0 +1,202 @@
+"""What an alteration changes, along a few directions of the parameters, without a backward pass.
+
+The change that a wrong derivative makes is linear in what it hands on wrongly, as long as it does
+not meet itself again in a loop. Its component along a direction of the parameters is the scalar
+product with the tangent of the operand that gets it. So a few tangents of the whole trace tell of
+every alteration at every operation whether it can explain the error at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Array
+from gradcheck.diagnose.flow import Flow, Source
+from gradcheck.diagnose.plan import Trial
+from gradcheck.diagnose.space import Space
+from gradcheck.tracing.contract import Alteration
+
+MOST_BLOCKS = 8
+"""Wrong parameters that get directions of their own."""
+
+ALONG = 1e-2
+"""A factor on a cut path is looked at where this part of the error, at most, is not along it."""
+
+WIDER = 12
+"""Directions more, for the search over pairs."""
+
+MOST_STORED = 50_000_000
+"""Numbers that the tangents may hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """Random directions of the parameters, the tangents of a trace along them, and the error.
+
+    ``blocks`` names the parameters that each direction moves: each wrong one alone, and all right
+    ones together. ``directions`` holds ``n_each`` for each block, one block after the other.
+    """
+
+    flow: Flow
+    blocks: tuple[frozenset[str], ...]
+    n_wrong: int
+    n_each: int
+    weights: Array
+    directions: tuple[Mapping[str, Array], ...]
+    tangents: tuple[Mapping[int, Array], ...]
+    residual: Array
+    slack: Array
+
+    def of(self, change: Array) -> Array:
+        """Return the components of a change of the gradient (a vector of the space)."""
+        return np.asarray(self.weights @ change, dtype=np.float64)
+
+    def given(self, sources: Sequence[Source], extra: Sequence[Array]) -> Array:
+        """Return the components of what ``extra`` for these operands changes."""
+        flat = np.concatenate([part.ravel() for part in extra])
+        return np.asarray(self.stacked(sources) @ flat, dtype=np.float64)
+
+    def moved(self, source: Source, k: int) -> Array:
+        """Return how an operand moves along direction ``k``, flat."""
+        kind, name = source
+        along = self.tangents[k][int(name)] if kind == "operation" else None
+        return (self.directions[k][str(name)] if along is None else along).ravel()
+
+    def stacked(self, sources: Sequence[Source]) -> Array:
+        """Return how the operands move, one row for each direction."""
+        return np.stack(
+            [np.concatenate([self.moved(s, k) for s in sources]) for k in range(len(self.weights))]
+        )
+
+    def predicted(self, trial: Trial) -> Array | None:
+        """Return the components of a trial's change; None where only a pass can tell them."""
+        total = np.zeros(len(self.directions))
+        indices = sorted(trial.alterations)
+        if len(indices) > 1 and self._meets_itself(indices, trial):
+            return None
+        for index in indices:
+            part = self._of_one(index, trial.alterations[index])
+            if part is None:
+                return None
+            total += part
+        return total
+
+    def _meets_itself(self, indices: list[int], trial: Trial) -> bool:
+        """Say whether what one alteration hands on wrongly arrives at another."""
+        operand, graph = trial.alterations[indices[0]].operand, self.flow.graph
+        if operand is not None:
+            inputs = [graph.by_index[index].inputs for index in indices]
+            if all(operand < len(i) and i[operand][0] == "parameter" for i in inputs):
+                return False
+        return indices[1] in self.flow.reached(indices[0])
+
+    def _of_one(self, index: int, alteration: Alteration) -> Array | None:
+        cotangent = self.flow.cotangents.get(index)
+        if cotangent is None or not self.flow.is_known(("operation", index)):
+            return None
+        if alteration.kind == "constant":
+            return self.given([("operation", index)], [-cotangent])
+        if alteration.kind == "drop_operand" and alteration.operand is not None:
+            handed = self.flow.local(index, alteration.operand)
+            source = self.flow.graph.by_index[index].inputs[alteration.operand]
+            known = handed is not None and self.flow.is_known(source)
+            return self.given([source], [-handed]) if handed is not None and known else None
+        if alteration.kind in ("identity", "twice"):
+            return self._of_slope(index, alteration.kind, alteration.operand)
+        return None
+
+    def _of_slope(self, index: int, kind: str, operand: int | None) -> Array | None:
+        graph, c = self.flow.graph, self.flow.cotangents[index]
+        paths = graph.paths_in(index) if operand is None else (operand,)
+        if len(paths) != 1:
+            return None
+        handed = self.flow.local(index, paths[0])
+        if handed is None or handed.shape != c.shape:
+            return None
+        wrong = c
+        if kind == "twice":
+            slope = self.flow.trace.local(index, np.ones_like(c))[paths[0]]
+            if slope is None:
+                return None
+            wrong = handed * slope
+        source = graph.by_index[index].inputs[paths[0]]
+        return self.given([source], [wrong - handed]) if self.flow.is_known(source) else None
+
+    def explains(self, found: Array, *, by_factor: bool) -> bool:
+        """Say whether a change with these components may explain some wrong parameter.
+
+        With ``by_factor`` a multiple of the change is enough.
+        """
+        for b in range(self.n_wrong):
+            here = slice(b * self.n_each, (b + 1) * self.n_each)
+            change, error = found[here], self.residual[here]
+            square = float(change @ change)
+            if not square:
+                continue
+            strength = float(change @ error) / square if by_factor else 1.0
+            left = float(np.linalg.norm(error - strength * change))
+            if left <= ALONG * float(np.linalg.norm(error)) + float(self.slack[here].sum()):
+                return True
+        return False
+
+
+def make_sketch(flow: Flow, space: Space, background: Mapping[int, Alteration]) -> Sketch | None:
+    """Return the sketch of a trace, with at most 18 directions; None where it would not fit."""
+    named = [frozenset({name}) for name in space.failing[:MOST_BLOCKS]]
+    if len(space.failing) > MOST_BLOCKS:
+        named[-1] |= frozenset(space.failing[MOST_BLOCKS:])
+    right = frozenset(space.names) - space.wrong
+    blocks = (*named, right) if right else tuple(named)
+    n_each = 3 if len(blocks) <= 3 else 2
+    size = sum(int(np.prod(op.output_shape)) for op in flow.graph.operations)
+    if size * n_each * len(blocks) > MOST_STORED:
+        return None
+    return _sketched(flow, space, background, blocks, len(named), n_each, seed=20)
+
+
+def wider(sketch: Sketch, space: Space, background: Mapping[int, Alteration]) -> Sketch:
+    """Return a sketch with more directions, each of all parameters."""
+    everything = (frozenset(space.names),)
+    return _sketched(sketch.flow, space, background, everything, 1, WIDER, seed=21)
+
+
+def _sketched(
+    flow: Flow,
+    space: Space,
+    background: Mapping[int, Alteration],
+    blocks: tuple[frozenset[str], ...],
+    n_wrong: int,
+    n_each: int,
+    *,
+    seed: int,
+) -> Sketch:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for names in blocks:
+        use = np.zeros(space.residual.shape, bool)
+        for name in names:
+            use[space.slices[name]] = True
+        use &= space.known
+        rows += [np.where(use, rng.standard_normal(use.shape), 0.0) for _ in range(n_each)]
+    weights = np.stack(rows)
+    directions = tuple(
+        {
+            name: (row / space.scale)[space.slices[name]].reshape(shape)
+            for name, shape in space.shapes.items()
+        }
+        for row in weights
+    )
+    return Sketch(
+        flow=flow,
+        blocks=blocks,
+        n_wrong=n_wrong,
+        n_each=n_each,
+        weights=weights,
+        directions=directions,
+        tangents=tuple(flow.trace.tangents(directions, background)),
+        residual=weights @ space.residual,
+        slack=4.0 * np.linalg.norm(weights * space.tolerance, axis=1),
+    )
