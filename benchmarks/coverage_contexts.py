@@ -15,7 +15,7 @@ from pathlib import Path
 import coverage
 import pytest
 
-DURATIONS = ".coverage.durations.json"
+DURATIONS = ".coverage_durations.json"
 
 
 class Contexts:
