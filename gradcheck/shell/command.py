@@ -24,7 +24,6 @@ from gradcheck.targets.target import Declared, Resolved, callable_target, declar
 if TYPE_CHECKING:
     from gradcheck.case import Case
     from gradcheck.cli import Command
-    from gradcheck.targets.partners import Partner
 
 # Options that describe a single target; a package's checks carry their own.
 _SINGLE = ("inputs", "arg", "size", "params", "wrt", "grad", "vjp", "hess", "torch", "search")
@@ -91,6 +90,7 @@ def _check_single(
     command: Command, resolved: Resolved, outputs: Outputs, printed: Printed
 ) -> _Found:
     from gradcheck import pipeline
+    from gradcheck.targets.beside import gradient_beside, refuse_gradient_alone
     from gradcheck.targets.input_sources import load_inputs, plan_inputs
 
     module, text = resolved.module, resolved.text
@@ -133,11 +133,11 @@ def _check_single(
                     target, plan, options, command.search, progress=progress, place=place
                 )
             else:
-                partner = _partner_of(target, inputs, resolved, options)
+                partner = gradient_beside(target, inputs, resolved, options)
                 if partner is not None:
                     options[partner.option] = partner.function
                 check = pipeline.check(target, inputs, progress=progress, **options)
-                _refuse_gradient_alone(check, resolved, target)
+                refuse_gradient_alone(check, resolved, target)
         except Interrupted as error:
             click.echo("gradcheck: interrupted; what was finished follows", err=True)
             check, interrupted = error.check, _status(error)
@@ -150,37 +150,6 @@ def _check_single(
         return _Found(pipeline.make_report([check]), interrupted, test)
     # The terminal shows nothing of the environment, which takes time to find out.
     return _Found(Report((check,), seconds=check.seconds), interrupted, test)
-
-
-def _partner_of(
-    target: Any, inputs: Any, resolved: Resolved, options: dict[str, Any]
-) -> Partner | None:
-    """The gradient function beside a target that gives none of its own, if there is one."""
-    from gradcheck.targets.partners import partner
-
-    if any(options.get(name) is not None for name in ("grad", "vjp")):
-        return None
-    found = partner(target, resolved.attribute, resolved.module)
-    if found is None:
-        return None
-    from gradcheck.targets.trial import partner_is_needed
-
-    return found if partner_is_needed(target, inputs, found) else None
-
-
-def _refuse_gradient_alone(check: Check, resolved: Resolved, target: Any) -> None:
-    """Say which loss to name, where the target is the gradient function beside it."""
-    if all(found.cause != "loss_not_scalar" for found in check.diagnoses):
-        return
-    from gradcheck.targets.partners import loss_beside
-
-    loss = loss_beside(target, resolved.attribute, resolved.module)
-    if loss is not None:
-        place = resolved.text.rpartition(":")[0]
-        raise UsageError(
-            f"{resolved.text} returns gradients and no loss: name the loss as the target and this "
-            f"as its gradient, {place}:{loss} --grad {resolved.attribute}"
-        )
 
 
 def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
