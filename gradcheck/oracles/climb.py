@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from gradcheck.noise import POINTS, Noise, table_noise
 from gradcheck.oracles.first_pass import FirstPass, pairs
 from gradcheck.oracles.ladder import KAPPA, RATIO, Reading, Rung, read_ladder
-from gradcheck.problem import Problem
+from gradcheck.problem import FloatArray, Problem
 
 ROUNDS = 16
 LARGEST = 0.2
 """Largest step, in units of the entry's scale."""
 SETTLED = 16.0
 """How much nearer to the claim two neighbouring slopes come that settle on it as noise fades."""
+SHARE = 0.1
+"""Part of its distance from the claim by which noise makes the smallest slope differ from the next;
+where the loss oscillates over larger steps, these two agree."""
 FINE_SAMPLE = 24
 """Entries of one parameter that climb for a finer resolution alone, unless all are to."""
 
@@ -143,17 +146,28 @@ def _grain_reach(first: FirstPass, position: int, rungs: Mapping[float, Rung]) -
         return beyond
     slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in ordered]
     off = np.abs(np.array(slopes) - first.claimed[position])
-    settled = (off[:-1] <= off[0] / SETTLED) & (off[1:] <= off[0] / SETTLED)
+    settled = _settled(ordered, off)
+    if settled is not None and abs(slopes[1] - slopes[0]) > SHARE * max(off[0], off[1]):
+        return settled
     hidden = 2 * KAPPA * first.noise[position] / (ordered[0].up + ordered[0].down)
-    contradict = bool(abs(slopes[1] - slopes[0]) > 0.5 * hidden + 1e-6 * abs(slopes[0]))
-    for k in np.flatnonzero(settled & contradict):
-        if ordered[k].up >= 4 * SETTLED * ordered[0].up:
-            return float(ordered[k].up)
     finite = off[np.isfinite(off)]
     if len(finite) < 2 or finite[-1] >= 0.7 * finite[0]:
         return None
     grainy = abs(slopes[1] - slopes[0]) > 2 * hidden + 1e-6 * abs(slopes[0])
     return beyond if grainy else None
+
+
+def _settled(ordered: Sequence[Rung], off: FloatArray) -> float | None:
+    """Return the first step from which two slopes on are far nearer to the claim than small ones.
+
+    ``off`` is how far each slope is from the claim, by rising step.
+    """
+    steps = np.array([rung.up for rung in ordered])
+    for k in range(len(ordered) - 1):
+        small = off[steps <= steps[k] / (4 * SETTLED)]
+        if small.size and max(off[k], off[k + 1]) <= small.max() / SETTLED:
+            return float(steps[k])
+    return None
 
 
 def _noise_across(problem: Problem, first: FirstPass, position: int, reach: float) -> float:
