@@ -85,6 +85,8 @@ CASES = {
     ),
     "regulariser too large": wrong({"scalars": REG}, W=DW + 0.35 * W),
     "regulariser of a number": wrong(W=DW + 0.123 * W),
+    "regulariser missing beside another mistake": wrong({"scalars": REG}, W=3 * DW, V=DV - 0.7 * V),
+    "transposed beside another mistake": wrong(W=np.abs(DW), V=DV.T),
     "regularised bias": wrong({"scalars": REG}, b=DB + 0.7 * B),
     "regularised row": wrong({"scalars": REG}, W=DW + 0.7 * W * (np.arange(6) == 5)[:, None]),
     "regularised block": wrong(

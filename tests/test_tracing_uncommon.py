@@ -157,7 +157,14 @@ def masked(a, v):
     np.copyto(a, 0.25, where=np.eye(3, 4, dtype=bool))
 
 
+def two_lambdas(v):
+    one, two = [lambda x: x**2 * v[0], lambda x: x * 3]  # both on one line
+    return one(v), two(v), (lambda x: x + v[1])(v)
+
+
 FOLLOWED = {
+    "lambdas on one line": (two_lambdas, V),
+    "put into a vector": (in_place(lambda v, a: np.put(v, [0, 2], a[0, :2] * 3)), V, A),
     "nested lists": (lambda a: np.array(a.tolist())[1] * np.array(a[0].tolist()[2]), A),
     "putmask, place and copyto with a mask": (in_place(masked), A, V),
     "put with fewer values": (in_place(lambda a, v: np.put(a, [1, 5, 7, 9], v[:2] ** 2)), A, V),
@@ -243,7 +250,6 @@ REFUSED = {
     "putmask": repeated_mask,
     "place": repeated_place,
     "fill_diagonal": wrapped_diagonal,
-    "rfft": lambda v: np.abs(np.fft.rfft(v)),
     "byteswap": lambda v: v.byteswap().byteswap(),
     "signature=": lambda v: np.vectorize(np.sum, signature="(n)->()")(v),
     "__rsub__": lambda v: v.__rsub__(1.0),
