@@ -17,6 +17,9 @@ Some = slice | NDArray[np.intp]
 BLOCK = 1 << 14
 """Entries of a part; a parameter of no more is one part."""
 
+MANY = 1 << 17
+"""Entries up to which memory does not matter, and time does."""
+
 LOWEST, HIGHEST = 1e-30, 1e30
 """Sizes that single precision is trusted with."""
 
@@ -38,9 +41,14 @@ def kept_if_same(kept: FloatArray | None, again: FloatArray) -> FloatArray:
     """Return what is kept where it holds the same numbers, else a copy of what came."""
     if kept is not None and kept.shape == again.shape:
         every = parts(kept.size)
-        if all(np.array_equal(flat(kept, at), flat(again, at), equal_nan=True) for at in every):
+        if all(_same(flat(kept, at), flat(again, at)) for at in every):
             return kept
     return again.copy()
+
+
+def _same(one: FloatArray, two: FloatArray) -> bool:
+    # Looking for what is no number takes ten times as long, and there seldom is any.
+    return np.array_equal(one, two) or np.array_equal(one, two, equal_nan=True)
 
 
 class SumOfSquares:
@@ -78,13 +86,13 @@ def in_little(
 ) -> NDArray[Any]:
     """Return the array whose parts (flat, C order) ``make`` gives, each made once and in order.
 
-    In single precision where the entries are many and of sizes that it can hold; a ``bound`` is
-    rounded up then.
+    In single precision where the entries are many (``MANY``) and of sizes that it can hold; a
+    ``bound`` is rounded up then.
     """
     size = math.prod(shape)
     if size <= BLOCK:
         return make(slice(0, size)).reshape(shape)
-    made: NDArray[Any] = np.empty(size, dtype=np.float32)
+    made: NDArray[Any] = np.empty(size, dtype=np.float64 if size <= MANY else np.float32)
     for at in parts(size):
         part = make(at)
         if made.dtype == np.float32 and not _representable(part):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.blocks import BLOCK, FloatArray, flat, in_little, parts
+from gradcheck.blocks import MANY, FloatArray, flat, in_little, parts
 from gradcheck.scales import rms
 
 BITS = {2: np.int16, 4: np.int32, 8: np.int64}
@@ -24,10 +24,12 @@ def moved(value: NDArray[Any], unit: float, signs: NDArray[np.int8]) -> Iterator
     which is undone to the bit.
     """
     plain = value.flags.c_contiguous and value.dtype.isnative and value.dtype.itemsize in BITS
-    if value.size <= BLOCK or not plain:
+    if value.size <= MANY or not plain:
         start = value.copy()
+        factors = np.asarray(unit * signs)
+        factors += 1.0
         try:
-            np.copyto(value, start * (1.0 + unit * signs))
+            np.copyto(value, np.multiply(start, factors, out=factors))
             yield
         finally:
             np.copyto(value, start)
@@ -63,7 +65,7 @@ class Kept:
         self._about, self._unit = about, 1.0
         if about is None:
             self._kept: NDArray[Any] = array
-        elif array.size <= BLOCK:
+        elif array.size <= MANY:
             self._kept, self._about = array.copy(), None
         else:
             typical = rms(about)

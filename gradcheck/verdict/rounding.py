@@ -76,10 +76,11 @@ def rounding_error(
                 try:
                     with quiet():
                         found = gradient()
-                    if len(nearby) == 1:
+                    if nearby:
                         for name in base:
                             changes[name].append(nearby[0][name].apart(found[name]))
-                    nearby.append({name: Kept(found[name], base[name]) for name in base})
+                    else:
+                        nearby.append({name: Kept(found[name], base[name]) for name in base})
                 except Exception:
                     # Outside the domain: this side says nothing about rounding.
                     break
@@ -94,7 +95,9 @@ def rounding_error(
 def _signs(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int8]:
     signs = np.empty(math.prod(shape), dtype=np.int8)
     for at in parts(signs.size):
-        signs[at] = generator.choice((-1.0, 1.0), at.stop - at.start)
+        signs[at] = generator.integers(0, 2, at.stop - at.start)
+    signs += signs
+    signs -= 1
     return signs.reshape(shape)
 
 
