@@ -265,3 +265,17 @@ class TestPartners:
         assert run_command(["homework:loss", "--no-autograd"]) == status
         out = capsys.readouterr().out
         assert ("(gradient_found)" in out) == (status == 0)
+
+    def test_a_search_takes_it_too_and_its_test_names_it(self, workplace, capsys):
+        (workplace / "layers.py").write_text(
+            "import numpy as np\n\n\nclass Double:\n    def forward(self, x):\n"
+            "        self.x = x\n        return 2 * x\n\n    def backward(self, dout):\n"
+            "        return 2 * dout if len(self.x) > 1 else dout\n\n\nlayer = Double()\n"
+        )
+        command = ["layers:layer.forward", "--arg", "x=randn(N)", "--search", "60"]
+        assert run_command([*command, "--no-autograd"]) == 1
+        out = capsys.readouterr().out
+        test = out.partition("As a test:\n\n")[2]
+        assert "vjp=layer.backward)" in test
+        with pytest.raises(AssertionError):
+            exec(f"{test}\ntest_gradient_of_layer_forward()", {})

@@ -107,7 +107,7 @@ def _check_single(
             name=text,
             typed=command.reproduce,
         )
-        inputs = None if command.search else plan.draw(command.settings.seed)
+        inputs = plan.draw(command.settings.seed)
     if plan.from_module and not command.quiet:
         names = ", ".join(f"{module.__name__}.{name}" for name in plan.from_module)
         said = f"gradcheck: the inputs are those at the top of the module: {names}"
@@ -125,6 +125,9 @@ def _check_single(
     ):
         test, interrupted, partner = "", 0, None
         try:
+            partner = gradient_beside(target, inputs, resolved, options)
+            if partner is not None:
+                options[partner.option] = partner.function
             if command.search:
                 from gradcheck.shell.search import search
 
@@ -133,11 +136,8 @@ def _check_single(
                     target, plan, options, command.search, progress=progress, place=place
                 )
             else:
-                partner = gradient_beside(target, inputs, resolved, options)
-                if partner is not None:
-                    options[partner.option] = partner.function
                 check = pipeline.check(target, inputs, progress=progress, **options)
-                refuse_gradient_alone(check, resolved, target)
+            refuse_gradient_alone(check, resolved, target)
         except Interrupted as error:
             click.echo("gradcheck: interrupted; what was finished follows", err=True)
             check, interrupted = error.check, _status(error)

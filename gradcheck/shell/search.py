@@ -85,8 +85,13 @@ def find_worst(
     """
     import random
 
-    import hypothesis
-    from hypothesis.errors import NoSuchExample
+    try:
+        import hypothesis
+        from hypothesis.errors import NoSuchExample
+    except ImportError:
+        raise UsageError(
+            "--search needs Hypothesis, which is not installed: pip install gradcheck[hypothesis]"
+        ) from None
 
     from gradcheck.strategies import planned
 
@@ -173,7 +178,12 @@ def ready_test(
     imports = [f"from {module} import {root}"]
     for option in ("grad", "vjp", "hess", "torch"):
         function = options.get(option)
-        if function is not None:
+        if function is None:
+            continue
+        owner = name.rpartition(".")[0]
+        if owner and getattr(function, "__self__", None) is getattr(target, "__self__", target):
+            passed.append(f"{option}={owner}.{function.__name__}")
+        else:
             imports.append(f"from {function.__module__} import {function.__name__}")
             passed.append(f"{option}={function.__name__}")
     if isinstance(inputs, Mapping):
