@@ -105,7 +105,8 @@ def _child(copy: Path, tests: Sequence[str], writing: int) -> None:
 
     first = First()
     try:
-        code = int(pytest.main([*OPTIONS, "--rootdir", str(copy), *tests], plugins=[first]))
+        places = (f"--rootdir={copy}", f"--basetemp={copy.parent / 'temporary'}")
+        code = int(pytest.main([*OPTIONS, *places, *tests], plugins=[first]))
     except BaseException as error:  # a checker that cannot be imported is killed by that
         code, first.failed = -1, type(error).__name__
     if code == 0:
