@@ -46,7 +46,8 @@ def read(annotation: Any) -> Annotation | None:
     if not isinstance(shape, str) or dtypes is None:
         return None
     array = getattr(annotation, "array_type", None)
-    kind = getattr(getattr(annotation, "dtype", None), "__name__", "Float")
+    # Such as "Float[ndarray, 'N D']", in every version of jaxtyping.
+    kind = getattr(annotation, "__name__", "Float").partition("[")[0]
     return Annotation(kind, getattr(array, "__name__", str(array)), shape)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -192,8 +193,18 @@ def _cho_factor(context: Context, a: Any, lower: bool = False, overwrite_a: bool
     tensor = context.tensor(a)
     seen = _symmetric_part_read(context, tensor, lower=lower)
     factor = context.torch.linalg.cholesky(seen, upper=not lower)
-    other = tensor.triu(1) if lower else tensor.tril(-1)  # SciPy leaves the rest as it was
+    if _rest_is_zero():
+        return factor, None
+    other = tensor.triu(1) if lower else tensor.tril(-1)
     return factor + other, None
+
+
+@functools.cache
+def _rest_is_zero() -> bool:
+    """Whether this SciPy clears the triangle that holds no factor, or leaves it as it was."""
+    from scipy.linalg import cho_factor
+
+    return bool(cho_factor(np.array([[1.0, 0.0], [0.5, 1.0]]))[0][1, 0] == 0)
 
 
 def _cho_solve(context: Context, c_and_lower: Any, b: Any, overwrite_b: bool = False,
