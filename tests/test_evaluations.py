@@ -155,3 +155,29 @@ def test_a_budget_that_suffices_changes_nothing():
         lambda x: (np.sum(np.sin(x)), np.cos(x)), draw(100), autograd=False, budget=1000
     )
     assert result.verdict is Verdict.PASS
+
+
+def quartic(w):
+    return np.sum(w**4), 4 * w**3
+
+
+def by_ten_thousand(wrong=False, **options):
+    w = np.linspace(0.5, 1.5, 10_000)
+
+    def target(w):
+        loss, gradient = quartic(w)
+        if wrong:
+            gradient[17] *= 1.5
+        return loss, gradient
+
+    result = gradcheck.check(target, {"w": w}, **options)
+    return result.verdict, len(result.parameter_results[0].taylor)
+
+
+def test_two_directions_confirm_what_autograd_confirms_entry_by_entry():
+    assert by_ten_thousand() == ("pass", 2)
+
+
+def test_four_directions_speak_where_entries_are_left_out_or_wrong():
+    assert by_ten_thousand(oracles=("central",), entries=100) == ("pass", 4)
+    assert by_ten_thousand(wrong=True) == ("fail", 4)
