@@ -67,3 +67,14 @@ class Slight(torch.autograd.Function):
 
 def test_a_small_definite_gradient_where_there_is_none_does_not_pass():
     assert gradcheck.check(lambda x: Slight.apply(x), (leaf(4),)).verdict != "pass"
+
+
+def test_a_path_cut_off_in_half_precision_is_not_passed_on_the_word_of_forward_mode():
+    """A detached path stops tangents as it does cotangents: central differences are believed."""
+
+    def loss(x):
+        return (2 * x - x.detach()).to(torch.bfloat16)
+
+    x = torch.tensor([1.5, -7.25], dtype=F64, requires_grad=True)
+    assert gradcheck.check(loss, (x,)).verdict != "pass"
+    assert gradcheck.check(lambda x: (2 * x - x).to(torch.bfloat16), (x,)).verdict == "pass"

@@ -88,10 +88,12 @@ def _rank(one: Judged) -> NDArray[np.float64]:
 
 def _contradict(one: Judged, other: Judged, estimates: Mapping[str, Estimate]) -> NDArray[np.bool_]:
     a, b = estimates[one.oracle], estimates[other.oracle]
+    # Forward mode stops where the backward pass does, at a detach(): it is doubted sooner.
+    margin = 1 if "forward" in (one.oracle, other.oracle) else 2
     both = (one.codes != UNCHECKED) & (other.codes != UNCHECKED) & ~one.kinks & ~other.kinks
     with np.errstate(all="ignore"):
         apart = np.abs(a.value - b.value)
-        known = 2 * (a.uncertainty + b.uncertainty)
+        known = margin * (a.uncertainty + b.uncertainty)
         size = np.maximum(np.abs(a.value), np.abs(b.value))
         return np.asarray(both & (apart > known) & (apart > 1e-9 * size))
 
