@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from traced_calls import A, Call, Spec, compare
+from traced_calls import A, B, Call, Spec, compare
 from traced_cases import CASES
 from traced_operations import Draw
 
@@ -92,7 +92,11 @@ def test_arrays_of_every_kind_in_short():
         (case,) = parameter.values
         rng = np.random.default_rng(100 + number)
         draw = Draw(lambda low, high, rng=rng: int(rng.integers(low, high + 1)))
-        outcomes[compare(*case(draw))] += 1
+        call, specs = case(draw)
+        try:
+            outcomes[compare(call, specs)] += 1
+        except AssertionError as error:
+            raise AssertionError(f"{call} {specs}: {error}") from error
     assert outcomes["gradient"] > 0.7 * len(NAMED), outcomes
     assert outcomes["lost"] < 0.1 * len(NAMED), outcomes
 
@@ -140,3 +144,19 @@ def test_a_rule_that_hands_on_no_derivative_makes_no_constant():
     cut = recorder.apply("cut", lambda context, a: 2 * a.detach(), doubled, (array,), {})
     assert recorder.shadow(kept).tensor.requires_grad
     assert "derivative" in str(recorder.shadow(cut).lost)
+
+
+def test_outside_a_mask_a_function_need_not_be_defined():
+    def logarithm(p):
+        return np.log(p, where=p > 0, out=np.zeros_like(p))
+
+    def ratio(a, b):
+        return np.divide(a, b, where=b != 0, out=np.zeros_like(a))
+
+    zeros = Spec((4,), low=0.0, high=0.0)
+    both = Spec((7,), low=-2.0, high=2.0)
+    integers = Spec((7,), "int64", low=-1.5, high=1.5)
+    assert compare(Call(logarithm, (A,)), [both]) == "gradient"
+    assert compare(Call(logarithm, (A,)), [zeros]) in ("gradient", "values")
+    assert compare(Call(ratio, (A, B)), [both, integers]) == "gradient"
+    assert 0 in integers.build()

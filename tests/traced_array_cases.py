@@ -21,14 +21,17 @@ from traced_operations import (
 )
 
 from gradcheck.tracing.registry import registry
+from gradcheck.tracing.rules.elementwise import CONSTANT_UFUNCS
 
 MASK = np.array([[True, False, True], [False, True, True]])
 _PLACES = np.array([[0, 2], [1, 1]])
 
 
 def of_ufuncs() -> dict[Any, Case]:
-    ufuncs = registry().ufuncs
+    """Return the cases of ufuncs: with a derivative, and constant in pieces."""
     special = {np.matmul, getattr(np, "vecdot", np.matmul)}
+    constant = sorted(CONSTANT_UFUNCS, key=lambda ufunc: ufunc.__name__)
+    ufuncs = [*registry().ufuncs, *constant]  # in an order that every process shares
     return {u: of_matmul(u) if u in special else of_ufunc(u) for u in ufuncs}
 
 

@@ -38,6 +38,7 @@ from traced_operations import (
     reduction,
     square,
 )
+from traced_transform_cases import transforms
 
 from gradcheck.tracing.registry import registry
 
@@ -160,7 +161,7 @@ def _numbers() -> dict[Any, Case]:
     cases: dict[Any, Case] = {}
     for function in registry().functions:
         name = getattr(function, "__name__", "")
-        if getattr(function, "__module__", "") == "math":
+        if getattr(function, "__module__", "") == "math" and hasattr(math, name):
             low, high = _MATH_DOMAINS.get(name, (-2.0, 2.0))
             cases[function] = number(function, low=low, high=high)
     two = {math.atan2: 0.7, math.pow: 2.5, math.fmod: 0.6, math.copysign: -1.0, math.hypot: 0.8}
@@ -308,7 +309,13 @@ def _indexing() -> dict[str, Case]:
 
 CASES: dict[str, dict[Any, Case]] = {
     "ufunc": of_ufuncs(),
-    "function": {**numpy_functions(), **_creation(), **_linear_algebra(), **_numbers()},
+    "function": {
+        **_numbers(),
+        **numpy_functions(),
+        **_creation(),
+        **_linear_algebra(),
+        **transforms(),
+    },
     "special": _special(),
     "method": _methods(),
     "ufunc method": _ufunc_methods(),

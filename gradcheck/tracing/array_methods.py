@@ -130,7 +130,7 @@ def _partition(recorder: Recorder, method: Any, args: Arguments, kwargs: Keyword
 def put(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None:
     """Run ``np.put``."""
 
-    def follow(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    def follow(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
         np.put(a.copy(), ind, v, mode)  # raises what NumPy raises, before anything is written
         places = np.unravel_index(np.asarray(ind).reshape(-1), a.shape)
         count, given = len(places[0]), np.size(v)

@@ -232,7 +232,7 @@ class Recorder:
             new_kwargs = {key: snapshot(argument) for key, argument in new_kwargs.items()}
         value = native(*args, **kwargs)
         if name in PARTIAL_VIEWS:
-            value = own_memory(value)
+            value = own_memory(name, value)
         target = value if written is None else written
         if not _has_floats(target):
             return value

@@ -18,14 +18,23 @@ Keywords = Mapping[str, Any]
 
 
 def _where(rule: Rule, mask: Any) -> Rule:
-    """Return a rule that leaves the elements outside ``mask`` as ``out`` had them."""
+    """Return a rule that leaves the elements outside ``mask`` as ``out`` had them.
+
+    The rule sees the elements inside alone: outside, where the function may be undefined, its
+    infinite derivative times 0 would be no number.
+    """
 
     def masked(context: Context, *operands: Any) -> Any:
         *inputs, old = operands
-        result = rule(context, *inputs)
-        before = context.tensor(old if old is not None else context.value, result.dtype)
-        keep = context.torch.from_numpy(np.array(mask, bool))
-        return context.torch.where(keep, result, before)
+        shape = context.value.shape
+        keep = context.torch.from_numpy(np.array(np.broadcast_to(mask, shape), bool))
+        before = context.tensor(old if old is not None else context.value, context.dtype)
+        inside = [
+            operand if np.ndim(operand) == 0 else context.tensor(operand).expand(shape)[keep]
+            for operand in inputs
+        ]
+        part = context.tensor(rule(context, *inside), context.dtype)
+        return before.expand(shape).masked_scatter(keep, part.expand(int(keep.sum())))
 
     return masked
 
@@ -87,9 +96,12 @@ def _is_traced_item(recorder: Recorder, item: Any) -> bool:
 def _call_without_rule(
     recorder: Recorder, ufunc: Any, args: Arguments, kwargs: Keywords, inputs: Any, out: Any
 ) -> Any:
+    constant = ufunc in registry().constant
+    if constant and out is not None and kwargs.get("where", True) is not True:
+        return _constant_where(recorder, ufunc, args, kwargs, out)
     result = ufunc(*args, **kwargs)
     traced = any(recorder.is_tracked(operand) for operand in inputs)
-    if traced and ufunc not in registry().constant:
+    if traced and not constant:
         name = f"numpy.{ufunc.__name__}"
         reason = NotTraceable(name, recorder.sites.here(), "its derivative is not known")
         if ufunc is np.modf or ufunc is np.divmod:
@@ -98,6 +110,20 @@ def _call_without_rule(
     elif out is not None:
         recorder.constant_write(out)
     return result
+
+
+def _constant_where(
+    recorder: Recorder, ufunc: Any, args: Arguments, kwargs: Keywords, out: Any
+) -> Any:
+    """Run a piecewise constant ufunc that leaves some elements of ``out`` as they were."""
+
+    def rule(context: Context, old: Any) -> Any:
+        keep = context.torch.from_numpy(np.array(kwargs["where"], bool))
+        return context.torch.where(keep, context.tensor(context.value), old)
+
+    return recorder.apply(
+        ufunc.__name__, rule, lambda _: ufunc(*args, **kwargs), (out,), {}, written=out
+    )
 
 
 def _two_results(recorder: Recorder, ufunc: Any, inputs: Any, result: Any) -> Any:

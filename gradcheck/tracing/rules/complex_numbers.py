@@ -45,16 +45,17 @@ PARTIAL_VIEWS = frozenset({"real", "imag", "eigvals"})
 """Operations whose result may be a view of every other number in an array."""
 
 
-def own_memory(value: Any) -> Any:
-    """Return a view of parts of complex numbers as an array that cannot be written to.
+def own_memory(name: str, value: Any) -> Any:
+    """Return a view of parts of complex numbers, as operation ``name`` handed it out, as a copy.
 
-    A write would go through to the complex numbers, and no tensor would know.
+    A write would go through to the complex numbers, and no tensor would know: it is refused, unless
+    nobody else holds these.
     """
     base = value.base if isinstance(value, np.ndarray) else None
     if base is None or base.dtype == value.dtype:
         return value
-    copy = value.copy()
-    copy.flags.writeable = False
+    copy = value.copy(order="K")
+    copy.flags.writeable = name == "eigvals"
     return copy
 
 

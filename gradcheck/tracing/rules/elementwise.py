@@ -18,7 +18,7 @@ SAME_NAME = (
 ).split()
 """Ufuncs that torch has under the same name, with the same meaning."""
 
-ZERO_DERIVATIVE = ("sign floor ceil trunc rint heaviside floor_divide spacing").split()
+ZERO_DERIVATIVE = ("sign floor ceil trunc rint floor_divide spacing").split()
 """Piecewise constant ufuncs: their results count as constants."""
 
 
@@ -136,6 +136,13 @@ def clip(
     return result
 
 
+def _heaviside(context: Context, x: Any, middle: Any) -> Any:
+    torch = context.torch
+    sides = torch.where(x.isnan(), x, (x > 0).to(x.dtype)).detach()
+    # the last branch is never taken: it says that the derivative by x is 0
+    return torch.where(x == 0, middle, torch.where(torch.ones_like(x, dtype=bool), sides, x))
+
+
 def _ldexp(context: Context, a: Any, exponent: Any) -> Any:
     return a * context.torch.exp2(exponent)
 
@@ -157,6 +164,7 @@ UFUNCS |= {
     np.radians: elementwise(lambda context, a: a * (math.pi / 180.0)),
     np.conjugate: elementwise(lambda context, a: a.clone()),
     np.ldexp: elementwise(_ldexp),
+    np.heaviside: elementwise(_heaviside),
 }
 
 CONSTANT_UFUNCS = frozenset(getattr(np, name) for name in ZERO_DERIVATIVE)

@@ -166,7 +166,7 @@ def scipy_rules() -> tuple[dict[Any, Rule], dict[Any, Rule]]:
         for name, function in further.items()
         if hasattr(special, name)
     }
-    functions = {
+    functions: dict[Any, Callable[..., Any]] = {
         special.zeta: _zeta,
         special.logsumexp: logsumexp,
         special.softmax: lambda c, x, axis=None: _flat_softmax(c, x, axis, logarithm=False),
