@@ -100,6 +100,13 @@ ROWS = [
     Row("matrix_methods.py:attention", "scale", "", "Q K"),
     Row("landscapes.py:himmelblau"),
     Row("landscapes.py:beale"),
+    Row("estimators.py:logistic_loss"),
+    Row("estimators.py:kalman_nll"),
+    Row("estimators.py:nca_loss"),
+    Row("estimators.py:cost_and_gradient", "reg_scale", "lam * theta @ theta", "theta"),
+    Row("list_layers.py:layer.forward"),
+    Row("list_layers.py:net.forward"),
+    Row("list_layers.py:model.loss_grad"),
     # Layers as objects that keep what backward needs
     Row("layer_objects.py:sigmoid.forward"),
     Row("layer_objects.py:relu.forward"),

@@ -419,6 +419,18 @@ class TestElsewhere:
         assert check.parameters["W"].comparisons["analytic~complex"].max_relative_error < 1e-12
         np.testing.assert_array_equal(layer.W, W)
 
+    def test_an_array_that_is_called_a_weight_is_found_by_its_shape(self):
+        class Model:
+            def __init__(self):
+                self.theta = np.array([0.5, -1.0, 2.0])
+
+            def loss_grad(self, X, y):
+                residual = X @ self.theta - y
+                return np.mean(residual**2), 2 * X.T @ residual / len(y)
+
+        check = gradcheck.check(Model().loss_grad, {"X": X, "y": np.ones(5)}, autograd=False)
+        assert (list(check.parameters), check.verdict) == (["theta"], "pass")
+
     def test_an_array_of_the_same_shape_that_nothing_names_is_not_taken(self):
         class Model:
             def __init__(self):
@@ -523,3 +535,30 @@ class TestLayerObjects:
             "b": "pass",
         }
         np.testing.assert_array_equal(layer.W, W)
+
+    @pytest.mark.parametrize("kind", [list, dict])
+    @pytest.mark.parametrize("scale", [1.0, 0.5])
+    def test_so_do_those_in_grads_beside_params(self, kind, scale):
+        class MatMul:
+            def __init__(self):
+                self.params = [W.copy()] if kind is list else {"W": W.copy()}
+                zeros = np.zeros_like(W)
+                self.grads = [zeros] if kind is list else {"W": zeros}
+                self.key = 0 if kind is list else "W"
+
+            def forward(self, x):
+                self.x = x
+                return x @ self.params[self.key]
+
+            def backward(self, dout):
+                self.grads[self.key][...] = scale * self.x.T @ dout
+                return dout @ self.params[self.key].T
+
+        layer = MatMul()
+        check = gradcheck.check(layer.forward, {"x": X}, vjp=layer.backward, autograd=False)
+        name = "params[0]" if kind is list else "params.W"
+        assert {key: one.verdict for key, one in check.parameters.items()} == {
+            "x": "pass",
+            name: "pass" if scale == 1 else "fail",
+        }
+        np.testing.assert_array_equal(layer.params[layer.key], W)

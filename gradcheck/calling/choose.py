@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.calling.calls import BoundInputs
+from gradcheck.calling.named import Elsewhere
 from gradcheck.calling.returned_names import meant
 from gradcheck.calling.returns import NOT_GIVEN, gradient_keys, leaf_name
 from gradcheck.calling.tree import Leaf, leaves
@@ -116,14 +117,14 @@ def _by_request(
         key = order[name] if isinstance(name, int) and -len(order) <= name < len(order) else name
         if isinstance(key, str) and key in arguments:
             roots.append((key, arguments[key], False))
+        elif isinstance(key, str) and isinstance(live, Elsewhere) and key in live:
+            picked += _inside(live, live_root, key)
         elif isinstance(key, str) and live is not None and key == live_root:
             roots.append((live_root, live, True))
         elif key in known:
             picked.append((known[str(key)], str(key)))
         elif isinstance(live, Mapping) and key in live:
-            whole = _collect([(live_root, live, True)]).leaves
-            inside = [leaf for leaf in whole if leaf.path.startswith(f"{live_root}[{key!r}]")]
-            picked += [(leaf, leaf.name) for leaf in inside]
+            picked += _inside(live, live_root, str(key))
         else:
             available = ", ".join(list(dict.fromkeys([*arguments, *known]))[:20])
             raise UsageError(f"wrt names {name!r}, which is no input; the inputs are {available}")
@@ -131,6 +132,13 @@ def _by_request(
     extra = tuple(leaf for leaf, _ in picked)
     groups = chosen.groups + tuple((leaf.name, (leaf.name,)) for leaf in extra)
     return Chosen(chosen.leaves + extra, groups)
+
+
+def _inside(live: Any, live_root: str, key: str) -> list[tuple[ChosenLeaf, str]]:
+    """The arrays under one name of a tree that is read from elsewhere."""
+    whole = _collect([(live_root, live, True)]).leaves
+    inside = [leaf for leaf in whole if leaf.path.startswith(f"{live_root}[{key!r}]")]
+    return [(leaf, leaf.name) for leaf in inside]
 
 
 def _leaves_by_name(roots: Sequence[tuple[str, Any, bool]]) -> dict[str, ChosenLeaf]:

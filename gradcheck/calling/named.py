@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
+import numpy as np
 import optree
 
-from gradcheck.calling.tree import NAMESPACE
+from gradcheck.calling.tree import NAMESPACE, leaves
 
 
 class Elsewhere(dict[str, Any]):
@@ -45,3 +46,13 @@ def _unflatten(names: tuple[str, ...], children: Iterable[Any]) -> dict[str, Any
 # Its stubs know a node as a collection of its children only, not of keys and children.
 _register: Any = optree.register_pytree_node
 _register(Elsewhere, _flatten, _unflatten, path_entry_type=optree.MappingEntry, namespace=NAMESPACE)
+
+
+def is_float_tree(value: Any) -> bool:
+    """Whether ``value`` is an array of floats with entries, or a list or dict of nothing else."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind == "f" and value.size > 0
+    if not isinstance(value, dict | list) or not value:
+        return False
+    held = [leaf.value for leaf in leaves(value, "x")]
+    return bool(held) and all(isinstance(one, np.ndarray) and is_float_tree(one) for one in held)

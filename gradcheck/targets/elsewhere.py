@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dis
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from types import CodeType
 from typing import Any
@@ -16,12 +17,16 @@ import numpy as np
 
 from gradcheck.calling.calls import BoundInputs
 from gradcheck.calling.choose import explained_by_inputs
-from gradcheck.calling.named import Elsewhere
+from gradcheck.calling.named import Elsewhere, is_float_tree
 from gradcheck.calling.returned_names import meant, returned_names
 from gradcheck.calling.returns import NOT_GIVEN, gradient_keys, split_result
 from gradcheck.calling.tree import leaves
 from gradcheck.errors import TargetError
 from gradcheck.targets.scout import scouted
+
+_WEIGHTS = re.compile(
+    r"w|W|weights?|theta|thetas|coefs?_?|beta|phi|params|parameters", re.IGNORECASE
+)
 
 
 def named_elsewhere(target: Callable[..., Any], names: Sequence[Any]) -> Elsewhere | None:
@@ -87,7 +92,7 @@ def _around(target: Callable[..., Any]) -> Elsewhere:
         names = list(home)
     elif isinstance(code := getattr(function, "__code__", None), CodeType):
         names = list(dict.fromkeys(_global_names(code, home, set())))
-    return Elsewhere(home, [name for name in names if name in home and _is_floats(home[name])])
+    return Elsewhere(home, [name for name in names if name in home and is_float_tree(home[name])])
 
 
 def _global_names(code: CodeType, home: Mapping[str, Any], seen: set[CodeType]) -> Iterator[str]:
@@ -104,15 +109,6 @@ def _global_names(code: CodeType, home: Mapping[str, Any], seen: set[CodeType]) 
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             yield from _global_names(inner, home, seen)
-
-
-def _is_floats(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.dtype.kind == "f" and value.size > 0
-    if not isinstance(value, dict | list) or not value:
-        return False
-    held = [leaf.value for leaf in leaves(value, "x")]
-    return bool(held) and all(isinstance(one, np.ndarray) and _is_floats(one) for one in held)
 
 
 def _shapes(tree: Any) -> list[tuple[int, ...]]:
@@ -153,12 +149,12 @@ def _by_parts(
         name = by_name or _of_structure(part, {key: around[key] for key in left})
         if name is None:
             break
-        called += by_name is not None
+        called += by_name is not None or bool(_WEIGHTS.fullmatch(name))
         names.append(name)
     rest = [_shapes(part) for part in parts[len(names) :]]
     unused = [_shapes(around[name]) for name in around if name not in names]
-    # One shape alone may be that of data; a gradient in the middle that belongs to nothing says
-    # that this is not what was returned.
+    # One shape alone may be that of data, unless it is called a weight; a gradient in the middle
+    # that belongs to nothing says that this is not what was returned.
     if (len(names) < 2 and not called) or any(shapes in unused for shapes in rest):
         return []
     return names

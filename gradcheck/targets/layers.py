@@ -17,9 +17,10 @@ import numpy as np
 
 from gradcheck.calling.calls import bind_inputs
 from gradcheck.calling.choose import in_order, is_float_array
-from gradcheck.calling.named import Elsewhere
+from gradcheck.calling.named import Elsewhere, is_float_tree
 from gradcheck.calling.returned_names import meant, returned_names
-from gradcheck.calling.returns import gradient_keys
+from gradcheck.calling.returns import gradient_keys, leaf_name
+from gradcheck.calling.tree import leaves
 from gradcheck.errors import UsageError
 from gradcheck.targets.scout import scouted
 
@@ -73,8 +74,7 @@ class LayerGradient:
                     "parameters in the order of what it returns with wrt= (--wrt)"
                 )
             found = dict(zip(self.names, parts, strict=False))
-        owner = getattr(self.backward, "__self__", None)
-        return found | {name: np.copy(getattr(owner, key)) for name, key in self.held}
+        return found | _gradients_held(getattr(self.backward, "__self__", None), self.held)
 
     def raw(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the backward function returns.
@@ -201,15 +201,28 @@ def _of_inputs(grads: Any, floats: Mapping[str, Any], backward: Callable[..., An
 
 
 def _held(backward: Callable[..., Any]) -> tuple[tuple[str, str], ...]:
-    """Arrays of the layer's object, each with the attribute that holds its gradient now."""
+    """Arrays of the layer's object, or trees of them, each with what holds its gradient now."""
     attributes = getattr(getattr(backward, "__self__", None), "__dict__", {})
     return tuple(
         (name, key)
         for name, value in attributes.items()
-        if is_float_array(value)
-        for key in gradient_keys(name)[1:]
-        if isinstance(attributes.get(key), np.ndarray)
+        if is_float_tree(value)
+        for key in (*gradient_keys(name)[1:], *(("grads",) if name == "params" else ()))
+        if is_float_tree(attributes.get(key)) and _like(value, attributes[key])
     )
+
+
+def _like(value: Any, gradient: Any) -> bool:
+    """Whether a gradient can be that of ``value``: an array of an array, a tree of a tree."""
+    if isinstance(value, np.ndarray):
+        return isinstance(gradient, np.ndarray)
+    return not isinstance(gradient, np.ndarray) and len(value) == len(gradient)
+
+
+def _gradients_held(owner: Any, held: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The gradients that an object holds now, by the names of the arrays that they belong to."""
+    tree = {name: getattr(owner, key) for name, key in held}
+    return {leaf_name(leaf, "params"): np.copy(leaf.value) for leaf in leaves(tree, "params")}
 
 
 def _live(backward: Callable[..., Any], held: Sequence[tuple[str, str]]) -> Elsewhere | None:
