@@ -77,6 +77,25 @@ def test_wrong_backward_passes_fail():
     assert len(found) > 100
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours_says", "name", "told"),
+    [
+        ("pass", "pass", "sin/0", False),
+        ("pass", "fail", "sin/0", True),
+        ("pass", "inconclusive", "sin/0", True),
+        ("not applicable", "error", "sin/0", True),
+        ("fail", "fail", "sin/0", False),
+        ("pass", "fail", "round:decimals_3/0", False),
+    ],
+)
+def test_a_disagreement_without_a_reason_is_told(theirs, ours_says, name, told):
+    from benchmarks.operators import Outcome, summary
+
+    one = Outcome(name, theirs, ours_says, 0.1, 0.2, "what ours said")
+    assert one.unexplained is told
+    assert ("UNEXPLAINED what ours said" in summary([one])) is told
+
+
 # The reasons
 
 
