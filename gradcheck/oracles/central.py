@@ -64,7 +64,7 @@ def central_differences(
     cap = _ladder_cap(problem, len(chosen))
     refinement = Refinement(problem, noise, generator, cap, THOROUGH if thorough else ORDINARY)
     at_once = {
-        name: first_pass(problem, noise, numbers[name], np.asarray(indices))
+        name: first_pass(problem, noise, numbers[name], np.sort(indices))
         for name, indices in chosen.items()
         if len(indices) <= BLOCK
     }

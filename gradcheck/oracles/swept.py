@@ -128,7 +128,7 @@ class Swept:
             value.copy(),
             value.copy(),
             evaluated & ~np.isfinite(value),
-            np.where(evaluated, 0.5 * (up + down), np.nan),
+            0.5 * (up + down),
             (marks & FLAT) > 0,
         )
 
