@@ -317,7 +317,9 @@ def compare(call: Call, specs: Sequence[Spec]) -> str:
     wide = [replace(s, dtype="float64") if s.dtype.startswith("float") else s for s in specs]
     if plain(call, wide).sharing != expected.sharing:
         return "values"  # in float64 the same call makes no copy: another function
-    tolerance = max(TOLERANCES.get(spec.dtype, 0.0) for spec in specs)
+    dtypes = [spec.dtype for spec in specs]
+    dtypes += [str(np.asarray(part).dtype) for part in float_arrays(expected.result)]
+    tolerance = max(TOLERANCES.get(dtype, 0.0) for dtype in dtypes)
     for number, values in traced.gradient(total).items():
         numeric = numeric_gradient(call, wide, number, 1e-3)
         if far_apart(values, numeric, tolerance).any():

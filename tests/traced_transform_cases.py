@@ -131,11 +131,16 @@ def _filters() -> dict[Any, Case]:
         image.correlate1d: of_signal(image.correlate1d, _KERNEL, mode="nearest"),
         image.uniform_filter1d: of_signal(image.uniform_filter1d, 3),
         **{
-            function: either(two(function, (6,), (3,)), two(function, (3,), (6,)))
+            function: either(
+                two(function, (6,), (3,)),
+                two(function, (3,), (6,)),
+                two(function, (6,), (2,)),
+                two(function, (5, 4), (2, 3)),
+            )
             for function in (signal.convolve, signal.fftconvolve, signal.correlate)
         },
         **{
-            function: two(function, (4, 3), (2, 3))
+            function: either(two(function, (4, 3), (2, 3)), two(function, (4, 5), (3, 2)))
             for function in (signal.convolve2d, signal.correlate2d)
         },
     }

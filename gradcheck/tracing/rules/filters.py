@@ -84,8 +84,11 @@ def _banded(context: Context, coefficients: Any, n: int) -> Any:
     return coefficients.reshape(-1)[places] * mask
 
 
-def _convolution(*, turned: bool) -> Rule:
-    """Return the rule of SciPy's convolution in any number of dimensions, or its correlation."""
+def _convolution(*, turned: bool, late: bool = False) -> Rule:
+    """Return the rule of SciPy's convolution in any number of dimensions, or its correlation.
+
+    The middle part of an odd number of elements too many begins one later with ``late``.
+    """
 
     def rule(
         context: Context, in1: Any, in2: Any, mode: str = "full", *more: Any, **settings: Any
@@ -106,7 +109,7 @@ def _convolution(*, turned: bool) -> Rule:
         if mode == "full":
             return full
         wanted = tuple(first.shape if mode == "same" else context.value.shape)
-        starts = [(have - want) // 2 for have, want in zip(full.shape, wanted, strict=True)]
+        starts = [(have - want + late) // 2 for have, want in zip(full.shape, wanted, strict=True)]
         return full[tuple(slice(s, s + want) for s, want in zip(starts, wanted, strict=True))]
 
     return rule
@@ -120,8 +123,8 @@ def scipy_rules(name: str) -> dict[Any, Rule]:
         rules[module.lfilter] = _lfilter
         for function in (module.convolve, module.fftconvolve, module.convolve2d):
             rules[function] = _convolution(turned=False)
-        for function in (module.correlate, module.correlate2d):
-            rules[function] = _convolution(turned=True)
+        rules[module.correlate] = _convolution(turned=True)
+        rules[module.correlate2d] = _convolution(turned=True, late=True)
     return rules
 
 
