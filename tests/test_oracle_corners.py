@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from test_localize import SIZES, network, search
@@ -9,7 +11,10 @@ from test_localize import SIZES, network, search
 from gradcheck.noise import Noise, loss_noise
 from gradcheck.numpy_target.problem import numpy_problem
 from gradcheck.oracles.central import central_differences
+from gradcheck.oracles.climb import is_wrong
 from gradcheck.oracles.complex_step import complex_step
+from gradcheck.oracles.directions import check_directions
+from gradcheck.oracles.ladder import Reading
 from gradcheck.oracles.torch_twin import resolve_twin
 from gradcheck.problem import Problem
 
@@ -165,6 +170,26 @@ def test_a_loss_that_never_changes_is_flat_and_its_claim_wrong():
     assert (np.abs(found.value - 1.0) > found.uncertainty).all()
 
 
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "kink", "wrong"),
+    [
+        (1.0, 1e-9, False, False),
+        (1.0 + 2.9e-3, 1e-3, False, False),
+        (1.0 + 3.1e-3, 1e-3, False, True),
+        (1.0 - 3.1e-3, 1e-3, False, True),
+        (2.0, 1e-3, True, False),
+        (2.0, np.inf, False, False),
+        (2.0, np.nan, False, False),
+    ],
+)
+def test_a_reading_contradicts_beyond_its_uncertainty_and_the_claim_s_rounding(
+    value, uncertainty, kink, wrong
+):
+    reading = Reading(value, uncertainty, 1e-5, kink, value, value, True, False)
+    claims = SimpleNamespace(claimed=np.array([0.0, 1.0]), rounding=np.array([9.0, 2e-3]))
+    assert is_wrong(claims, 1, reading) is wrong
+
+
 def test_an_oscillation_hidden_below_the_steps_is_no_derivative():
     x = np.array([0.3, 1.7])
 
@@ -175,6 +200,51 @@ def test_an_oscillation_hidden_below_the_steps_is_no_derivative():
     found = central_of(loss, lambda x: 2 * x + np.cos(1e9 * x), x)
     inside = np.abs(found.value - truth) <= found.uncertainty
     assert (inside | ~np.isfinite(found.uncertainty)).all()
+
+
+# Directions
+
+
+def along(loss, gradient, x, n=1):
+    problem = numpy_problem(lambda x: (loss(x), gradient(x)), x)
+    generator = np.random.default_rng(0)
+    noise = loss_noise(problem, generator)
+    return check_directions(problem, noise, generator, n=n)
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0, 1e-3])
+def test_a_taylor_test_has_four_steps_each_four_times_the_one_before(scale):
+    (found,) = along(
+        lambda x: np.sum(np.exp(x / scale)), lambda x: np.exp(x / scale) / scale, scale * X
+    )
+    steps = np.array(found.steps)
+    assert len(steps) == len(found.residuals) == 4
+    assert (steps[1:] / steps[:-1] == 4.0).all()
+    assert (np.log2(steps) == np.round(np.log2(steps))).all()
+    assert steps[-1] <= 2.0**-3
+    assert (np.diff(found.residuals) > 0).all()
+    assert found.order == pytest.approx(2.0, abs=0.05)
+    assert found.residuals[3] == pytest.approx(16 * found.residuals[2], rel=0.3)
+
+
+def test_a_claim_between_what_is_seen_and_what_is_not_is_left_open():
+    truth = np.exp(X)
+    found = along(lambda x: np.sum(np.exp(x)), lambda x: truth, X.copy(), n=3)
+    assert [one.agree for one in found] == [True] * 3
+    for one in found:
+        assert abs(one.claimed - one.numeric) <= one.uncertainty
+        assert one.size > 0
+        assert one.parameter == ""
+    noisy = along(lambda x: np.round(np.sum(np.exp(x)), 3), lambda x: truth, X.copy(), n=3)
+    assert {one.agree for one in noisy} <= {True, None}
+    lost = along(lambda x: np.round(np.sum(np.exp(x))), lambda x: 1.5 * truth, X.copy(), n=3)
+    assert {one.agree for one in lost} <= {False, None}
+
+
+def test_the_residuals_of_a_straight_line_are_lost_in_noise():
+    (found,) = along(lambda x: 3.0 * np.sum(x), lambda x: np.full(6, 3.0), X.copy())
+    assert found.agree is True
+    assert found.order is None
 
 
 # Group testing where much is wrong
