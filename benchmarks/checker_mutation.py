@@ -5,9 +5,9 @@
     python -m benchmarks.checker_mutation --areas oracles noise   # every change there: hours
 
 Works in a clone of the repository's last commit, with the data of ``make coverage``. Each mutant
-(see ``checker_mutants``) meets the tests that run the changed line, the quickest first; a forked
-process holds NumPy, SciPy and PyTorch already. A mutant is killed by a test that
-fails, by a module that cannot be imported, or by running four times as long as the tests should.
+(see ``checker_mutants``) meets the tests that run the changed line, of at most six files; a forked
+process holds NumPy, SciPy and PyTorch already. A mutant is killed by a test that fails, by a module
+that cannot be imported, or by running four times as long as the tests should.
 Whatever the tests of ``--seconds`` seconds let pass survives: more tests might have noticed, so
 the share killed is a lower bound. Tests that fail also on the unchanged checker are found at the
 end, and what they killed counts as survived. Needs a system that forks, and the ``mutation`` extra.
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import ast
 import collections
+import itertools
 import json
 import subprocess
 import sys
@@ -31,7 +32,10 @@ from benchmarks.coverage_contexts import DURATIONS
 from benchmarks.forked_tests import preload, run_tests
 
 ROOT = Path(__file__).resolve().parent.parent
-FIRST = 40  # tests of the first, short round; most mutants die there
+FIRST = 1
+"""Of them, those of the first round: most mutants die there."""
+FILES = 6
+"""Test files for one mutant."""
 STRUCTURE = "tests/test_architecture.py::test_what_passes_between_stages_cannot_be_changed"
 """Reads the modules instead of running their lines, so that no context tells of it."""
 
@@ -73,9 +77,10 @@ class Contexts:
                 self.lines[name] = data.contexts_by_lineno(measured)
 
     def tests(self, mutant: Mutant, seconds: float) -> list[str]:
-        """Return the tests to run: the quickest first, parameters of one test in turn.
+        """Return the tests to run, of the files that promise most; to import a file costs time.
 
-        As many as took ``seconds`` together when they were measured, and one in any case.
+        In each file the quickest first, parameters of one test in turn, for its share of
+        ``seconds``.
 
         A default of a function concerns what runs the function; another line that an import runs
         (a constant, a decorator) whatever runs anything else of the module.
@@ -85,23 +90,30 @@ class Contexts:
         chosen = {test for line in range(first, last + 1) for test in by_line.get(line, ())}
         if "" in chosen or not chosen:
             chosen |= {test for tests in by_line.values() for test in tests}
-        ordered = sorted(
-            (test for test in chosen if test in self.durations),
-            key=lambda test: (self.durations[test], test),
-        )
-        turns: collections.Counter[str] = collections.Counter()
-        keyed = []
-        for test in ordered:
-            function = test.partition("[")[0]
-            keyed.append((turns[function], len(keyed), test))
-            turns[function] += 1
+        by_file: dict[str, list[str]] = {}
+        for test in sorted(chosen, key=lambda test: (self.durations.get(test, 0.0), test)):
+            if test in self.durations:
+                by_file.setdefault(test.partition("::")[0], []).append(test)
         kept = [STRUCTURE] if "dataclass" in mutant.before else []
-        for _, _, test in sorted(keyed):
-            if kept and seconds <= 0:
-                break
-            seconds -= self.durations[test]
-            kept.append(test)
+        for tests in sorted(by_file.values(), key=self._promise, reverse=True)[:FILES]:
+            turns: collections.Counter[str] = collections.Counter()
+            keyed = []
+            for test in tests:
+                function = test.partition("[")[0]
+                keyed.append((turns[function], len(keyed), test))
+                turns[function] += 1
+            left = seconds / FILES
+            for _, _, test in sorted(keyed):
+                if left <= 0:
+                    break
+                left -= self.durations[test]
+                kept.append(test)
         return kept
+
+    def _promise(self, tests: list[str]) -> float:
+        """Say how much a file's tests of a line promise: many functions, quick ones."""
+        functions = {test.partition("[")[0] for test in tests}
+        return len(functions) / (sum(self.durations[test] for test in tests) / len(tests) + 0.01)
 
 
 def concerned(mutant: Mutant) -> tuple[int, int]:
@@ -128,7 +140,9 @@ def judge(copy: Path, mutant: Mutant, contexts: Contexts, seconds: float) -> Res
     outcome, killer = "survived" if tests else "not run", ""
     path.write_text(mutant.text, "utf-8")
     try:
-        for part in (tests[:FIRST], tests[FIRST:]):
+        files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
+        first = [test for test in tests if test.partition("::")[0] in files[:FIRST]]
+        for part in (first, [test for test in tests if test not in first]):
             if part and not killer:
                 limit = 20 + 4 * sum(contexts.durations.get(test, 1.0) for test in part)
                 outcome, killer = run_tests(copy, part, limit=limit)
@@ -186,6 +200,7 @@ def main() -> None:
     parser.add_argument("--areas", nargs="+", choices=list(AREAS), default=list(AREAS))
     parser.add_argument("--sample", type=int, help="that many mutants drawn; otherwise all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--skip", type=int, default=0, help="leave out the first so many drawn")
     parser.add_argument("--seconds", type=float, default=60, help="of tests for one mutant")
     parser.add_argument("--data", type=Path, default=ROOT / ".coverage", help="coverage's data")
     parser.add_argument("--results", type=Path, help="a file of JSON lines to write as it goes")
@@ -202,7 +217,7 @@ def main() -> None:
         if arguments.again is not None:
             drawn = survivors_of(arguments.again, drawn)
         results: list[Result] = []
-        for mutant in drawn:
+        for mutant in itertools.islice(drawn, arguments.skip, None):
             results.append(judge(copy, mutant, contexts, arguments.seconds))
             line = json.dumps(asdict(results[-1]))
             if arguments.results is not None:
