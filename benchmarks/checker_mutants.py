@@ -61,7 +61,7 @@ class Mutant:
 
 def sites(root: Path, areas: tuple[str, ...]) -> list[Site]:
     """Return the sites in the modules of the areas, in the order of files and lines."""
-    found = []
+    found: list[Site] = []
     for area in areas:
         place = root / AREAS[area]
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:

@@ -32,10 +32,10 @@ from benchmarks.coverage_contexts import DURATIONS
 from benchmarks.forked_tests import preload, run_tests
 
 ROOT = Path(__file__).resolve().parent.parent
-FIRST = 1
-"""Of them, those of the first round: most mutants die there."""
 FILES = 6
 """Test files for one mutant."""
+FIRST = 1
+"""Of them, those of the first round: most mutants die there."""
 STRUCTURE = "tests/test_architecture.py::test_what_passes_between_stages_cannot_be_changed"
 """Reads the modules instead of running their lines, so that no context tells of it."""
 
@@ -97,7 +97,7 @@ class Contexts:
         kept = [STRUCTURE] if "dataclass" in mutant.before else []
         for tests in sorted(by_file.values(), key=self._promise, reverse=True)[:FILES]:
             turns: collections.Counter[str] = collections.Counter()
-            keyed = []
+            keyed: list[tuple[int, int, str]] = []
             for test in tests:
                 function = test.partition("[")[0]
                 keyed.append((turns[function], len(keyed), test))
@@ -245,4 +245,4 @@ def survivors_of(earlier: Path, drawn: Iterable[Mutant]) -> Iterator[Mutant]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
