@@ -215,6 +215,7 @@ def twin(W, b, X):
 
 
 def test_a_twin_gives_a_second_opinion():
+    pytest.importorskip("torch")
     found = gradcheck.check(layer, INPUTS, torch=twin)
     assert found.verdict is Verdict.PASS
     assert set(found.parameters["W"].comparisons) >= {
@@ -225,6 +226,7 @@ def test_a_twin_gives_a_second_opinion():
 
 
 def test_a_twin_of_another_loss_is_told_from_a_wrong_gradient():
+    pytest.importorskip("torch")
     found = gradcheck.check(layer, INPUTS, torch=lambda W, b, X: twin(W, b, X) + (W * W).sum())
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.diagnoses[0].cause == "wrong_twin"
