@@ -16,6 +16,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ CASES: tuple[LibraryCase, ...] = (
 )
 SPOILED_BY = 1e-3
 """Relative error put into one entry of a right gradient."""
+WRITTEN_FOR = {"scipy": (1, 17), "sklearn": (1, 9), "statsmodels": (0, 15), "numpy": (1, 26)}
+"""The versions whose functions these are: many are private, and older ones take other arguments."""
 COUNTS_FROM = 1e-2
 """An entry may be spoiled from this fraction of the rms gradient."""
 
@@ -73,15 +76,22 @@ def made(case: LibraryCase) -> Objective:
     """Return a case's objective.
 
     Raises:
-        AbsentError: something that it imports is not there.
+        AbsentError: something that it imports is not there, or is of an older version.
     """
     try:
+        module = import_module(case.library)
+        if _version(module) < WRITTEN_FOR[case.library]:
+            raise AbsentError(f"{case.library} {module.__version__} is older than this case")
         with warnings.catch_warnings():
             # links outside a family's domain are meant, and said by a class of statsmodels' own
             warnings.simplefilter("ignore")
             return case.make()
     except ImportError as error:
         raise AbsentError(str(error)) from error
+
+
+def _version(module: Any) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(module.__version__).split(".")[:2])
 
 
 def checked(objective: Objective, **options: Any) -> gradcheck.Check:
