@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tomllib
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -393,6 +394,20 @@ class TestElsewhere:
         assert list(check.parameters) == ["biases[0]", "biases[1]", "weights[0]", "weights[1]"]
         assert check.verdict == ("pass" if scale == 1 else "fail")
         np.testing.assert_array_equal(net.weights[0], W)
+
+    def test_a_target_that_hangs_is_stopped_also_while_it_is_looked_at(self):
+        """``--timeout S``: S seconds for one evaluation."""
+        net = self.Net()
+
+        def hangs(X):
+            while True:
+                pass
+
+        net.cost = types.MethodType(lambda self, X: hangs(X), net)
+        check = gradcheck.check(net.cost, {"X": X}, timeout=0.1, autograd=False)
+        assert check.verdict == "error"
+        assert check.diagnoses[0].cause == "timed_out"
+        assert "0.1 s" in check.diagnoses[0].message
 
     def test_wrt_names_them(self):
         net = self.Net(2.0)

@@ -103,7 +103,10 @@ _TABLE: tuple[tuple[str, tuple[str, ...]], ...] = (
             *("randn({N},{D})", "randn({D})"),
         ),
     ),
-    (r"(?:mask|R)", ("integers(2, size=({N},{D}))", "integers(2, size={N})")),
+    (
+        r"\w*mask\w*|R",
+        ("integers(2, size=({N},{D}))", "integers(2, size={N})", "integers(2, size=({N},{N}))"),
+    ),
     (
         r"(?:W|weights?|weight_matrix|kernel|M)",
         ("randn({D},{C})", "randn({C},{D})", "randn({D})", "randn({D},1)", "randn(1,{D})"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from gradcheck.calling.stochastic import Repetition
+from gradcheck.calling.time_limit import TimeUp, limited
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.numpy_target.problem import Limits, numpy_problem
 from gradcheck.problem import Problem
@@ -19,6 +20,10 @@ Progress = Callable[[int, int, str], None]
 
 OVERHEAD = 25
 """Evaluations besides those of the entries: noise, variation, rounding, directions."""
+
+
+SCOUTS = 3
+"""Calls that may be made to see in which form a target comes."""
 
 
 def make_problem(
@@ -90,7 +95,11 @@ def _numpy(
     from gradcheck.targets.numpy_form import NumpyForm, many_outputs, numpy_form
 
     grad, vjp, hess, twin = functions
-    form = numpy_form(target, inputs, wrt, grad=grad, vjp=vjp, params=params, seed=settings.seed)
+    looking = limited(numpy_form, settings.timeout and SCOUTS * settings.timeout)
+    try:
+        form = looking(target, inputs, wrt, grad=grad, vjp=vjp, params=params, seed=settings.seed)
+    except TimeUp:
+        raise TimeUp(settings.timeout or 0.0) from None
 
     def problem_of(form: NumpyForm) -> Problem:
         return numpy_problem(
