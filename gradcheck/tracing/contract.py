@@ -117,7 +117,7 @@ class DetailedTrace(Trace, Protocol):
         """
 
     def n_results(self, index: int) -> int:
-        """Return how many results operation ``index`` has; values and cotangents are the first's."""
+        """Return how many results an operation has; values and cotangents are of the first."""
 
     def cotangents(self) -> dict[int, NDArray[np.float64]]:
         """Return the derivative of the loss by the output of each operation."""
