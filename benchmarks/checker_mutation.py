@@ -5,12 +5,13 @@
     python -m benchmarks.checker_mutation --areas oracles noise   # every change there: hours
 
 Works in a clone of the repository's last commit, with the data of ``make coverage``. Each mutant
-(see ``checker_mutants``) meets the tests that run the changed line, of at most six files; a forked
-process holds NumPy, SciPy and PyTorch already. A mutant is killed by a test that fails, by a module
-that cannot be imported, or by running four times as long as the tests should.
-Whatever the tests of ``--seconds`` seconds let pass survives: more tests might have noticed, so
-the share killed is a lower bound. Tests that fail also on the unchanged checker are found at the
-end, and what they killed counts as survived. Needs a system that forks, and the ``mutation`` extra.
+(see ``checker_mutants``) meets the tests that run the changed line; a forked process holds NumPy,
+SciPy and PyTorch already. A mutant is killed by a test that fails, by a module that cannot be
+imported, or by running four times as long as the tests should. Whatever the first ``--seconds`` of
+each of at most ``--files`` files of tests let pass survives: more tests might have noticed, so the
+share killed is a lower bound; ``--again`` gives survivors a second hearing. Tests that fail also on
+the unchanged checker are found at the end, and what they killed counts as survived. Needs a system
+that forks, and the ``mutation`` extra.
 """
 
 from __future__ import annotations
@@ -32,10 +33,8 @@ from benchmarks.coverage_contexts import DURATIONS
 from benchmarks.forked_tests import preload, run_tests
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = 6
-"""Test files for one mutant."""
 FIRST = 1
-"""Of them, those of the first round: most mutants die there."""
+"""Test files of the first round: most mutants die there."""
 STRUCTURE = "tests/test_architecture.py::test_what_passes_between_stages_cannot_be_changed"
 """Reads the modules instead of running their lines, so that no context tells of it."""
 
@@ -76,11 +75,11 @@ class Contexts:
             if (root / name).is_file():
                 self.lines[name] = data.contexts_by_lineno(measured)
 
-    def tests(self, mutant: Mutant, seconds: float) -> list[str]:
+    def tests(self, mutant: Mutant, seconds: float, files: int) -> list[str]:
         """Return the tests to run, of the files that promise most; to import a file costs time.
 
-        In each file the quickest first, parameters of one test in turn, for its share of
-        ``seconds``.
+        In each file the quickest first, parameters of one test in turn, until they took
+        ``seconds`` when they were measured.
 
         A default of a function concerns what runs the function; another line that an import runs
         (a constant, a decorator) whatever runs anything else of the module.
@@ -95,14 +94,14 @@ class Contexts:
             if test in self.durations:
                 by_file.setdefault(test.partition("::")[0], []).append(test)
         kept = [STRUCTURE] if "dataclass" in mutant.before else []
-        for tests in sorted(by_file.values(), key=self._promise, reverse=True)[:FILES]:
+        for tests in sorted(by_file.values(), key=self._promise, reverse=True)[:files]:
             turns: collections.Counter[str] = collections.Counter()
             keyed: list[tuple[int, int, str]] = []
             for test in tests:
                 function = test.partition("[")[0]
                 keyed.append((turns[function], len(keyed), test))
                 turns[function] += 1
-            left = seconds / FILES
+            left = seconds
             for _, _, test in sorted(keyed):
                 if left <= 0:
                     break
@@ -132,11 +131,11 @@ def collected(copy: Path) -> list[str]:
     return [line for line in listed.stdout.splitlines() if "::" in line]
 
 
-def judge(copy: Path, mutant: Mutant, contexts: Contexts, seconds: float) -> Result:
+def judge(copy: Path, mutant: Mutant, contexts: Contexts, seconds: float, files: int) -> Result:
     """Write the mutant into the copy, run its tests, and put the module back."""
     path = copy / mutant.site.path
     original = path.read_bytes()
-    tests = contexts.tests(mutant, seconds)
+    tests = contexts.tests(mutant, seconds, files)
     outcome, killer = "survived" if tests else "not run", ""
     path.write_text(mutant.text, "utf-8")
     try:
@@ -201,7 +200,8 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="that many mutants drawn; otherwise all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--skip", type=int, default=0, help="leave out the first so many drawn")
-    parser.add_argument("--seconds", type=float, default=60, help="of tests for one mutant")
+    parser.add_argument("--files", type=int, default=6, help="most files of tests for a mutant")
+    parser.add_argument("--seconds", type=float, default=4, help="of tests of each file")
     parser.add_argument("--data", type=Path, default=ROOT / ".coverage", help="coverage's data")
     parser.add_argument("--results", type=Path, help="a file of JSON lines to write as it goes")
     parser.add_argument("--again", type=Path, help="run the survivors of an earlier --results")
@@ -218,7 +218,7 @@ def main() -> None:
             drawn = survivors_of(arguments.again, drawn)
         results: list[Result] = []
         for mutant in itertools.islice(drawn, arguments.skip, None):
-            results.append(judge(copy, mutant, contexts, arguments.seconds))
+            results.append(judge(copy, mutant, contexts, arguments.seconds, arguments.files))
             line = json.dumps(asdict(results[-1]))
             if arguments.results is not None:
                 with arguments.results.open("a", encoding="utf-8") as file:
