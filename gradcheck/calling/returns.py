@@ -146,11 +146,13 @@ def match_gradients(
     groups: Sequence[tuple[str, Sequence[str]]],
     *,
     known_names: Sequence[str] = (),
+    copy: bool = True,
 ) -> MatchedGradients:
     """Match what was returned as gradients with the parameters, given as ``(name, shape)``.
 
     ``groups`` lists, for each argument under check, its name and the names of its parameters;
     ``known_names`` are inputs that are not under check: gradients by these names are left alone.
+    Without ``copy``, arrays are those that were returned, where these will do.
 
     Raises:
         TargetError: there is no gradient at all.
@@ -165,7 +167,7 @@ def match_gradients(
     arrays: dict[str, NDArray[Any]] = {}
     for name, shape in parameters:
         value = found.get(name, NOT_GIVEN)
-        outcome = _as_gradient(name, shape, value, unknown)
+        outcome = _as_gradient(name, shape, value, unknown, copy=copy)
         if isinstance(outcome, GradientProblem):
             problems.append(outcome)
         else:
@@ -267,7 +269,7 @@ def _unknown(key: str, names: Sequence[str]) -> GradientProblem:
 
 
 def _as_gradient(
-    name: str, shape: tuple[int, ...], value: Any, unknown: Sequence[str]
+    name: str, shape: tuple[int, ...], value: Any, unknown: Sequence[str], *, copy: bool
 ) -> NDArray[Any] | GradientProblem:
     if value is None or value is NOT_GIVEN:
         what = "is None" if value is None else "is missing"
@@ -276,7 +278,7 @@ def _as_gradient(
             "missing_gradient", name, f"the gradient of {name} {what}{hint}; return its array"
         )
     try:
-        array = np.array(value)
+        array = np.array(value) if copy else np.asarray(value)
     except ValueError:
         # Rows of different lengths: no array of numbers.
         array = np.array(None)

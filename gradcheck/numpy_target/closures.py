@@ -60,7 +60,7 @@ def gradient_closure(
         result = caller()
         if own is None:
             result = split_result(result, gradient_elsewhere=False)[1]
-        matched = match_gradients(result, shapes, chosen.groups, known_names=known)
+        matched = match_gradients(result, shapes, chosen.groups, known_names=known, copy=False)
         return {key: array.astype(np.float64, copy=False) for key, array in matched.arrays.items()}
 
     return gradient

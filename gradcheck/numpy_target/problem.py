@@ -167,7 +167,7 @@ def _first_look(
         notices.append(mutation_notice(first.changes))
     known = (*_known_names(bound, tree), *variables_of(plain(functions.target)))
     shapes = [(leaf.name, np.shape(leaf.value)) for leaf in chosen.leaves]
-    matched = match_gradients(first.grads, shapes, chosen.groups, known_names=known)
+    matched = match_gradients(first.grads, shapes, chosen.groups, known_names=known, copy=False)
     chosen, empty = without_empty(chosen)
     notices += empty
     call_seed = seed if first.draws else None

@@ -20,7 +20,7 @@ CHUNK = 64
 """Evaluations one by one between two looks at the clock, at most."""
 LARGEST = 1 << 16
 """Evaluations together between two looks at the clock, at most."""
-CAST = 1 << 20
+CAST = 1 << 17
 """Steps up to which they are made float64 once, and not anew in each evaluation."""
 LOOK, LOOK_TOGETHER = 0.05, 1.0
 """Seconds between two looks at the clock, where an evaluation is shorter."""

@@ -81,6 +81,7 @@ def rounding_error(
                             changes[name].append(nearby[0][name].apart(found[name]))
                     else:
                         nearby.append({name: Kept(found[name], base[name]) for name in base})
+                    del found
                 except Exception:
                     # Outside the domain: this side says nothing about rounding.
                     break
