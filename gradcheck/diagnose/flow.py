@@ -16,8 +16,12 @@ import numpy as np
 
 from gradcheck.diagnose.evidence import Array
 from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.operations import WRITES
 from gradcheck.diagnose.plan import MOST_LAYERS, unary_chains
 from gradcheck.tracing.contract import DetailedTrace, Operation
+
+MOST_OPERANDS = 6
+"""Operations of more operands, such as a concatenation of many, are not looked at."""
 
 Source = tuple[str, int | str]
 """Where an operand comes from: ``("operation", index)`` or ``("parameter", name)``."""
@@ -122,7 +126,10 @@ class Flow:
         """
         for runs in self._groups():
             operation = self.graph.by_index[runs[-1]]
-            for operand in self.graph.paths_in(operation.index):
+            paths = self.graph.paths_in(operation.index)
+            if operation.name in WRITES or len(paths) > MOST_OPERANDS:
+                continue  # what gathers many values only hands on
+            for operand in paths:
                 kept = tuple(i for i in runs if operand in self.graph.paths_in(i))
                 found = self._handing(kept, operand)
                 if found is not None:

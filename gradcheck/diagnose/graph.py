@@ -17,6 +17,9 @@ Cut = tuple[int, int | None]
 FEW_RUNS = 4
 """From so many runs on, a mistake in a single one of them is not looked for everywhere."""
 
+MANY_RUNS = 100
+"""In a loop of more runs than this, one of them alone is no place for a mistake."""
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:
@@ -134,6 +137,11 @@ class Graph:
     def in_long_loop(self) -> frozenset[int]:
         """The operations of loops of more runs than a few layers make."""
         return frozenset(index for run in self.loops if len(run) >= FEW_RUNS for index in run)
+
+    @cached_property
+    def in_very_long_loop(self) -> frozenset[int]:
+        """The operations of loops of so many runs that one of them alone is never looked at."""
+        return frozenset(index for run in self.loops if len(run) > MANY_RUNS for index in run)
 
     @cached_property
     def in_loop(self) -> frozenset[int]:

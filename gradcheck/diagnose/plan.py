@@ -132,6 +132,8 @@ def _local(operation: Operation, graph: Graph) -> Iterator[tuple[str, Alteration
 def _single_cuts(graph: Graph, *, inside_loops: bool) -> Iterator[Trial]:
     for members in graph.cut_classes:
         looped = all(index in graph.in_loop for index, _ in members)
+        if looped and any(index in graph.in_very_long_loop for index, _ in members):
+            continue
         if looped == inside_loops and not _half_of_a_square(graph, members[0]):
             # The representative must be one whose operation is not in a loop, if there is one.
             outside = [cut for cut in members if cut[0] not in graph.in_loop] or list(members)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,22 +41,35 @@ class Probe:
     trace: DetailedTrace
     graph: Graph
     cotangents: dict[int, Array]
+    _uses: dict[str, list[Use]] = field(default_factory=dict)
 
     def uses(self, name: str) -> list[Use]:
         """Return the operations that read a parameter and how each adds to its gradient."""
-        found = []
+        if name not in self._uses:
+            self._uses[name] = list(self._find_uses(name))
+        return self._uses[name]
+
+    def _find_uses(self, name: str) -> Iterator[Use]:
         for operation in self.graph.operations:
             for operand, source in enumerate(operation.inputs):
                 if source == ("parameter", name) and operation.index in self.cotangents:
                     c = self.cotangents[operation.index]
                     part = self.trace.local(operation.index, c)[operand]
                     if part is not None:
-                        found.append(Use(operation, operand, c, part))
-        return found
+                        yield Use(operation, operand, c, part)
+
+    def single_uses(self, name: str) -> list[Use]:
+        """Return the uses that are not one of the many runs of a loop: these go together."""
+        uses = self.uses(name)
+        return [use for use in uses if use.operation.index not in self.graph.in_long_loop]
+
+    def outside_long_loops(self) -> Iterator[Operation]:
+        """Yield the operations that are not one of the many runs of a loop."""
+        return (op for op in self.graph.operations if op.index not in self.graph.in_long_loop)
 
     def of_shape(self, shape: tuple[int, ...]) -> Iterator[Operation]:
-        """Yield the operations whose result has a shape."""
-        return (op for op in self.graph.operations if op.output_shape == shape)
+        """Yield the operations outside long loops whose result has a shape."""
+        return (op for op in self.outside_long_loops() if op.output_shape == shape)
 
 
 def probe_findings(evidence: Evidence, graph: Graph, names: frozenset[str]) -> list[Finding]:
@@ -160,7 +173,7 @@ def lost_duplicates(facts: Facts, evidence: Evidence, probe: Probe) -> Finding |
 
 def stale_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
     """Find a product whose gradient was computed with another value than its other factor."""
-    for use in probe.uses(facts.name):
+    for use in probe.single_uses(facts.name):
         factor = other_factor(use, probe)
         if factor is None:
             continue
@@ -186,7 +199,7 @@ def stale_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
 
 def stale_cotangents(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
     """Find a parameter's gradient that was computed from another intermediate's gradient."""
-    for use in probe.uses(facts.name):
+    for use in probe.single_uses(facts.name):
         for operation in probe.of_shape(use.cotangent.shape):
             if operation.index == use.operation.index or operation.index not in probe.cotangents:
                 continue
@@ -213,7 +226,7 @@ def missing_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
     if len(uses) != 1:
         return None
     (use,) = uses
-    for operation in probe.graph.operations:
+    for operation in probe.outside_long_loops():
         value = probe.trace.value(operation.index)
         if value.ndim == 0 or not _fits(value.shape, use.cotangent.shape) or (value == 0).any():
             continue
@@ -241,7 +254,7 @@ def missing_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
 
 def scaled_by_result(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
     """Find a whole gradient that lacks a product with, or a division by, an intermediate result."""
-    for operation in probe.graph.operations:
+    for operation in probe.outside_long_loops():
         value = probe.trace.value(operation.index)
         if value.ndim == 0 or not _fits(value.shape, facts.value.shape) or (value == 0).any():
             continue

@@ -25,7 +25,7 @@ MOST_BLOCKS = 8
 ALONG = 1e-2
 """A factor on a cut path is looked at where this part of the error, at most, is not along it."""
 
-WIDER = 12
+WIDER = 8
 """Directions more, for the search over pairs."""
 
 MOST_STORED = 50_000_000
