@@ -196,6 +196,14 @@ class TestTrial:
         with pytest.raises(UsageError, match=r"--arg 'reg=0.1'"):
             plan_inputs(loss, name="homework:loss")
 
+    def test_inputs_that_there_are_stay_as_they_are(self):
+        def loss(w, X):
+            return float(np.sum(X @ w)), X.sum(axis=0)
+
+        with pytest.raises(UsageError, match=r"--arg 'w=randn\(4\)'") as caught:
+            plan_inputs(loss, args=["X=randn(N,4)"], sizes={"N": 9, "D": 20}, name="m:loss")
+        assert "X=" not in str(caught.value)
+
     def test_labels_that_may_be_none_are_proposed_where_the_loss_needs_them(self):
         def loss(w, X, y=None):
             return X @ w if y is None else (float(np.sum(X @ w - y)), X.sum(axis=0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -229,31 +229,43 @@ def plan_inputs(
     if missing:
         from gradcheck.targets.missing import describe_missing
 
-        tensor_form = wanted(target)
-        drawn = {spec.name for spec in values.values() if isinstance(spec, Spec)}
-        known = Plan(
-            fixed={key: value for key, value in values.items() if key not in drawn},
-            specs=tuple(values[key] for key in drawn),
-            sizes=sizes if drawn else {},
-            tensors=frozenset(drawn if tensor_form else tensors),
-            make=tensor_form or Tensors(),
-        ).draw(0)
+        known = _known(target, values, sizes, tensors)
         raise UsageError(
             describe_missing(target, missing, name, given=known, module=module, typed=typed)
         )
+    plan = _as_plan(target, values, sizes, tensors)
+    return replace(plan, positional=signature.positional(values), from_module=taken)
+
+
+def _as_plan(
+    target: Callable[..., Any],
+    values: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    tensors: Iterable[str],
+) -> Plan:
     make = wanted(target)
     specs = tuple(value for value in values.values() if isinstance(value, Spec))
-    if make is not None:
-        tensors |= {spec.name for spec in specs}
+    drawn = {spec.name for spec in specs} if make is not None else set()
     return Plan(
         fixed={key: value for key, value in values.items() if not isinstance(value, Spec)},
         specs=specs,
         sizes=sizes,
         make=make or Tensors(),
-        tensors=frozenset(tensors),
-        positional=signature.positional(values),
-        from_module=taken,
+        tensors=frozenset({*tensors, *drawn}),
     )
+
+
+def _known(
+    target: Callable[..., Any],
+    values: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    tensors: Iterable[str],
+) -> Any:
+    """The inputs that there are, while others are missing, and sizes perhaps belong to those."""
+    specs = [value for value in values.values() if isinstance(value, Spec)]
+    symbols = {name for spec in specs for name in spec.symbols()}
+    bound = {name: size for name, size in sizes.items() if name in symbols}
+    return _as_plan(target, values, bound, tensors).draw(0)
 
 
 def _arg(text: str, values: Mapping[str, Any]) -> Spec:

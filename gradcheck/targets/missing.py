@@ -80,8 +80,6 @@ def describe_missing(
         )
     specs = {key: text for key, text in tried.specs.items() if key in missing or text != "None"}
     specs |= dict.fromkeys(switched_off(signature, dict(given or {})), "0.1")
-    command = typed or f"python -m gradcheck {shown}"
-    last = list(specs)[-1]
     return "\n".join(
         [
             f"{shown} cannot be called yet: {', '.join(missing)} {verb} missing.",
@@ -90,19 +88,27 @@ def describe_missing(
             "",
             _SAID.get(tried.outcome) or _untried(tried),
             "",
-            f"    {command} \\",
-            *(
-                f"        --arg {_quoted(key, text)}" + (" \\" if key != last else "")
-                for key, text in specs.items()
-            ),
-            "",
-            "or, pasted at the end of its module:",
-            "",
-            "    gradcheck_inputs = {",
-            *(f'        "{key}": {_as_code(text)},' for key, text in specs.items()),
-            "    }",
+            *_proposal(typed or f"python -m gradcheck {shown}", specs),
         ]
     )
+
+
+def _proposal(command: str, specs: Mapping[str, str]) -> list[str]:
+    """The command with these inputs, and the same as lines to paste."""
+    last = list(specs)[-1]
+    return [
+        f"    {command} \\",
+        *(
+            f"        --arg {_quoted(key, text)}" + (" \\" if key != last else "")
+            for key, text in specs.items()
+        ),
+        "",
+        "or, pasted at the end of its module:",
+        "",
+        "    gradcheck_inputs = {",
+        *(f'        "{key}": {_as_code(text)},' for key, text in specs.items()),
+        "    }",
+    ]
 
 
 def _untried(tried: Tried) -> str:
