@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from conftest import ROOT
 
+from gradcheck.cli import run_command
+
 DOCS = ROOT / "docs"
 RUN = ("numpy", "torch", "scipy", "others")
 
@@ -32,6 +34,18 @@ def test_the_examples_run(name, tmp_path):
 def test_every_link_leads_to_a_file(path):
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
         assert (DOCS / link).is_file(), link
+
+
+def test_the_message_for_missing_inputs_is_the_one_that_is_shown(workplace, capsys):
+    (shown,) = re.findall(
+        r"```console\n\$ python -m gradcheck linear_svm.py:svm_loss\n(.*?)```",
+        (DOCS / "numpy.md").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    source = (ROOT / "tests" / "courses" / "linear_svm.py").read_text(encoding="utf-8")
+    (workplace / "linear_svm.py").write_text(source.replace("svm_loss_vectorized", "svm_loss"))
+    assert run_command(["linear_svm.py:svm_loss"]) == 2
+    assert capsys.readouterr().err.startswith(shown)
 
 
 def test_the_pictures_are_up_to_date():
