@@ -125,7 +125,7 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     same three times, and then also at a far narrower spacing: kinks and curvature shrink with the
     spacing, an oscillation is resolved at last, noise does neither. A table whose values hardly
     change lies within one step of a staircase: the noise is that of the wider ones. It is no
-    less than half the grain of the values, as far as plain roundoff makes one.
+    less than half the grain of the values, as far as plain roundoff or a wider table has shown one.
 
     With ``exact``, the points of a table are floats that lie on a straight line to the last bit:
     a loss of more digits than its parameters would show their rounding as its noise.
@@ -143,6 +143,8 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
         direction = [s * power_of_two(d) for s, d in zip(signs, direction, strict=True)]
     spacing = 1e-3 / math.sqrt(problem.size)
     found: list[float] = []
+    grains: list[float] = []
+    plain = 0.0
     widened = settled = False
     for _ in range(TABLES):
         unit = float(power_of_two(np.array(spacing))) if exact else spacing
@@ -159,9 +161,8 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
         found.append(table_noise(losses.tolist()))
         largest = float(half_ulp(np.abs(losses).max(keepdims=True), facts.dtype)[0])
         plain = ORDINARY * max(floor, largest)
+        grains.append(_grain(losses))
         if widened or found[-1] <= plain:
-            if not exact:
-                found[-1] = max(found[-1], min(plain, _grain(losses)))
             break
         if len(found) >= 3 and _stays(found[-3:]):
             if settled:
@@ -170,4 +171,6 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
             spacing /= 1e3
         spacing /= 10
     level = max(floor, found[-1]) if found else floor
+    if found and not exact:
+        level = max(level, min(min(grains), max(plain, *found)))
     return Noise(level, facts.value, facts.dtype)

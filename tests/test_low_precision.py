@@ -63,19 +63,26 @@ def verdicts(target, of_w, of_x):
 
 
 @pytest.mark.parametrize(("of_w", "of_x"), DTYPES)
-@pytest.mark.parametrize("target", [softmax, promoting, low_gradient], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "target",
+    [softmax, promoting, low_gradient, forced, hidden, low_loss],
+    ids=lambda f: f.__name__,
+)
 def test_a_right_gradient_passes_and_two_per_cent_more_fails(target, of_w, of_x):
     assert verdicts(target, of_w, of_x) == (Verdict.PASS, Verdict.FAIL)
 
 
-@pytest.mark.parametrize(("of_w", "of_x"), DTYPES)
 @pytest.mark.parametrize("target", [forced, hidden, low_loss], ids=lambda f: f.__name__)
-def test_a_loss_of_single_precision_never_fails_a_right_gradient_nor_passes_a_wrong_one(
-    target, of_w, of_x
-):
-    good, bad = verdicts(target, of_w, of_x)
-    assert good is not Verdict.FAIL
-    assert bad is Verdict.FAIL
+def test_arithmetic_in_single_precision_inside_raises_no_false_alarm(target):
+    # The steps of a float32 loss, handed over as float64, may lie so evenly that one table of
+    # differences shows no noise: of 60 right gradients 3 failed and 4 were left open.
+    found = []
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        inputs = {"W": draw.normal(size=(6, 4)), "X": draw.normal(size=(30, 6)), "y": Y}
+        found.append(gradcheck.check(target, inputs, "W", autograd=False, seed=seed).verdict)
+    assert Verdict.FAIL not in found
+    assert found.count(Verdict.PASS) >= 39
 
 
 def test_half_precision_is_judged_in_double():
