@@ -1,6 +1,7 @@
 """The global random generators of Python, NumPy and torch: seen to be drawn from, seeded, put back.
 
-torch's generator is looked at only where the target's own code has imported torch.
+torch's generators, that of the CPU and those of CUDA devices in use, are looked at only where the
+target's own code has imported torch.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ def snapshot() -> tuple[Any, ...]:
     states: tuple[Any, ...] = (random.getstate(), np.random.get_state(legacy=True))
     torch = sys.modules.get("torch")
     if torch is not None:
-        states += (torch.get_rng_state(),)
+        states += (torch.get_rng_state(), *_of_cuda(torch))
     return states
+
+
+def _of_cuda(torch: Any) -> tuple[Any, ...]:
+    """The states of the CUDA devices' generators, where CUDA is in use; else nothing."""
+    return tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()
 
 
 def restore(states: tuple[Any, ...]) -> None:
@@ -29,6 +35,8 @@ def restore(states: tuple[Any, ...]) -> None:
     torch = sys.modules.get("torch")
     if torch is not None and len(states) > 2:
         torch.set_rng_state(states[2])
+        if len(states) > 3:
+            torch.cuda.set_rng_state_all(list(states[3:]))
     elif torch is not None:
         # Imported since: torch begins with a seed that nobody knows.
         torch.seed()
@@ -44,7 +52,11 @@ def differ(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
     if len(after) <= 2:
         return False
     untouched = before[2] if len(before) > 2 else _torch_as_imported()
-    return not bool((untouched == after[2]).all())
+    if not bool((untouched == after[2]).all()):
+        return True
+    # A device that came into use since then began with torch's seed, which was not looked at.
+    pairs = zip(before[3:], after[3:], strict=False)
+    return any(not bool((one == other).all()) for one, other in pairs)
 
 
 def _torch_as_imported() -> Any:

@@ -175,14 +175,30 @@ def _located(
         entries = [index for parameter, index in found.entries if parameter == name]
         drawn = np.asarray(chosen[name], dtype=np.intp)
         chosen[name] = np.union1d(drawn, np.array(entries, dtype=np.intp))
-    blocks = ", ".join(f"{block.kind} of {block.parameter}" for block in found.blocks[:5])
     text = (
         f"too many entries for one central difference each ({problem.size:,}): wrong ones were "
         f"located by group testing in {found.evaluations} evaluations, an error of "
         f"{max(found.resolution.values(), default=float('nan')):.1g} of a typical entry would have "
         "been seen; --entries all checks each"
     )
-    if blocks:
-        text += f". Wrong as wholes: {blocks}"
-    notice = Notice("located", text)
+    notice = Notice("located", f"{text}. {_outcome(found)}")
     return Selection(chosen, sampled=True, notices=(notice,), localisation=found)
+
+
+def _outcome(found: Localisation) -> str:
+    """Say what the search came to: what it found, what it could not tell, how it ended."""
+    said = [f"Found: {len(found.entries)} wrong entries"]
+    if found.blocks:
+        named = ", ".join(f"{block.kind} of {block.parameter}" for block in found.blocks[:5])
+        more = ", ..." if len(found.blocks) > 5 else ""
+        said.append(f"wrong as wholes: {named}{more}")
+    if found.unresolved:
+        parts = len(found.unresolved)
+        said.append(f"{parts} part{'s' if parts > 1 else ''} wrong in sum, but in no entry alone")
+    if not found.complete:
+        said.append("a limit ended the search before all was looked at")
+    elif found.agreed:
+        said.append("along random directions the rest agrees with the loss")
+    else:
+        said.append("along random directions the rest still disagrees with the loss")
+    return "; ".join(said)
