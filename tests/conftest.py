@@ -33,11 +33,11 @@ def _need_torch() -> list[str]:
 collect_ignore = [] if HAS_TORCH else _need_torch()
 
 
-def pytest_report_header() -> str:
+def pytest_report_header() -> str | None:
     """Say what is left out where torch is not installed."""
     if HAS_TORCH:
-        return ""
-    return f"torch is not installed: {len(collect_ignore)} files and every test that needs it are out"
+        return None
+    return f"torch is not installed: {len(collect_ignore)} files, and tests that need it, are out"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,6 +51,7 @@ def pytest_runtest_call(item):
         if error.name != "torch":
             raise
         pytest.skip("torch is not installed")
+
 
 SOFTMAX = '''
 import numpy as np

@@ -278,6 +278,55 @@ class TestInterruptedAnywhere:
             assert settings_of_the_process() == state, moment
         assert interruptions > 20
 
+    @pytest.mark.slow
+    def test_nor_while_a_trace_is_taken_and_its_pictures_are_drawn(self):
+        pytest.importorskip("torch")
+        model = Model(wrong=True)
+        before = {name: value.copy() for name, value in model.params.items()}
+
+        def call():
+            gradcheck.check(model.loss, (), pictures=True, thorough=True)
+
+        interrupted_at(-1, call)
+        total, _ = interrupted_at(-1, call)
+        state = settings_of_the_process()
+        found = []
+        for moment in random.Random(1).sample(range(1, total), 25):
+            gone_by, error = interrupted_at(moment, call)
+            assert isinstance(error, KeyboardInterrupt) or gone_by < moment
+            found.append(isinstance(error, Interrupted))
+            for name, value in model.params.items():
+                assert np.array_equal(value, before[name]), (moment, name)
+            assert settings_of_the_process() == state, moment
+        assert sum(found) > 8  # most of them still have something to tell
+
+    @pytest.mark.slow
+    @pytest.mark.filterwarnings("ignore")
+    def test_nor_is_a_module_of_torch_changed(self):
+        torch = pytest.importorskip("torch")
+        nn = torch.nn
+        layer = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Dropout(0.5))
+        data = torch.randn(5, 4)
+        before = {name: value.clone() for name, value in layer.state_dict().items()}
+        parameters = [id(one) for one in layer.parameters()]
+
+        def call():
+            gradcheck.check(layer, (data,))
+
+        interrupted_at(-1, call)
+        total, _ = interrupted_at(-1, call)
+        drawn = torch.get_rng_state()
+        for moment in random.Random(2).sample(range(1, total), 15):
+            gone_by, error = interrupted_at(moment, call)
+            assert isinstance(error, KeyboardInterrupt) or gone_by < moment
+            for name, value in layer.state_dict().items():
+                assert torch.equal(value, before[name]), (moment, name)
+            assert [id(one) for one in layer.parameters()] == parameters
+            assert all(one.grad is None for one in layer.parameters())
+            assert torch.equal(torch.get_rng_state(), drawn)
+            assert torch.is_grad_enabled()
+            assert layer.training
+
     def test_after_the_last_evaluation_the_verdict_is_still_told(self, monkeypatch):
         def search(*_arguments, **_options):
             raise KeyboardInterrupt

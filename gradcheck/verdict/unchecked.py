@@ -24,7 +24,8 @@ def not_checked(
 ) -> Diagnosis | None:
     """Say why a parameter was not checked, or not in full; None if it was."""
     if cut_short(problem, one):
-        return Diagnosis("not_checked", name, _reached(problem, name, one), "exact", remedy=_MORE)
+        remedy = _MORE if problem.evaluator.interrupted is None else _AGAIN
+        return Diagnosis("not_checked", name, _reached(problem, name, one), "exact", remedy=remedy)
     if one.estimates:
         return None
     reasons = "; ".join(notice.message for notice in notices if notice.key in _REASONS)
@@ -38,6 +39,7 @@ def not_checked(
 
 
 _MORE = "Raise --budget or --time."
+_AGAIN = "Run it again; with --checkpoint FILE it would go on from what was finished."
 _REASONS = (
     *("oracle_not_applicable", "forward_refused", "complex_step_refused"),
     *("not_traceable", "trace_discarded"),
