@@ -276,3 +276,29 @@ def test_the_tangents_are_the_transpose_of_the_pull():
     forward = sum(float(np.sum(cotangents[i] * moved[i])) for i in moved)
     backward = sum(float(np.sum(pulled[name] * direction[name])) for name in direction)
     assert forward == pytest.approx(backward, rel=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_mask_that_only_shows_where_a_maximum_is_shared(wrong):
+    def target(W, X, T):
+        z = X @ W
+        a = np.maximum(z, 0)
+        windows = a.reshape(len(X), 2, 2)
+        p = windows.max(axis=2)
+        taken = windows == p[:, :, None]
+        da = (np.where(taken, 1.0, 0.0) * (p - T)[:, :, None]).reshape(a.shape)
+        return 0.5 * np.sum((p - T) ** 2), {"W": X.T @ (da if wrong else da * (z > 0))}
+
+    draw = np.random.default_rng(4)
+    inputs = {"W": draw.normal(size=(3, 4)), "X": draw.normal(size=(9, 3))}
+    found = gradcheck.check(target, inputs | {"T": draw.normal(size=(9, 2))}, ["W"]).diagnoses
+    if not wrong:
+        assert found == ()
+        return
+    assert found[0].cause == "activation_mask_missing"
+    own = [
+        k
+        for k, line in enumerate(HERE.read_text().splitlines(), 1)
+        if "a = np.maximum(z, 0)" in line
+    ]
+    assert found[0].location.line == own[0]

@@ -31,7 +31,7 @@ from gradcheck.diagnose.places import (
     spreads,
 )
 from gradcheck.diagnose.plan import Trial
-from gradcheck.diagnose.regulariser import is_all_of_the_loss
+from gradcheck.diagnose.regulariser import is_regulariser
 from gradcheck.diagnose.sites import location
 from gradcheck.diagnose.space import Space
 from gradcheck.diagnose.wording import word
@@ -253,27 +253,6 @@ def _is_cut_whole(index: int, trial: Trial, graph: Graph) -> bool:
         uses = graph.consumers.get(index, ())
         return len(uses) <= 1 or (index == trial.sites[0] and trial.operand is None)
     return False
-
-
-def is_regulariser(change: Array, names: Iterable[str], evidence: Evidence, space: Space) -> bool:
-    """Say whether a change of the gradient is a constant times each parameter, where not zero.
-
-    A term that is all there is of the loss is no regulariser: there has to be something beside it.
-    """
-    for name in names:
-        facts = evidence.facts[name]
-        theta = facts.value.ravel()
-        if is_all_of_the_loss(facts):
-            return False
-        along = space.part(change * space.scale, name)
-        here = along != 0.0
-        # Any single number is a multiple of another.
-        if np.count_nonzero(theta[here]) < 2:
-            return False
-        strength = float(along[here] @ theta[here]) / float(theta[here] @ theta[here])
-        if np.abs(along - np.where(here, strength * theta, 0.0)).max() > 1e-9 * np.abs(along).max():
-            return False
-    return True
 
 
 def _finding(

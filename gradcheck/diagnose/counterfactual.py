@@ -13,21 +13,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradcheck.diagnose.causes import Explanation, findings_from, is_regulariser
+from gradcheck.diagnose.causes import Explanation, findings_from
 from gradcheck.diagnose.cotangents import cotangent_findings
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.factors import Factor, name_factor, unnamed
 from gradcheck.diagnose.finding import Finding
-from gradcheck.diagnose.graph import Graph, graph_of
+from gradcheck.diagnose.graph import Graph, detailed, graph_of
 from gradcheck.diagnose.handed import handed_findings
 from gradcheck.diagnose.pairs import Column, pair_findings
 from gradcheck.diagnose.passes import Passes
+from gradcheck.diagnose.places import is_recurrence
 from gradcheck.diagnose.plan import Trial, shifts, trials
 from gradcheck.diagnose.probes import probe_findings
-from gradcheck.diagnose.sites import location
+from gradcheck.diagnose.regulariser import is_regulariser
 from gradcheck.diagnose.sketch import WIDER, wider
 from gradcheck.diagnose.space import Space, make_space
-from gradcheck.report import Location
+from gradcheck.diagnose.tied import to_all_that_share
 from gradcheck.tracing.contract import Alteration, Operation
 
 MOST_STORED = 50_000_000
@@ -75,10 +76,12 @@ def _may_regularise(trial: Trial, graph: Graph) -> bool:
     )
 
 
-def _is_unlikely(trial: Trial) -> bool:
+def _is_unlikely(trial: Trial, graph: Graph) -> bool:
     """Say whether other mistakes in a loop of steps are likelier: these wait for their turn."""
     if trial.kind == "factor":
         return next(iter(trial.alterations.values())).factor != -1.0
+    if trial.runs == "all but the first":
+        return not is_recurrence(trial, graph)
     return trial.runs == "all but the last"
 
 
@@ -118,7 +121,7 @@ def _try_all(
                 if foreseen.any():
                     tried.columns.append(Column(trial, None))
                 continue
-        elif postpone and passes.sketch is not None and _is_unlikely(trial):
+        elif postpone and passes.sketch is not None and _is_unlikely(trial, graph):
             tried.postponed.append(trial)
             continue
         change = passes.change(trial.alterations)
@@ -158,12 +161,30 @@ def _further(
         late = _try_all(tried.postponed, evidence, space, graph, passes, postpone=False)
         found += findings_from(late.explanations, evidence, space, graph)
     if left(found):
+        found += _behind_ties(evidence, space, graph, passes)
+    if left(found):
         found += probe_findings(evidence, graph, left(found))
     if left(found):
         found += _beside(tried, left(found), evidence, space, graph, passes)
     if left(found):
         found += pair_findings(_seen(tried.columns, passes), evidence, space, graph, passes)
     return found
+
+
+def _behind_ties(
+    evidence: Evidence, space: Space, graph: Graph, passes: Passes
+) -> tuple[Finding, ...]:
+    """Look for a forgotten mask where entries that share a maximum all get its gradient."""
+    trace = detailed(evidence.trace)
+    shared = {} if trace is None else to_all_that_share(trace, graph)
+    change = passes.change(shared) if shared else None
+    if change is None or space.changed(change):
+        return ()
+    passes.take_as_made(shared, change, space)
+    identities = (trial for trial in trials(graph) if trial.kind == "identity")
+    tried = _try_all(identities, evidence, space, graph, passes)
+    passes.take_back(space)
+    return findings_from(tried.explanations, evidence, space, graph)
 
 
 def _seen(columns: list[Column], passes: Passes) -> list[Column]:
@@ -287,51 +308,3 @@ def regularised(change: Array, evidence: Evidence, space: Space) -> str | None:
         return None
     (name,) = changed
     return name if is_regulariser(change, (name,), evidence, space) else None
-
-
-def locate(finding: Finding, evidence: Evidence, found: Counterfactuals) -> Finding:
-    """Give a finding without a place the operation that it is about in the forward code.
-
-    That is the regulariser, for a mistake about it, else where the parameter is first read.
-    """
-    if finding.location is not None or evidence.trace is None:
-        return finding
-    if finding.cause.startswith("reg_") and found.regularisers:
-        own = [op for name, op in found.regularisers if name in finding.parameters]
-        usual = own or [op for _, op in found.regularisers]
-        squares = [op for op in usual if op.name in ("square", "power", "multiply")] or usual
-        lines = dict.fromkeys(location(operation.site) for operation in squares)
-        first, *rest = lines
-        others = tuple(place for place in rest if place.line != first.line)
-        return replace(finding, location=first, also=others)
-    if finding.cause in ("unexplained", "isolated_entries", "low_precision_accumulation"):
-        return finding
-    graph: Graph = graph_of(evidence.trace)
-    places = _lookups(finding, graph)
-    for name in finding.parameters if not places else ():
-        for operation in graph.operations:
-            if ("parameter", name) in operation.inputs:
-                places.append(location(operation.site))
-                break
-    if not places:
-        return finding
-    by_line: dict[tuple[str, int], Location] = {}
-    for place in places:
-        by_line.setdefault((place.file, place.line), place)
-    distinct = tuple(by_line.values())
-    return replace(finding, location=distinct[0], also=distinct[1:])
-
-
-def _lookups(finding: Finding, graph: Graph) -> list[Location]:
-    """Return the look-ups of what depends on a parameter alone, those of loops first."""
-    if finding.cause != "duplicate_indices":
-        return []
-    names = frozenset(finding.parameters)
-    found = [
-        operation
-        for operation in graph.operations
-        if operation.name in ("getitem", "take")
-        and graph.parameters_behind[operation.index] <= names
-    ]
-    found.sort(key=lambda operation: operation.index not in graph.in_loop)
-    return [location(operation.site) for operation in found]

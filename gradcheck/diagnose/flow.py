@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import linecache
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,6 +19,9 @@ from gradcheck.diagnose.graph import Graph
 from gradcheck.diagnose.operations import WRITES
 from gradcheck.diagnose.plan import MOST_LAYERS, unary_chains
 from gradcheck.tracing.contract import DetailedTrace, Operation
+
+FEW = 4
+"""Whether the runs of a loop follow one another is asked of so many of them."""
 
 MOST_OPERANDS = 6
 """Operations of more operands, such as a concatenation of many, are not looked at."""
@@ -190,7 +193,7 @@ class Flow:
             return None
         return Handing(
             runs, 0, graph.by_index[runs[0]], sources, np.stack(arrays[n:]), np.stack(arrays[:n]),
-            n > 1 and runs[1] in self.reached(runs[0]), self, chains,
+            self.depend(runs), self, chains,
         )  # fmt: skip
 
     def _used_at(self, index: int) -> object:
@@ -211,7 +214,7 @@ class Flow:
         known = [part for part in right if part is not None]
         if len(known) != len(runs) or len({part.shape for part in known}) != 1:
             return None
-        repeats = len(runs) > 1 and runs[1] in self.reached(runs[0])
+        repeats = self.depend(runs)
         sources = tuple(graph.by_index[index].inputs[operand] for index in runs)
         if not all(self.is_known(s) for s in (*sources, *(("operation", i) for i in runs))):
             return None
@@ -278,6 +281,11 @@ class Flow:
     @cached_property
     def _reached(self) -> dict[int, frozenset[int]]:
         return {}
+
+    def depend(self, indices: Sequence[int]) -> bool:
+        """Say whether one of some operations depends on another: on one of the first few."""
+        found = set(indices)
+        return any(found & self.reached(index) for index in indices[:FEW])
 
     def reached(self, index: int) -> frozenset[int]:
         """Return the operations that depend on the result of one."""

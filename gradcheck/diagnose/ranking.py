@@ -36,11 +36,12 @@ def diagnose(evidence: Evidence, *, max_passes: int = DEFAULT_PASSES) -> tuple[D
     usable = sharpened(evidence)
     findings = list(match_patterns(usable))
     if usable.trace is not None:
-        from gradcheck.diagnose.counterfactual import locate, match_counterfactuals
+        from gradcheck.diagnose.counterfactual import match_counterfactuals
+        from gradcheck.diagnose.locating import locate
 
         found = match_counterfactuals(usable, max_passes=max_passes)
         findings += found.findings
-        findings = [locate(finding, usable, found) for finding in findings]
+        findings = [locate(finding, usable, found.regularisers) for finding in findings]
     names = tuple(facts.name for facts in evidence.failing_facts)
     chosen = cover(findings, names)
     explained = {name for finding in chosen for name in finding.parameters}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from gradcheck.diagnose.evidence import Evidence, Facts
+from gradcheck.diagnose.evidence import Array, Evidence, Facts
 from gradcheck.diagnose.factors import name_coefficient
 from gradcheck.diagnose.finding import Finding, merge, spoken
 from gradcheck.diagnose.matching import fit, quality
+from gradcheck.diagnose.space import Space
 from gradcheck.diagnose.where import Place, place
 
 
@@ -112,3 +115,24 @@ def _worded(key: tuple[str, str, str], findings: list[Finding]) -> Finding:
         )
         remedy = f"Take {plain} times {which} less in the gradient of {listed}{inside}."
     return merge(findings, message, remedy)
+
+
+def is_regulariser(change: Array, names: Iterable[str], evidence: Evidence, space: Space) -> bool:
+    """Say whether a change of the gradient is a constant times each parameter, where not zero.
+
+    A term that is all there is of the loss is no regulariser: there has to be something beside it.
+    """
+    for name in names:
+        facts = evidence.facts[name]
+        theta = facts.value.ravel()
+        if is_all_of_the_loss(facts):
+            return False
+        along = space.part(change * space.scale, name)
+        here = along != 0.0
+        # Any single number is a multiple of another.
+        if np.count_nonzero(theta[here]) < 2:
+            return False
+        strength = float(along[here] @ theta[here]) / float(theta[here] @ theta[here])
+        if np.abs(along - np.where(here, strength * theta, 0.0)).max() > 1e-9 * np.abs(along).max():
+            return False
+    return True

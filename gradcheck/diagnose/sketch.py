@@ -91,7 +91,7 @@ class Sketch:
             inputs = [graph.by_index[index].inputs for index in indices]
             if all(operand < len(i) and i[operand][0] == "parameter" for i in inputs):
                 return False
-        return indices[1] in self.flow.reached(indices[0])
+        return self.flow.depend(indices)
 
     def _of_one(self, index: int, alteration: Alteration) -> Array | None:
         cotangent = self.flow.cotangents.get(index)
