@@ -277,3 +277,25 @@ def test_a_write_of_constants_cuts_the_path():
     v = V.copy()
     gradient = trace(loss, (v,), {}, {"v": v}).backward()["v"]
     np.testing.assert_allclose(gradient, expected, rtol=1e-14)
+
+
+def test_a_function_made_under_a_trace_writes_into_parts_after_it():
+    made = []
+
+    def loss(v):
+        def bump(a):
+            a[0] += 1.0
+            a[1:] *= a[0]
+            a[[0, 1]] -= 0.5
+            return -a
+
+        made.append(bump)
+        return np.sum(bump(v * 1.0))
+
+    v = V.copy()
+    np.testing.assert_allclose(
+        trace(loss, (v,), {}, {"v": v}).backward()["v"],
+        [-1 - V[1:].sum(), *[-(V[0] + 1)] * 3],
+        rtol=1e-14,
+    )
+    assert made[0](np.ones(3)).tolist() == [-1.5, -1.5, -2.0]
