@@ -73,7 +73,7 @@ class Swept:
         flat_ones = np.asarray(found.flat)
         self._marks[at] = LEFT * left + FLAT * flat_ones + EVALUATED * evaluated
         none = np.zeros(0, dtype=np.intp)
-        plain = Known(changes, truncation, none, found.part(slice(0, 0)))
+        plain = Known(changes, truncation, none, _taken(found, none))  # no views of it
         self._blocks.append(plain)
         kept = self._rebuilt(at, plain)
         rounding = ROUNDED * self._unit * np.abs(self._error[at].astype(np.float64))
