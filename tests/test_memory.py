@@ -13,7 +13,7 @@ from gradcheck.report import Verdict
 from gradcheck.verdict.nearby import moved
 
 SWEEP = {"entries": "all", "oracles": ("central",)}
-CONSTANT = 6_000_000
+CONSTANT = 3_000_000
 """Bytes that a check takes beside, whatever the number of parameters."""
 
 
