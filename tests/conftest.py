@@ -26,7 +26,7 @@ def _need_torch() -> list[str]:
     helpers = {name for name in direct if not name.startswith("test_")}
     through = {name for name, text in texts.items() if helpers & set(imports.findall(text))}
     # Their expectations are those of a traced check.
-    traced = {"test_reference_run", "test_diagnose_loops"}
+    traced = {"test_courses", "test_diagnose_loops", "test_kinks_traced", "test_reference_run"}
     return [f"{name}.py" for name in sorted(direct | through | traced)]
 
 

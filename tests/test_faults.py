@@ -83,7 +83,7 @@ ends_process = later(lambda: os._exit(0))
 ends_process_in_a_thread = later(in_a_thread)
 out_of_memory_later = later(lambda: np.ones(10**15))
 hangs = later(lambda: time.sleep(1000))
-worker_hangs = in_a_worker(lambda: time.sleep(1000))
+worker_hangs = in_a_worker(lambda: (open("hanging", "w").close(), time.sleep(1000)))
 worker_exits = in_a_worker(lambda: os._exit(0))
 worker_killed = in_a_worker(lambda: os.kill(os.getpid(), signal.SIGKILL))
 worker_sys_exits = in_a_worker(lambda: sys.exit(0))
@@ -511,7 +511,7 @@ class TestTargets:
         arguments = ("targets:worker_hangs", "--inputs", "targets:inputs", "--workers", "2")
         process = command(*arguments, cwd=targets, start_new_session=True)
         try:
-            time.sleep(2.0)
+            wait_for(targets / "hanging")
             process.send_signal(number)
             text, _ = process.communicate(timeout=20)
         finally:
