@@ -96,7 +96,9 @@ def in_little(
     for at in parts(size):
         part = make(at)
         if made.dtype == np.float32 and not _representable(part):
-            made = made.astype(np.float64)
+            # What is not made yet is whatever the memory held: no numbers to convert.
+            made, so_far = np.empty(size), made
+            made[: at.start] = so_far[: at.start]
         made[at] = _rounded_up(part) if bound and made.dtype == np.float32 else part
     return made.reshape(shape)
 

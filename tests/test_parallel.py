@@ -353,23 +353,6 @@ def test_a_dask_cluster_loses_a_worker_and_the_sweep_is_complete_and_the_same(cl
     assert found.tobytes() == expected.tobytes()
 
 
-@pytest.mark.slow
-def test_two_processes_are_nearly_twice_as_fast(fork_is_safe: None) -> None:
-    ratios = []
-    for _ in range(3):
-        problem = make(0.005)
-        indices, values = np.tile(np.arange(100), 5), np.zeros(500)
-        began = time.perf_counter()
-        problem.evaluator.entries(0, indices, values)
-        alone = time.perf_counter() - began
-        began = time.perf_counter()
-        with local_workers(2) as workers:
-            problem.evaluator.distributor = workers
-            problem.evaluator.entries(0, indices, values)
-        ratios.append(alone / (time.perf_counter() - began))
-    assert max(ratios) > 1.7
-
-
 def test_a_check_with_workers_is_the_same_check(fork_is_safe: None) -> None:
     import gradcheck
 
