@@ -238,7 +238,7 @@ class TestInstalled:
         text = " ".join((done.stdout + done.stderr).split())
         assert "Traceback" not in text, text
         assert done.returncode in (0, 2, 3), text
-        assert re.search(f"{said}.*pip install|{said}.* is not installed", text), text
+        assert re.search(f"(?i){said}.*(pip install| is not installed)", text), text
 
     def test_types_are_seen_by_those_who_use_it(self, installed, workplace_of_someone):
         pytest.importorskip("mypy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import scipy.linalg
 import scipy.ndimage
 import scipy.signal
 import scipy.spatial.distance
-from traced_calls import A, B, Call
-from traced_operations import Case, either, fixed, square
+from traced_calls import A, B, Call, Spec
+from traced_operations import Case, Draw, either, fixed, square
 
 
 def _real_parts(result: Any) -> Any:
@@ -147,16 +148,21 @@ def _filters() -> dict[Any, Case]:
     return cases
 
 
+def _two_clouds(metric: str) -> Case:
+    """Points of two sets that do not overlap: the distance of two that do has a kink there."""
+
+    def draw(d: Draw) -> tuple[Call, list[Spec]]:
+        call = Call(scipy.spatial.distance.cdist, (A, B), {"metric": metric})
+        return call, [d.spec((2, 3)), replace(d.spec((4, 3)), low=2.5, high=5.0)]
+
+    return draw
+
+
 def _distances() -> dict[Any, Case]:
     distance = scipy.spatial.distance
     metrics = ("euclidean", "sqeuclidean", "cityblock", "chebyshev", "cosine", "correlation")
     return {
-        distance.cdist: either(
-            *(
-                fixed(distance.cdist, A, B, shapes=((2, 3), (4, 3)), metric=metric)
-                for metric in metrics
-            )
-        ),
+        distance.cdist: either(*(_two_clouds(metric) for metric in metrics)),
         distance.pdist: either(
             *(fixed(distance.pdist, A, shapes=((4, 3),), metric=metric) for metric in metrics)
         ),
