@@ -33,13 +33,15 @@ ORDINARY = 64.0
 class Noise:
     """Standard deviation of the loss's roundoff, absolute, and the loss value it was found at.
 
-    ``variation`` is how much the loss changes when all parameters move by their scales.
+    ``variation`` is how much the loss changes when all parameters move by their scales. Where it
+    is not ``measured``, no table could be made, and ``level`` is what the dtype alone says.
     """
 
     level: float
     loss: float
     dtype: np.dtype[Any]
     variation: float = 0.0
+    measured: bool = True
 
     def at(self, losses: NDArray[np.float64]) -> FloatArray:
         """Return the noise level at other values of the loss, which scales with their size."""
@@ -173,4 +175,4 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     level = max(floor, found[-1]) if found else floor
     if found and not exact:
         level = max(level, min(min(grains), max(plain, *found)))
-    return Noise(level, facts.value, facts.dtype)
+    return Noise(level, facts.value, facts.dtype, measured=bool(found))

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from gradcheck.blocks import flat, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.central import central_differences
-from gradcheck.oracles.estimate import Estimate
-from gradcheck.oracles.parted import AnyEstimate, PartedEstimate, as_whole
+from gradcheck.oracles.parted import AnyEstimate, PartedEstimate
 from gradcheck.oracles.torch_autograd import (
     NONE,
     Autograd,
@@ -22,26 +21,16 @@ from gradcheck.oracles.torch_autograd import (
 )
 from gradcheck.problem import Problem
 from gradcheck.report import Notice
+from gradcheck.second_look import in_more_digits, undecided
 from gradcheck.settings import Settings
 from gradcheck.sweep.selection import Selection, select
 from gradcheck.verdict.applicable import inapplicable, refusals
-from gradcheck.verdict.compare import INCONCLUSIVE, PASS
-from gradcheck.verdict.in_parts import AnyJudged
-from gradcheck.verdict.judging import judge_estimate, settle_kinks
+from gradcheck.verdict.judging import settle_kinks
 
-FINE = 1e-5
-"""Relative uncertainty above which an entry is referred to the complex step."""
-MOST_EXTENDED = 1 << 17
-"""Entries of a parameter up to which they are: each takes some hundred bytes then."""
 MOST_COMPLEX = 1 << 20
-"""Entries of a problem up to which it is, unasked: the parameters are copied as complex numbers."""
+"""Entries of a problem up to which it gets a complex step unasked: it copies the parameters."""
 COMPLEX_SAMPLE = 100
 """Entries of a parameter that get a complex step where central differences are sampled, too."""
-
-RESOLVED = 1e-6
-"""Relative uncertainty above which an entry is looked at in extended precision."""
-MANY, FEW, SHARE = 1000, 50, 50
-"""Entries of a parameter that are, at most: in a thorough check, else, or else one in so many."""
 
 Found = dict[str, dict[str, AnyEstimate]]
 
@@ -98,7 +87,7 @@ def run_oracles(
             thorough=thorough,
         )
         with problem.evaluator.keeping():
-            central = _extended(
+            central = in_more_digits(
                 problem, settings, noise, generator, central, exact, thorough=thorough
             )
         _add(found, "central", central)
@@ -201,7 +190,7 @@ def _complex(
     if not asked and problem.size > MOST_COMPLEX:
         return ()
     if not asked:
-        chosen = _undecided(problem, settings, noise, central, autograd)
+        chosen = undecided(problem, settings, noise, central, autograd)
     elif selection.sampled:
         listed = selection.entries.items()
         chosen = {name: np.asarray(entries[:COMPLEX_SAMPLE]) for name, entries in listed}
@@ -218,103 +207,6 @@ def _complex(
     if not asked:
         return ()
     return (Notice("complex_step_refused", f"complex step not available: {outcome.refusal}"),)
-
-
-def _extended(
-    problem: Problem,
-    settings: Settings,
-    noise: Noise,
-    generator: np.random.Generator,
-    central: dict[str, AnyEstimate],
-    exact: Mapping[str, AnyEstimate],
-    *,
-    thorough: bool,
-) -> dict[str, AnyEstimate]:
-    """Look again, in extended precision, at entries that float64 leaves coarse or undecided.
-
-    Without ``thorough``, not at parameters whose every entry an exact oracle knows.
-    """
-    small = {name: as_whole(one) for name, one in central.items() if one.size <= MOST_EXTENDED}
-    chosen = {
-        name: _coarse(problem, settings, noise, name, one, thorough=thorough)
-        for name, one in small.items()
-        if thorough or name not in exact
-    }
-    chosen = {name: entries for name, entries in chosen.items() if entries.size}
-    if not chosen or problem.evaluator.exhausted:
-        return central
-    from gradcheck.oracles.extended import in_extended_precision, refine
-
-    extended = in_extended_precision(problem, noise, generator)
-    if extended is None:
-        return central
-    afford = extended.affordable // len(chosen)
-    most = {name: max(FEW, problem.analytic[name].size // SHARE) for name in chosen}
-    chosen = {
-        name: entries[: min(MANY if thorough else most[name], afford)]
-        for name, entries in chosen.items()
-    }
-    refined = refine(problem, extended, generator, small, chosen)
-    return central | {name: refined[name] for name in chosen}
-
-
-def _coarse(
-    problem: Problem,
-    settings: Settings,
-    noise: Noise,
-    name: str,
-    estimate: Estimate,
-    *,
-    thorough: bool,
-) -> NDArray[np.intp]:
-    """The entries that are undecided, or known less well than ``RESOLVED``; the worst first."""
-    judged = judge_estimate(problem, settings, name, estimate, noise, None)
-    relative = judged.resolution
-    if thorough:
-        own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
-        with np.errstate(all="ignore"):
-            relative = np.where(own > 1e-8 * np.nanmax(own), judged.allowed / own, 0.0)
-    relative = np.where(estimate.kinks, 0.0, np.where(np.isfinite(relative), relative, np.inf))
-    relative[judged.codes == INCONCLUSIVE] = np.inf
-    relative[~estimate.checked] = 0.0
-    worst_first = np.argsort(-relative.reshape(-1), kind="stable")
-    return worst_first[relative.reshape(-1)[worst_first] > RESOLVED]
-
-
-def _undecided(
-    problem: Problem,
-    settings: Settings,
-    noise: Noise,
-    central: Mapping[str, AnyEstimate],
-    autograd: Autograd,
-) -> dict[str, NDArray[np.intp]]:
-    chosen: dict[str, NDArray[np.intp]] = {}
-    for name, estimate in central.items():
-        if name in autograd.estimates:
-            continue
-        judged = judge_estimate(problem, settings, name, estimate, noise, None)
-        chosen[name] = _open(judged, estimate)
-    return chosen
-
-
-def _open(judged: AnyJudged, estimate: AnyEstimate) -> NDArray[np.intp]:
-    """Entries that are undecided, or known coarsely although they are not small."""
-    found = []
-    largest = 0.0
-    for at in parts(judged.codes.size):
-        if isinstance(estimate, PartedEstimate) and estimate.is_empty(at):
-            continue
-        part = judged.part(at)
-        own = np.fmax(np.abs(part.analytic), np.abs(part.reference))
-        largest = max(largest, float(np.fmax.reduce(own, initial=0.0)))
-        coarse = (part.codes == PASS) & (part.allowed > FINE * own)
-        chosen = np.flatnonzero(((part.codes == INCONCLUSIVE) | coarse) & ~estimate.part(at).kinks)
-        undecided = part.codes[chosen] == INCONCLUSIVE
-        found.append((at.start + chosen, np.where(undecided, np.inf, own[chosen])))
-    if not found:
-        return np.zeros(0, dtype=np.intp)
-    positions, sizes = (np.concatenate(one) for one in zip(*found, strict=True))
-    return np.asarray(positions[sizes > 1e-4 * largest])
 
 
 def _trusted(autograd: Autograd, found: Found) -> tuple[Autograd, tuple[Notice, ...]]:

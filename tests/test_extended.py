@@ -158,3 +158,16 @@ def test_every_entry_of_a_large_smooth_parameter_is_resolved_to_a_millionth(seed
     assert found.verdict is Verdict.PASS
     assert found.parameters["w"].resolution <= 1e-6
     assert found.evaluations <= 2.2 * 1000
+
+
+@needs_digits
+@pytest.mark.parametrize("left", range(9))
+def test_without_evaluations_to_prove_it_nothing_is_claimed(left):
+    # With fewer than a table takes, the noise was taken for that of the dtype, unmeasured.
+    W = np.random.default_rng(1).normal(size=4)
+    problem = numpy_problem(through_a_float, W)
+    generator = np.random.default_rng(0)
+    with quiet():
+        noise = loss_noise(problem, generator)
+        problem.evaluator.budget = problem.evaluator.count + left
+        assert in_extended_precision(problem, noise, generator) is None

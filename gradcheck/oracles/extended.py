@@ -53,7 +53,8 @@ def in_extended_precision(
     """Return the problem with its loss in extended precision; None where that gains nothing.
 
     It does not where ``numpy.longdouble`` is float64, the target takes no such arrays, works in
-    lower precision, draws at random, or drops the additional digits.
+    lower precision, draws at random, or drops the additional digits, and where the limits leave no
+    evaluations to prove otherwise.
     """
     loss = problem.extended_loss
     longer = np.finfo(np.longdouble).eps < 0.1 * np.finfo(np.float64).eps
@@ -81,7 +82,8 @@ def in_extended_precision(
     problem.evaluator.count += 1 + shifted.evaluator.count
     shifted.evaluator.count = 0
     level = max(found.level, floor)
-    if not level <= GAIN * max(noise.level, float(half_ulp(np.array([base]), noise.dtype)[0])):
+    plain = max(noise.level, float(half_ulp(np.array([base]), noise.dtype)[0]))
+    if not found.measured or not level <= GAIN * plain:
         return None
     return Extended(shifted, Noise(level, 0.0, noise.dtype, noise.variation), seconds)
 

@@ -22,6 +22,11 @@ N_WORST = 10
 BLOCK = 1 << 14
 """Entries that are judged together."""
 
+TAIL = 2.0
+"""Times what is allowed up to which a difference may be noise, which is not quite Gaussian."""
+CLEAR = 10.0
+"""Times the smallest wrong difference, beyond which one that is not allowed is no tail of noise."""
+
 SMALL = 1e-3
 """Share of the typical gradient below which an entry is judged by this share of it."""
 
@@ -189,13 +194,14 @@ def _judge_at_once(
     close = (difference <= thresholds.same * scale) & np.isfinite(allowed)
     with np.errstate(all="ignore"):
         seen = np.where(scale > 0, difference / np.where(scale > 0, scale, 1.0), 0.0)
-    # Noise is not Gaussian to its last tail: a little beyond what is allowed, where the difference
-    # is too small to be called wrong, it is taken for noise, and the resolution says so.
-    slight = (difference <= 2 * allowed) & (difference <= thresholds.smallest * scale)
+    # A little beyond what is allowed, and too small to be called wrong: noise, and the resolution
+    # says so.
+    in_tail = difference <= TAIL * allowed
+    slight = in_tail & (difference <= thresholds.smallest * scale)
     resolution = np.where(close | slight, np.fmax(resolution, seen), resolution)
     agrees = ((difference <= allowed) | close | slight) & (resolution <= thresholds.coarsest)
     differs = ~close & (difference > allowed) & (difference > thresholds.smallest * scale)
-    differs &= (difference > 2 * allowed) | (difference > 10 * thresholds.smallest * scale)
+    differs &= ~in_tail | (difference > CLEAR * thresholds.smallest * scale)
     codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))
     outside = estimate.kinks & (codes == FAIL)
     codes = np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)

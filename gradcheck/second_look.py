@@ -1,0 +1,126 @@
+"""Entries that central differences leave open or coarse, and which of them get a second look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.blocks import parts
+from gradcheck.noise import Noise
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.parted import AnyEstimate, PartedEstimate, as_whole
+from gradcheck.oracles.torch_autograd import Autograd
+from gradcheck.problem import Problem
+from gradcheck.settings import Settings
+from gradcheck.verdict.compare import INCONCLUSIVE, PASS
+from gradcheck.verdict.in_parts import AnyJudged
+from gradcheck.verdict.judging import judge_estimate
+
+FINE = 1e-5
+"""Relative uncertainty above which an entry is referred to the complex step."""
+RESOLVED = 1e-6
+"""Relative uncertainty above which an entry is looked at in extended precision."""
+MANY, FEW, SHARE = 1000, 50, 50
+"""How many of a parameter, at most: in a thorough check; else so many, or one in so many."""
+MOST_EXTENDED = 1 << 17
+"""Entries of a parameter up to which it is: every one takes some hundred bytes then."""
+
+
+def in_more_digits(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    central: dict[str, AnyEstimate],
+    exact: Mapping[str, AnyEstimate],
+    *,
+    thorough: bool,
+) -> dict[str, AnyEstimate]:
+    """Look again, in extended precision, at entries that float64 leaves coarse or undecided.
+
+    Without ``thorough``, not at parameters whose every entry an exact oracle knows.
+    """
+    small = {name: as_whole(one) for name, one in central.items() if one.size <= MOST_EXTENDED}
+    chosen = {
+        name: _coarse(problem, settings, noise, name, one, thorough=thorough)
+        for name, one in small.items()
+        if thorough or name not in exact
+    }
+    chosen = {name: entries for name, entries in chosen.items() if entries.size}
+    if not chosen or problem.evaluator.exhausted:
+        return central
+    from gradcheck.oracles.extended import in_extended_precision, refine
+
+    extended = in_extended_precision(problem, noise, generator)
+    if extended is None:
+        return central
+    afford = extended.affordable // len(chosen)
+    most = {name: max(FEW, problem.analytic[name].size // SHARE) for name in chosen}
+    chosen = {
+        name: entries[: min(MANY if thorough else most[name], afford)]
+        for name, entries in chosen.items()
+    }
+    refined = refine(problem, extended, generator, small, chosen)
+    return central | {name: refined[name] for name in chosen}
+
+
+def _coarse(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    name: str,
+    estimate: Estimate,
+    *,
+    thorough: bool,
+) -> NDArray[np.intp]:
+    """The entries that are undecided, or known less well than ``RESOLVED``; the worst first."""
+    judged = judge_estimate(problem, settings, name, estimate, noise, None)
+    relative = judged.resolution
+    if thorough:
+        own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
+        with np.errstate(all="ignore"):
+            relative = np.where(own > 1e-8 * np.nanmax(own), judged.allowed / own, 0.0)
+    relative = np.where(estimate.kinks, 0.0, np.where(np.isfinite(relative), relative, np.inf))
+    relative[judged.codes == INCONCLUSIVE] = np.inf
+    relative[~estimate.checked] = 0.0
+    worst_first = np.argsort(-relative.reshape(-1), kind="stable")
+    return worst_first[relative.reshape(-1)[worst_first] > RESOLVED]
+
+
+def undecided(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    central: Mapping[str, AnyEstimate],
+    autograd: Autograd,
+) -> dict[str, NDArray[np.intp]]:
+    """Return the entries (flat, C order) of each parameter that the complex step is to settle."""
+    chosen: dict[str, NDArray[np.intp]] = {}
+    for name, estimate in central.items():
+        if name in autograd.estimates:
+            continue
+        judged = judge_estimate(problem, settings, name, estimate, noise, None)
+        chosen[name] = _open(judged, estimate)
+    return chosen
+
+
+def _open(judged: AnyJudged, estimate: AnyEstimate) -> NDArray[np.intp]:
+    """Entries that are undecided, or known coarsely although they are not small."""
+    found = []
+    largest = 0.0
+    for at in parts(judged.codes.size):
+        if isinstance(estimate, PartedEstimate) and estimate.is_empty(at):
+            continue
+        part = judged.part(at)
+        own = np.fmax(np.abs(part.analytic), np.abs(part.reference))
+        largest = max(largest, float(np.fmax.reduce(own, initial=0.0)))
+        coarse = (part.codes == PASS) & (part.allowed > FINE * own)
+        chosen = np.flatnonzero(((part.codes == INCONCLUSIVE) | coarse) & ~estimate.part(at).kinks)
+        undecided = part.codes[chosen] == INCONCLUSIVE
+        found.append((at.start + chosen, np.where(undecided, np.inf, own[chosen])))
+    if not found:
+        return np.zeros(0, dtype=np.intp)
+    positions, sizes = (np.concatenate(one) for one in zip(*found, strict=True))
+    return np.asarray(positions[sizes > 1e-4 * largest])
