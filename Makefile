@@ -11,10 +11,10 @@ run: $(VENV)/ready
 	$(VENV)/bin/python -m gradcheck reference_models
 
 test: $(VENV)/ready
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2
 
 slow: $(VENV)/ready
-	$(VENV)/bin/python -m pytest -m slow
+	$(VENV)/bin/python -m pytest -n 2 -m slow
 
 browser: $(VENV)/ready
 	$(VENV)/bin/python -m pytest -m browser
