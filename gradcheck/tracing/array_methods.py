@@ -132,7 +132,7 @@ def put(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None:
 
     def follow(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
         np.put(a.copy(), ind, v, mode)  # raises what NumPy raises, before anything is written
-        places = np.unravel_index(np.asarray(ind).reshape(-1), a.shape)
+        places = np.unravel_index(np.ravel(ind), a.shape)
         count, given = len(places[0]), np.size(v)
         if given not in (0, 1, count):  # values begin again where there are too few
             from gradcheck.tracing.hooks import hook_call, hook_getitem

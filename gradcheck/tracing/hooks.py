@@ -147,7 +147,7 @@ def hook_getitem(value: Any, index: Any) -> Any:
     if isinstance(value, np.ndarray | np.inexact):
         return operators.getitem(recorder, value, index)
     if isinstance(value, np.flatiter) and recorder.is_tracked(value.base):
-        return operators.getitem(recorder, value.base.reshape(-1), index)
+        return operators.getitem(recorder, value.base.ravel(), index)
     function = user_method(value, "__getitem__")
     if function is not None:
         return call_user(recorder, function, (value, index))

@@ -200,7 +200,7 @@ class Memory:
             if shadow.lost is not None:
                 self.lost = shadow.lost
             else:
-                places = positions.of(key, self.span).reshape(-1)
+                places = positions.of(key, self.span).ravel()
                 self.pending.append((places, shadow))
         self.remember(key, shadow)
 
@@ -212,7 +212,7 @@ class Memory:
         if shadow.lost is not None:
             self.lost = shadow.lost
         else:
-            self.pending.append((places.reshape(-1), shadow))
+            self.pending.append((places.ravel(), shadow))
 
     def _forget(self, low: int, high: int) -> None:
         """Drop the views that overlap a range, keeping one that everything can be cut from."""
@@ -236,7 +236,7 @@ class Memory:
         flipped = [axis for axis in order if strides[axis] < 0]
         if flipped:
             tensor = tensor.flip(flipped)
-        return tensor.permute(order).reshape(-1)
+        return tensor.permute(order).flatten()
 
     def read(self, owner: Array, view: Array, assembler: Assembler) -> Shadow:
         """Return the shadow of ``view``, a view of ``owner``."""
@@ -283,7 +283,7 @@ class Memory:
 
         def build(tensors: list[Any]) -> Any:
             base, *pieces = tensors
-            values = torch.cat([piece.reshape(-1) for piece in pieces])
+            values = torch.cat([piece.flatten() for piece in pieces])
             if some:
                 values = values.index_select(0, torch.from_numpy(kept))
             return base.index_copy(0, index, values)
@@ -309,5 +309,5 @@ def _cut(key: Key, flat: Any, torch: Any, positions: Positions) -> Any:
             flat = flat.clone()  # as_strided counts from the start of the storage
         return torch.as_strided(flat, shape, strides, offset)
     places = positions.of(key, flat.shape[0])
-    picked = flat.index_select(0, torch.from_numpy(np.array(places).reshape(-1)))
+    picked = flat.index_select(0, torch.from_numpy(np.array(places).ravel()))
     return picked.reshape(shape)

@@ -134,8 +134,8 @@ def getitem(recorder: Recorder, array: Any, index: Any) -> Any:
             return tensor[index]
         counting = recorder.positions.counting(tensor.numel()).reshape(tuple(tensor.shape))
         places = counting[index]
-        picked = tensor.reshape(-1).index_select(
-            0, context.torch.from_numpy(np.array(places).reshape(-1))
+        picked = tensor.flatten().index_select(
+            0, context.torch.from_numpy(np.array(places).ravel())
         )
         return picked.reshape(places.shape)
 
@@ -208,7 +208,7 @@ def scatter(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
         array[index] = value
         return
     places = np.array(recorder.positions.of(outer, memory.span)[index])
-    distinct, turned = np.unique(places.reshape(-1)[::-1], return_index=True)
+    distinct, turned = np.unique(places.ravel()[::-1], return_index=True)
     last = places.size - 1 - turned
 
     def store(new: Any) -> Any:
@@ -224,7 +224,7 @@ def scatter(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
         return
     shadow = recorder.shadow(picked) or recorder.constant(picked)
     if shadow.lost is None:
-        kept = shadow.tensor.reshape(-1)[recorder.torch.from_numpy(last)]
+        kept = shadow.tensor.flatten()[recorder.torch.from_numpy(last)]
         shadow = Shadow(kept, shadow.origin, site=shadow.site)
     memory.scatter(distinct, shadow)
     if places.ndim == 0 and shadow.lost is None:
@@ -248,7 +248,7 @@ def augmented_setitem(
 def elements(recorder: Recorder, value: Any) -> Any:
     """Return something to iterate over: the elements of a traced array, or ``value`` itself."""
     if isinstance(value, np.flatiter):
-        value = value.base.reshape(-1) if recorder.is_tracked(value.base) else value
+        value = value.base.ravel() if recorder.is_tracked(value.base) else value
     if isinstance(value, np.ndarray) and value.ndim and recorder.is_tracked(value):
         return _elements(recorder, value)
     return value

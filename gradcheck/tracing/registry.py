@@ -99,7 +99,7 @@ def _further_methods(functions: dict[Any, Rule]) -> dict[str, Rule]:
 
 
 def _item(context: Any, a: Any, *args: Any) -> Any:
-    tensor = context.tensor(a).reshape(-1)
+    tensor = context.tensor(a).flatten()
     if len(args) == 1 and not isinstance(args[0], tuple):
         return tensor[args[0]]
     if args:

@@ -185,9 +185,9 @@ def _outer(rule: Rule) -> Rule:
 def _at(sign: float) -> Any:
     def at(context: Context, array: Any, places: Any, values: Any) -> Any:
         tensor = context.tensor(array, context.dtype)
-        new = context.tensor(values, context.dtype).expand(places.shape).reshape(-1)
-        index = context.torch.from_numpy(np.array(places).reshape(-1))
-        return tensor.reshape(-1).index_add(0, index, sign * new).reshape(tensor.shape)
+        new = context.tensor(values, context.dtype).expand(places.shape).flatten()
+        index = context.torch.from_numpy(np.array(places).ravel())
+        return tensor.flatten().index_add(0, index, sign * new).reshape(tensor.shape)
 
     return at
 
@@ -197,9 +197,9 @@ def _scaled_at(*, inverse: bool) -> Any:
         tensor = context.tensor(array, context.dtype)
         if np.unique(places).size != np.size(places):
             raise UnsupportedError("duplicate indices are not covered")
-        new = context.tensor(values, context.dtype).expand(np.shape(places)).reshape(-1)
-        index = context.torch.from_numpy(np.array(places).reshape(-1))
-        factor = context.torch.ones_like(tensor).reshape(-1)
+        new = context.tensor(values, context.dtype).expand(np.shape(places)).flatten()
+        index = context.torch.from_numpy(np.array(places).ravel())
+        factor = context.torch.ones_like(tensor).flatten()
         factor = factor.index_copy(0, index, 1 / new if inverse else new)
         return tensor * factor.reshape(tensor.shape)
 

@@ -104,7 +104,7 @@ def _as_complex(context: Context, real: Any = 0.0, imag: Any = 0.0) -> Any:
 
 def _vdot(context: Context, a: Any, b: Any) -> Any:
     first, second = context.tensor(a, context.dtype), context.tensor(b, context.dtype)
-    return (first.conj().reshape(-1) * second.reshape(-1)).sum()
+    return (first.conj().flatten() * second.flatten()).sum()
 
 
 def _norm(

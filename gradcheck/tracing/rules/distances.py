@@ -73,7 +73,7 @@ def _pdist(
     return _between(context, points[rows], points[columns], metric, kw)
 
 
-def _squareform(context: Context, X: Any, force: str = "no", checks: bool = True) -> Any:
+def _squareform(context: Context, X: Any, force: Any = None, checks: Any = None) -> Any:
     tensor = context.tensor(X, context.dtype)
     n = context.value.shape[0] if tensor.ndim == 1 else tensor.shape[0]
     rows, columns = (context.torch.from_numpy(i) for i in np.triu_indices(n, 1))

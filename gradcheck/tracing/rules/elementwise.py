@@ -115,7 +115,7 @@ def _sinc(context: Context, a: Any) -> Any:
 
 
 def _nan_to_num(
-    context: Context, x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None,
+    context: Context, x: Any, copy: Any = None, nan: Any = 0.0, posinf: Any = None,
     neginf: Any = None,
 ) -> Any:  # fmt: skip
     return context.torch.nan_to_num(context.tensor(x), nan, posinf, neginf)
@@ -173,5 +173,4 @@ FUNCTIONS: dict[Any, Rule] = {
     np.clip: clip,
     np.nan_to_num: _nan_to_num,
     np.sinc: elementwise(_sinc),
-    np.real: elementwise(lambda context, a: a.clone()),
 }

@@ -10,9 +10,7 @@ from gradcheck.tracing.errors import UnsupportedError
 from gradcheck.tracing.operation import Context, Rule
 
 
-def _lu_factor(
-    context: Context, a: Any, overwrite_a: bool = False, check_finite: bool = True
-) -> Any:
+def _lu_factor(context: Context, a: Any, overwrite_a: Any = None, check_finite: Any = None) -> Any:
     factors, _ = context.torch.linalg.lu_factor(
         context.tensor(a, context.dtype_of(context.value[0]))
     )
@@ -20,8 +18,8 @@ def _lu_factor(
 
 
 def _lu_solve(
-    context: Context, lu_and_piv: Any, b: Any, trans: int = 0, overwrite_b: bool = False,
-    check_finite: bool = True,
+    context: Context, lu_and_piv: Any, b: Any, trans: int = 0, overwrite_b: Any = None,
+    check_finite: Any = None,
 ) -> Any:  # fmt: skip
     factors = context.tensor(lu_and_piv[0], context.dtype)
     # LAPACK's pivots count from 1 in torch, from 0 in SciPy
@@ -54,8 +52,8 @@ def _permutation(pivots: Any) -> Any:
 
 
 def _lu(
-    context: Context, a: Any, permute_l: bool = False, overwrite_a: bool = False,
-    check_finite: bool = True, p_indices: bool = False,
+    context: Context, a: Any, permute_l: bool = False, overwrite_a: Any = None,
+    check_finite: Any = None, p_indices: Any = None,
 ) -> Any:  # fmt: skip
     permutation, lower, upper = context.torch.linalg.lu(context.tensor(a))
     if permute_l:

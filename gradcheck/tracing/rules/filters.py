@@ -78,10 +78,10 @@ def _lfilter(context: Context, b: Any, a: Any, x: Any, axis: int = -1, zi: Any =
 def _banded(context: Context, coefficients: Any, n: int) -> Any:
     """Return the lower triangular matrix that has the coefficients down its diagonals."""
     lag = np.arange(n)[:, None] - np.arange(n)
-    kept = (lag >= 0) & (lag < coefficients.reshape(-1).shape[0])
+    kept = (lag >= 0) & (lag < coefficients.numel())
     places = context.torch.from_numpy(np.where(kept, lag, 0))
     mask = context.torch.from_numpy(kept).to(coefficients.dtype)
-    return coefficients.reshape(-1)[places] * mask
+    return coefficients.flatten()[places] * mask
 
 
 def _convolution(*, turned: bool, late: bool = False) -> Rule:

@@ -45,7 +45,7 @@ def _inner(context: Context, a: Any, b: Any) -> Any:
 def outer(context: Context, a: Any, b: Any, out: Any = None) -> Any:
     """Products of all pairs of elements."""
     first, second = _two(context, a, b)
-    return first.reshape(-1)[:, None] * second.reshape(-1)
+    return first.flatten()[:, None] * second.flatten()
 
 
 def _tensordot(context: Context, a: Any, b: Any, axes: Any = 2) -> Any:
@@ -166,7 +166,7 @@ def norm(context: Context, x: Any, ord: Any = None, axis: Any = None,
 
 
 def _scipy_norm(context: Context, a: Any, ord: Any = None, axis: Any = None,
-                keepdims: bool = False, check_finite: bool = True) -> Any:  # fmt: skip
+                keepdims: bool = False, check_finite: Any = None) -> Any:  # fmt: skip
     return norm(context, a, ord, axis, keepdims)
 
 
@@ -183,13 +183,13 @@ def cholesky(context: Context, a: Any, /, *, upper: bool = False) -> Any:
     return context.torch.linalg.cholesky(seen, upper=upper)
 
 
-def _scipy_cholesky(context: Context, a: Any, lower: bool = False, overwrite_a: bool = False,
-                    check_finite: bool = True) -> Any:  # fmt: skip
+def _scipy_cholesky(context: Context, a: Any, lower: bool = False, overwrite_a: Any = None,
+                    check_finite: Any = None) -> Any:  # fmt: skip
     return cholesky(context, a, upper=not lower)
 
 
-def _cho_factor(context: Context, a: Any, lower: bool = False, overwrite_a: bool = False,
-                check_finite: bool = True) -> Any:  # fmt: skip
+def _cho_factor(context: Context, a: Any, lower: bool = False, overwrite_a: Any = None,
+                check_finite: Any = None) -> Any:  # fmt: skip
     tensor = context.tensor(a)
     seen = _symmetric_part_read(context, tensor, lower=lower)
     factor = context.torch.linalg.cholesky(seen, upper=not lower)
@@ -207,8 +207,8 @@ def _rest_is_zero() -> bool:
     return bool(cho_factor(np.array([[1.0, 0.0], [0.5, 1.0]]))[0][1, 0] == 0)
 
 
-def _cho_solve(context: Context, c_and_lower: Any, b: Any, overwrite_b: bool = False,
-               check_finite: bool = True) -> Any:  # fmt: skip
+def _cho_solve(context: Context, c_and_lower: Any, b: Any, overwrite_b: Any = None,
+               check_finite: Any = None) -> Any:  # fmt: skip
     factor = context.tensor(c_and_lower[0], context.dtype)
     lower = bool(c_and_lower[1])
     right = context.tensor(b, context.dtype)
@@ -225,8 +225,8 @@ def solve(context: Context, a: Any, b: Any) -> Any:
     return context.torch.linalg.solve(first, second)
 
 
-def _scipy_solve(context: Context, a: Any, b: Any, lower: bool = False, overwrite_a: bool = False,
-                 overwrite_b: bool = False, check_finite: bool = True, assume_a: Any = None,
+def _scipy_solve(context: Context, a: Any, b: Any, lower: bool = False, overwrite_a: Any = None,
+                 overwrite_b: Any = None, check_finite: Any = None, assume_a: Any = None,
                  transposed: bool = False) -> Any:  # fmt: skip
     first = context.tensor(a, context.dtype)
     if assume_a in ("pos", "sym", "positive definite", "symmetric"):
@@ -235,8 +235,8 @@ def _scipy_solve(context: Context, a: Any, b: Any, lower: bool = False, overwrit
 
 
 def _solve_triangular(context: Context, a: Any, b: Any, trans: Any = 0, lower: bool = False,
-                      unit_diagonal: bool = False, overwrite_b: bool = False,
-                      check_finite: bool = True) -> Any:  # fmt: skip
+                      unit_diagonal: bool = False, overwrite_b: Any = None,
+                      check_finite: Any = None) -> Any:  # fmt: skip
     first, second = _two(context, a, b)
     turned = trans in (1, 2, "T", "C")
     triangle = first.tril() if lower else first.triu()
@@ -281,7 +281,7 @@ def _scipy_eigh(context: Context, a: Any, b: Any = None, *, lower: bool = True,
 
 
 def _svd(context: Context, a: Any, full_matrices: bool = True, compute_uv: bool = True,
-         hermitian: bool = False) -> Any:  # fmt: skip
+         hermitian: Any = None) -> Any:  # fmt: skip
     tensor = context.tensor(a)
     if not compute_uv:
         return context.torch.linalg.svdvals(tensor)
@@ -309,7 +309,6 @@ def _lstsq(context: Context, a: Any, b: Any, rcond: Any = None) -> Any:
 
 FUNCTIONS: dict[Any, Rule] = {
     np.dot: dot,
-    np.vdot: lambda c, a, b: dot(c, c.tensor(a).reshape(-1), c.tensor(b).reshape(-1)),
     np.inner: _inner,
     np.outer: outer,
     np.tensordot: _tensordot,

@@ -51,7 +51,7 @@ def concatenated(context: Context, arrays: Any, axis: Any = 0, out: Any = None, 
     """Arrays joined along an axis."""
     pieces = _pieces(context, arrays)
     if axis is None:
-        return context.torch.cat([piece.reshape(-1) for piece in pieces])
+        return context.torch.cat([piece.flatten() for piece in pieces])
     return context.torch.cat(pieces, axis)
 
 
@@ -90,7 +90,7 @@ class _Numbering:
         tensor = self._context.tensor(data)
         numbers = np.arange(self._next, self._next + tensor.numel()).reshape(tensor.shape)
         self._next += tensor.numel()
-        self.flat.append(tensor.reshape(-1))
+        self.flat.append(tensor.flatten())
         return numbers
 
 
@@ -103,7 +103,7 @@ def gathered(context: Context, value: Any, numbers: Any, flat: list[Any]) -> Any
     dtype = context.dtype_of(value)
     data = torch.cat([piece.to(dtype) for piece in flat])
     places = np.asarray(numbers)
-    picked = data.index_select(0, torch.from_numpy(np.maximum(places - 1, 0).reshape(-1)))
+    picked = data.index_select(0, torch.from_numpy(np.maximum(places - 1, 0).ravel()))
     picked = picked.reshape(places.shape)
     if (places == 0).any():
         fill = context.tensor(value)

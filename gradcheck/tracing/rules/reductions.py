@@ -168,20 +168,24 @@ def _spread(context: Context, a: Any, axis: Any = None, out: Any = None,
     return tensor.amax(axes, keepdim=keep) - tensor.amin(axes, keepdim=keep)
 
 
+def _flat_without_axis(tensor: Any, axis: Any) -> tuple[Any, int]:
+    return (tensor.flatten(), 0) if axis is None else (tensor, axis)
+
+
 def running_total(
     context: Context, a: Any, axis: Any = None, dtype: Any = None, out: Any = None
 ) -> Any:
     """Running sum along an axis, or over all elements."""
-    tensor = context.tensor(a, context.dtype)
-    return tensor.reshape(-1).cumsum(0) if axis is None else tensor.cumsum(axis)
+    tensor, axis = _flat_without_axis(context.tensor(a, context.dtype), axis)
+    return tensor.cumsum(axis)
 
 
 def running_product(
     context: Context, a: Any, axis: Any = None, dtype: Any = None, out: Any = None
 ) -> Any:
     """Running product along an axis, or over all elements."""
-    tensor = context.tensor(a, context.dtype)
-    return tensor.reshape(-1).cumprod(0) if axis is None else tensor.cumprod(axis)
+    tensor, axis = _flat_without_axis(context.tensor(a, context.dtype), axis)
+    return tensor.cumprod(axis)
 
 
 def differences(
@@ -206,9 +210,7 @@ def differences(
 def sort(context: Context, a: Any, axis: Any = -1, kind: Any = None, order: Any = None,
          *, stable: Any = None) -> Any:  # fmt: skip
     """Sorted copy; the derivative follows the elements to their places."""
-    tensor = context.tensor(a, context.dtype)
-    if axis is None:
-        tensor, axis = tensor.reshape(-1), -1
+    tensor, axis = _flat_without_axis(context.tensor(a, context.dtype), axis)
     places = context.torch.argsort(tensor.detach(), dim=axis, stable=True)
     return tensor.gather(axis, places)
 
@@ -227,7 +229,7 @@ def _quantile_positions(
 
 def quantile(
     context: Context, a: Any, q: Any, axis: Any = None, out: Any = None,
-    overwrite_input: bool = False, method: str = "linear", keepdims: Any = False, **_: Any,
+    overwrite_input: Any = None, method: str = "linear", keepdims: Any = False, **_: Any,
 ) -> Any:  # fmt: skip
     """Quantile along an axis."""
     tensor = context.tensor(a, context.dtype)
@@ -236,7 +238,7 @@ def quantile(
 
 def percentile(
     context: Context, a: Any, q: Any, axis: Any = None, out: Any = None,
-    overwrite_input: bool = False, method: str = "linear", keepdims: Any = False, **_: Any,
+    overwrite_input: Any = None, method: str = "linear", keepdims: Any = False, **_: Any,
 ) -> Any:  # fmt: skip
     """Percentile along an axis."""
     share = context.tensor(q, context.dtype) / 100
@@ -244,7 +246,7 @@ def percentile(
 
 
 def median(
-    context: Context, a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
+    context: Context, a: Any, axis: Any = None, out: Any = None, overwrite_input: Any = None,
     keepdims: Any = False,
 ) -> Any:  # fmt: skip
     """Median along an axis."""
