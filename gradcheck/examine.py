@@ -17,6 +17,7 @@ from gradcheck.report import Diagnosis, Notice, Verdict
 from gradcheck.settings import Settings
 from gradcheck.variation import variation
 from gradcheck.verdict.compare import PASS
+from gradcheck.verdict.gradient_noise import measured_rounding
 from gradcheck.verdict.judging import ParameterFindings, compare_parameter
 from gradcheck.verdict.rounding import is_single_precision, rounding_error
 
@@ -125,6 +126,9 @@ def _with_rounding(problem: Problem, noise: Noise, generator: np.random.Generato
         unit = float(np.finfo(np.float32).eps)
     errors = rounding_error(
         problem.gradient_at, problem.parameters, generator, unit, noise, about=problem.analytic
+    )
+    errors = measured_rounding(
+        problem, problem.gradient_at, problem.analytic, errors, noise, generator
     )
     total = {
         name: _sum_of_bounds(rounding, errors[name]) if name in errors else rounding

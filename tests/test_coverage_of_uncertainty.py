@@ -71,6 +71,8 @@ def test_the_true_error_lies_within_the_uncertainty_in_999_of_1000_draws():
     found = sample(EXPECTED, FACTORS)
     assert found.errors.size > 4000
     assert found.missed <= 1e-3 * found.errors.size
+    # And they do not cover by being huge.
+    assert found.generosity < 1000
 
 
 # Of a loss that oscillates, a wrong claim is seen long before its slope is sharp.

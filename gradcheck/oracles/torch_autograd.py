@@ -14,6 +14,7 @@ from gradcheck.numpy_target.problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Notice
+from gradcheck.verdict.gradient_noise import measured_rounding
 from gradcheck.verdict.rounding import rounding_error
 
 LOSS_TOLERANCE = 1e-9
@@ -119,6 +120,7 @@ def _estimates(
     if any(parameter.value.dtype != np.float64 for parameter in problem.parameters):
         unit = float(np.finfo(np.float32).eps)
     errors = rounding_error(again, problem.parameters, generator, unit, noise, base=gradients)
+    errors = measured_rounding(problem, again, gradients, errors, noise, generator)
     return {
         name: smooth_estimate("autograd", np.asarray(value, dtype=np.float64), errors[name])
         for name, value in gradients.items()

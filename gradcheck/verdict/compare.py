@@ -27,6 +27,10 @@ TAIL = 2.0
 CLEAR = 10.0
 """Times the smallest wrong difference, beyond which one that is not allowed is no tail of noise."""
 
+DEEP = 0.05
+"""Share of its scale that the rounding of an entry may be of, up to which its bound is one; of a
+gradient that rounding nearly hides, it is a guess within ``CLEAR`` times."""
+
 SMALL = 1e-3
 """Share of the typical gradient below which an entry is judged by this share of it."""
 
@@ -64,7 +68,8 @@ class Judged:
         codes: ``PASS``, ``INCONCLUSIVE``, ``FAIL`` or ``UNCHECKED``.
         reference: the oracle's value; at a kink the valid one nearest to the analytic value.
         allowed: uncertainty of the oracle plus rounding of the analytic value.
-        resolution: ``allowed`` relative to the scale of the entry.
+        resolution: ``allowed`` relative to the scale of the entry, and no finer than the
+            difference that counts as none; 0 where both are zero in every bit.
     """
 
     oracle: str
@@ -98,7 +103,7 @@ def typical_at_null(reference: FloatArray, allowed: FloatArray, ordinary: float)
     """
     size = rms(reference)
     finite = allowed[np.isfinite(allowed)]
-    if finite.size and SMALL * size > median(finite):
+    if finite.size and size > TAIL * median(finite):
         return size
     return max(size, SMALL * ordinary)
 
@@ -173,7 +178,7 @@ def _judge_at_once(
         nearest = np.clip(analytic, estimate.lower, estimate.upper)
         reference = np.where(estimate.kinks, nearest, estimate.value)
     elif estimate.oracle != "central" and thresholds.rtol is None:
-        found = _confirmed(analytic, rounding, estimate, thresholds, typical)
+        found = _confirmed(analytic, rounding, estimate, thresholds)
         if found is not None:
             return found
     allowed = estimate.uncertainty + rounding
@@ -190,7 +195,8 @@ def _judge_at_once(
         resolution = np.where(scale > 0, allowed / scale, np.where(allowed > 0, np.inf, 0.0))
     # Zero in every bit, and none claimed: exact, whatever the noise might hide.
     resolution = np.where(estimate.flat & (analytic == 0.0), 0.0, resolution)
-    # A difference in the ninth digit is rounding, or an iteration's own tolerance.
+    # A difference in the ninth digit is rounding, or an iteration's own tolerance: it is not seen.
+    resolution = np.where(resolution > 0, np.fmax(resolution, thresholds.same), resolution)
     close = (difference <= thresholds.same * scale) & np.isfinite(allowed)
     with np.errstate(all="ignore"):
         seen = np.where(scale > 0, difference / np.where(scale > 0, scale, 1.0), 0.0)
@@ -198,10 +204,12 @@ def _judge_at_once(
     # says so.
     in_tail = difference <= TAIL * allowed
     slight = in_tail & (difference <= thresholds.smallest * scale)
-    resolution = np.where(close | slight, np.fmax(resolution, seen), resolution)
+    resolution = np.where(slight, np.fmax(resolution, seen), resolution)
     agrees = ((difference <= allowed) | close | slight) & (resolution <= thresholds.coarsest)
     differs = ~close & (difference > allowed) & (difference > thresholds.smallest * scale)
     differs &= ~in_tail | (difference > CLEAR * thresholds.smallest * scale)
+    if estimate.oracle != "central":
+        differs &= (allowed <= DEEP * scale) | (difference > CLEAR * allowed)
     codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))
     outside = estimate.kinks & (codes == FAIL)
     codes = np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)
@@ -258,7 +266,6 @@ def _confirmed(
     rounding: FloatArray,
     estimate: Estimate,
     thresholds: Thresholds,
-    typical: float | FloatArray,
 ) -> Judged | None:
     """Judge entries that two exact ways all give alike: what is most often so, and quick to tell.
 
@@ -274,9 +281,6 @@ def _confirmed(
     if not size.min(initial=np.inf) > 0.0:
         return None
     allowed = np.fmin(allowed, limit, out=allowed)
-    scale = np.maximum(size, SMALL * typical)
-    resolution = np.fmax(allowed, difference, out=limit)
-    resolution /= scale
     return Judged(
         estimate.oracle,
         np.full(analytic.shape, PASS, dtype=np.int8),
@@ -284,7 +288,7 @@ def _confirmed(
         reference,
         allowed,
         np.asarray(np.abs(analytic / size - reference / size)),
-        resolution,
+        np.full(analytic.shape, thresholds.same),
         estimate.kinks,
     )
 

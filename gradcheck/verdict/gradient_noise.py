@@ -1,0 +1,104 @@
+"""The rounding of a gradient measured, where a guess from the loss's noise would decide.
+
+Terms that cancel may leave as much rounding in a gradient as the loss has noise, over the scale of
+the parameter. Where that would hide much of the gradient, its own noise is looked at: difference
+tables of each entry along a random direction, as those of the loss (More and Wild, "Estimating
+computational noise", SIAM J. Sci. Comput. 33, 2011, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.blocks import BLOCK
+from gradcheck.noise import POINTS, WIDEST, Noise, is_flat, table_noise
+from gradcheck.numpy_target.problem import quiet
+from gradcheck.problem import FloatArray, Parameter, Problem
+from gradcheck.scales import rms
+from gradcheck.verdict.rounding import SAFETY, cancellation_floor
+
+HIDES = 1e-6, 0.1
+"""Shares of a gradient that a guess of its rounding may hide: below, it decides nothing, and above,
+the gradient may be nothing but rounding."""
+NARROWEST = 1e-3
+"""Spacing of the first table, in units of the parameter's scales."""
+WIDENED = 7.0
+"""Times the spacing of the table before."""
+
+Gradient = Callable[[], Mapping[str, FloatArray]]
+
+
+def measured_rounding(
+    problem: Problem,
+    gradient: Gradient,
+    base: Mapping[str, FloatArray],
+    rounding: Mapping[str, FloatArray],
+    noise: Noise,
+    generator: np.random.Generator,
+) -> dict[str, FloatArray]:
+    """Return bounds on the rounding of a gradient, with guesses replaced by measurements.
+
+    Args:
+        problem: its parameters are moved, and put back; each gradient counts as an evaluation.
+        gradient: computes it at the parameters' present values.
+        base: the gradient at the point.
+        rounding: the bounds that ``rounding_error`` gave.
+        noise: of the loss.
+        generator: draws the directions.
+    """
+    bounds = dict(rounding)
+    for parameter in problem.parameters:
+        name = parameter.name
+        if name not in bounds or parameter.value.size > BLOCK:
+            continue
+        at = slice(0, parameter.value.size)
+        guess = cancellation_floor(parameter, base[name], noise)(at).reshape(base[name].shape)
+        share = float(guess.max(initial=0.0)) / (rms(base[name]) or np.inf)
+        if not HIDES[0] < share < HIDES[1] or parameter.value.dtype != np.float64:
+            continue
+        level = _level(problem, parameter, gradient, generator)
+        if level is not None:
+            measured = np.minimum(guess, SAFETY * level)
+            bounds[name] = np.maximum(bounds[name] - guess, 0.0) + measured
+    return bounds
+
+
+def _level(
+    problem: Problem, parameter: Parameter, gradient: Gradient, generator: np.random.Generator
+) -> float | None:
+    """Standard deviation of the noisiest entry; None where the tables lie below its grain."""
+    start, shape = parameter.value.copy(), parameter.value.shape
+    direction = generator.uniform(0.5, 1.0, shape) * generator.choice((-1.0, 1.0), shape)
+    direction *= np.where(start != 0, parameter.magnitudes, parameter.scales)
+    spacing = NARROWEST
+    while spacing <= WIDEST and problem.evaluator.spend(POINTS):
+        rows = _table(parameter, gradient, start, spacing * direction)
+        if rows is None:
+            return None
+        moving = [row.tolist() for row in rows if not is_flat(row)]
+        if 2 * len(moving) > len(rows):
+            return max(table_noise(row) for row in moving)
+        spacing *= WIDENED
+    return None
+
+
+def _table(
+    parameter: Parameter, gradient: Gradient, start: NDArray[np.float64], step: FloatArray
+) -> FloatArray | None:
+    """Each entry's gradient at ``POINTS`` places in a row; None where one is not finite."""
+    columns: list[FloatArray] = []
+    try:
+        for k in range(1, POINTS + 1):
+            np.copyto(parameter.value, start + k * step)
+            with quiet():
+                columns.append(np.array(gradient()[parameter.name], dtype=np.float64).reshape(-1))
+    except Exception:
+        # Outside the domain: nothing is measured, and the guess remains.
+        return None
+    finally:
+        np.copyto(parameter.value, start)
+    table = np.stack(columns, axis=1)
+    return table if np.isfinite(table).all() else None

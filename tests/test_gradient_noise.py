@@ -1,0 +1,89 @@
+"""Where a guess of the gradient's rounding would hide much of it, the rounding is measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special
+
+import gradcheck
+
+pytest.importorskip("torch")
+
+X = np.random.default_rng(3).standard_normal((9, 4))
+Y = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0])
+
+
+def logistic(factor: float) -> Any:
+    def loss_fn(w: Any, X: Any, Y: Any) -> Any:
+        score = X @ w
+        d = 1 / (1 + np.exp(-score)) - Y
+        return np.mean(np.logaddexp(0, score) - Y * score), factor * (X.T @ d) / len(X)
+
+    return loss_fn
+
+
+TINY = {"w": np.full(4, 1e-12), "X": X, "Y": Y}
+
+
+def test_weights_near_zero_hide_no_error_of_a_ten_thousandth() -> None:
+    # Noise of the loss over the size of these weights is a thousandth of their gradient.
+    report = gradcheck.check(logistic(1.0001), inputs=TINY, wrt="w")
+    assert report.verdict == "fail"
+
+
+def test_the_right_gradient_of_such_weights_passes_at_a_fine_resolution() -> None:
+    report = gradcheck.check(logistic(1.0), inputs=TINY, wrt="w")
+    assert report.verdict == "pass"
+    assert report.parameters["w"].resolution < 1e-6
+
+
+def test_a_gradient_that_really_is_rounded_so_coarsely_is_no_false_alarm() -> None:
+    # Of 1 / (2 w) and 1 / w little is left but their rounding.
+    def loss_fn(w: Any, X: Any, Y: Any) -> Any:
+        score = X @ w
+        d = 1 / (1 + np.exp(-score)) - Y
+        terms = np.log(w * w * 3.0) - np.log(w * w * 7.0)
+        rest = 2 * w * 3.0 / (w * w * 3.0) - 2 * w * 7.0 / (w * w * 7.0)
+        return np.mean(np.logaddexp(0, score) - Y * score) + terms.sum(), X.T @ d / len(X) + rest
+
+    for seed in range(8):
+        w = 1e-12 * np.random.default_rng(seed).uniform(0.5, 2.0, 4)
+        report = gradcheck.check(loss_fn, inputs={"w": w, "X": X, "Y": Y}, wrt="w")
+        assert report.verdict != "fail"
+
+
+def test_the_parameters_are_put_back_and_every_gradient_counts() -> None:
+    w = np.full(4, 1e-12)
+    calls = 0
+    plain = logistic(1.0)
+
+    def loss_fn(w: Any, X: Any, Y: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return plain(w, X, Y)
+
+    report = gradcheck.check(loss_fn, inputs=TINY | {"w": w}, wrt="w", autograd=False)
+    assert (w == 1e-12).all()
+    assert calls <= report.evaluations + 6  # the first calls tell what kind of target it is
+
+
+def test_a_zero_gradient_fails_where_autograd_clearly_sees_one() -> None:
+    def loss_fn(strong: Any, feeble: Any) -> Any:
+        loss = np.sum(np.cosh(strong)) + 1e-13 * np.sum(np.sin(feeble) ** 2)
+        return loss, {"strong": np.sinh(strong), "feeble": np.zeros_like(feeble)}
+
+    inputs = {"strong": np.array([0.5, -1.2, 2.0]), "feeble": np.array([0.4, 1.9, -0.3])}
+    assert gradcheck.check(loss_fn, inputs=inputs).verdict == "fail"
+
+
+def test_a_gradient_of_which_rounding_leaves_little_is_not_called_wrong() -> None:
+    # The loss computes 1 - 1: autograd of it gives 0 for the second entry, and 3e-17 is right.
+    def loss_fn(s: Any) -> Any:
+        p = special.expit(s)
+        return 0.5 * np.sum(p**2), p * p * special.expit(-s)
+
+    report = gradcheck.check(loss_fn, inputs={"s": np.array([36.0, 38.0])})
+    assert report.verdict == "inconclusive"
