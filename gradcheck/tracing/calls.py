@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -16,41 +17,22 @@ import numpy as np
 
 from gradcheck.tracing import array_methods, ufunc_calls
 from gradcheck.tracing.errors import NotTraceable
+from gradcheck.tracing.iteration import ITERATING, OF_NUMBERS, TAKING_APART, listed, taken_apart
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
-from gradcheck.tracing.users_classes import advanced, iterated
+from gradcheck.tracing.users_classes import iterated
 
 Arguments = Sequence[Any]
 Keywords = Mapping[str, Any]
-
-_ITERATING: frozenset[Any] = frozenset(
-    {zip, enumerate, list, tuple, reversed, iter, sorted, set, max, min, any, all, next}
-)
-"""Builtins that hand on the items of what they are given, unchanged."""
 
 _WITH_CALLBACK: frozenset[Any] = frozenset(
     {map, filter, functools.reduce, sorted, max, min, itertools.accumulate, itertools.starmap}
 )
 
-_TAKING_APART = frozenset({"extend", "update", "__iadd__", "__ior__"})
-"""Methods of containers that take the items of their argument; others take it as it is."""
-
 _OPERATORS = frozenset(
     "__add__ __sub__ __mul__ __truediv__ __matmul__ __pow__ __neg__ __getitem__ __setitem__".split()
 )
 """Methods that are operators under another name."""
-
-_ITERATES_ALL: frozenset[Any] = frozenset(
-    {zip, itertools.chain, itertools.product, itertools.zip_longest}
-)
-
-_ITERATED: dict[Any, tuple[int, ...]] = {
-    functools.reduce: (1,),
-    itertools.starmap: (1,),
-    itertools.repeat: (),
-    next: (),
-}
-"""Which arguments are iterated over, where it is not the first one."""
 
 _FUNCTION_KINDS = (
     types.FunctionType,
@@ -64,7 +46,10 @@ _FUNCTION_KINDS = (
 _ORIGINAL = "_gradcheck_original"
 """Attribute of a wrapped callback that holds the function itself."""
 
-_CONTAINERS = (list, dict, tuple, set, frozenset, str, bytes, types.GeneratorType)
+_CONTAINERS = (
+    *(list, dict, tuple, set, frozenset, collections.deque),
+    *(str, bytes, types.GeneratorType),
+)
 
 
 def call(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
@@ -86,7 +71,7 @@ def call(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -
         if isinstance(receiver, np.ufunc):
             return ufunc_calls.call_ufunc_method(recorder, function, receiver, args, kwargs)
         if isinstance(receiver, _CONTAINERS):
-            taken_apart = function.__name__ in _TAKING_APART
+            taken_apart = function.__name__ in TAKING_APART
             items = [iterated(recorder, argument) if taken_apart else argument for argument in args]
             return function(*items, **_with_callbacks(recorder, kwargs))
     return _call_known(recorder, function, args, kwargs)
@@ -97,7 +82,7 @@ def _call_known(recorder: Recorder, function: Any, args: Arguments, kwargs: Keyw
     try:
         rule = rules.functions.get(function)
         constant = function in rules.constant
-        iterating = function in _ITERATING or function in _WITH_CALLBACK
+        iterating = function in ITERATING or function in _WITH_CALLBACK
     except TypeError:  # an object that cannot be hashed
         return _call_object(recorder, function, args, kwargs)
     if constant:
@@ -111,34 +96,24 @@ def _call_known(recorder: Recorder, function: Any, args: Arguments, kwargs: Keyw
     special = _special().get(function)
     if special is not None:
         return special(recorder, function, args, kwargs)
+    if function == itertools.chain.from_iterable:
+        return function(iterated(recorder, part) for part in iterated(recorder, args[0]))
     if getattr(function, "__module__", None) == "_operator":
         return _operator(function)(*args, **kwargs)
     if iterating or getattr(function, "__module__", None) == "itertools":
+        if function is itertools.accumulate and len(args) == 1:
+            kwargs = {"func": operator.add, **kwargs}
         if function in _WITH_CALLBACK:
             args = [_callback(recorder, argument) for argument in args]
-        return function(
-            *_taken_apart(recorder, function, args), **_with_callbacks(recorder, kwargs)
-        )
+        return function(*taken_apart(recorder, function, args), **_with_callbacks(recorder, kwargs))
     return _call_object(recorder, function, args, kwargs)
-
-
-def _taken_apart(recorder: Recorder, function: Any, args: Arguments) -> list[Any]:
-    """Return the arguments, those that ``function`` iterates over as iterators of traced items."""
-    if function in (max, min) and len(args) > 1:
-        return list(args)
-    places: Sequence[int] = _ITERATED.get(function, (0,))
-    if function in _ITERATES_ALL:
-        places = range(len(args))
-    if function in (map, filter):
-        places = range(1, len(args))
-    if function is next:
-        return [advanced(recorder, args[0]), *args[1:]]
-    return [iterated(recorder, a) if k in places else a for k, a in enumerate(args)]
 
 
 def _call_rule(
     recorder: Recorder, function: Any, rule: Any, args: Arguments, kwargs: Keywords
 ) -> Any:
+    if getattr(function, "__module__", None) in OF_NUMBERS:
+        args = [listed(recorder, argument) for argument in args]
     out = kwargs.get("out")
     if isinstance(out, np.ndarray):
         kwargs = {key: value for key, value in kwargs.items() if key != "out"}

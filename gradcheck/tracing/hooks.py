@@ -198,8 +198,6 @@ def hook_iterate(value: Any, pattern: Any) -> Any:
     if recorder is None:
         return value
     found = iterated(recorder, value)
-    if recorder.hidden_in(value) is not None:
-        found = (_handed_out(recorder, value, item) for item in found)
     return found if pattern is None else (_unpacked(recorder, item, pattern) for item in found)
 
 

@@ -8,7 +8,8 @@ parameter: arrays are recognised by their memory, scalars by their identity.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ class Recorder:
         if isinstance(value, np.ndarray | NUMBERS):
             if _has_floats(value) and (wrote or not self.is_tracked(value)):
                 self.track(value, Shadow(None, ("constant", ""), reason))
-        elif isinstance(value, list | tuple | dict) and depth < 4:
+        elif isinstance(value, _CONTAINERS) and depth < 4:
             for item in value.values() if isinstance(value, dict) else value:
                 self.lose(item, reason, wrote=wrote, known=known, depth=depth + 1)
         elif _is_opaque(value):
@@ -303,6 +304,8 @@ class Recorder:
 _NOWHERE = Site("", 0, "")
 
 
+_CONTAINERS = (list, tuple, dict, set, frozenset, deque)
+
 _HIDING = frozenset(
     {"numpy", "scipy", "pandas", "torch", "jax", "fractions", "decimal", "statistics", "array"}
 )
@@ -312,6 +315,8 @@ _HIDING = frozenset(
 def _is_opaque(value: Any) -> bool:
     if isinstance(value, np.generic | np.dtype):
         return False
+    if isinstance(value, Iterator | memoryview):
+        return True
     return type(value).__module__.split(".")[0] in _HIDING
 
 

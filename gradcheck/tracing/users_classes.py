@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.tracing.errors import NotTraceable
 from gradcheck.tracing.operators import elements
 from gradcheck.tracing.recorder import Recorder
 
@@ -29,8 +30,12 @@ def iterated(recorder: Recorder, value: Any) -> Any:
     """Return something to iterate over: the elements of a traced array, or ``value`` itself.
 
     ``__iter__`` and ``__next__`` of a user's class run under the trace, and ``__getitem__`` where
-    there is no ``__iter__``.
+    there is no ``__iter__``. What an object of a library hands out that was made of traced values
+    is lost.
     """
+    reason = recorder.hidden_in(value)
+    if reason is not None:
+        return _lost(recorder, value, reason)
     found = elements(recorder, value)
     if found is not value:
         return found
@@ -40,6 +45,12 @@ def iterated(recorder: Recorder, value: Any) -> Any:
     elif not hasattr(type(value), "__iter__") and user_method(value, "__getitem__") is not None:
         return _by_number(recorder, value)
     return elements(recorder, advanced(recorder, found))
+
+
+def _lost(recorder: Recorder, value: Any, reason: NotTraceable) -> Iterator[Any]:
+    for item in value:
+        recorder.lose(item, reason)
+        yield item
 
 
 def advanced(recorder: Recorder, value: Any) -> Any:
