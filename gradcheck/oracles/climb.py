@@ -189,6 +189,21 @@ def _noise_on(noise: Noise, rungs: Mapping[float, Rung]) -> float:
     return float(noise.at(np.array([max(losses, default=0.0)]))[0])
 
 
+def _changes_suddenly(rungs: Mapping[float, Rung], noise: float) -> bool:
+    """Whether the slopes of the two smallest steps agree far better than truncation explains.
+
+    It grows sixteenfold from step to step, or with the square of that. Beyond, the loss jumps at
+    the larger steps, and may do so within the smaller ones, which then agree by chance.
+    """
+    smallest = [rungs[level] for level in sorted(rungs)[:3]]
+    if len(smallest) < 3:
+        return False
+    slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in smallest]
+    hidden = sum(2 * KAPPA * noise / (r.up + r.down) for r in smallest[:2])
+    near, far = abs(slopes[1] - slopes[0]), abs(slopes[2] - slopes[1])
+    return bool(far > RATIO**4 * (near + hidden))
+
+
 def _evaluate_rungs(
     problem: Problem,
     first: FirstPass,
@@ -245,6 +260,8 @@ def _next_levels(
     difference = abs(reading.value - first.claimed[position])
     wanted = effort.wanted * max(known, effort.smallest * size)
     fine = reading.uncertainty <= wanted
+    if difference > 10 * allowed and can_descend and _changes_suddenly(rungs, noise):
+        return [lowest - 1]
     if (difference <= allowed and fine) or (difference > 10 * allowed and fine):
         return []
     if difference > 100 * allowed and lowest < 0:

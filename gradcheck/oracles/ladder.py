@@ -146,9 +146,10 @@ def _best_window(slopes: _Slopes) -> tuple[float, float, float, bool]:
             value, weights = neville(slopes.steps[window], slopes.central[window])
             roundoff = float(np.abs(weights) @ slopes.noise[window])
             truncation = _truncation(slopes, first, last, value)
-            if not smooth[first : first + ABOUT].all():
-                # The nearest kink may lie just inside the step, hidden from smaller ones by noise.
-                truncation += 0.5 * abs(float(slopes.gap[first]))
+            if not smooth[: first + ABOUT].all():
+                # The nearest kink may lie just inside the step, hidden from smaller ones by noise;
+                # or a jump within smaller ones is seen by neither of two that agree by chance.
+                truncation += 0.5 * float(np.abs(slopes.gap[: first + 1]).max())
             uncertainty = roundoff + truncation
             if uncertainty < best[1] and _believable(slopes, first, value, uncertainty):
                 step = float(slopes.steps[first])
