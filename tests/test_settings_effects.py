@@ -325,6 +325,32 @@ class Hanging:
         return np.sum(x**2), 2 * x
 
 
+def interrupted_while_limited(moment):
+    """Have Ctrl-C come at a moment while a limit is set and lifted; whether it came."""
+    from gradcheck.calling.time_limit import time_limits
+
+    gone_by = 0
+
+    def count(frame, event, argument):
+        nonlocal gone_by
+        if event in ("call", "c_return"):
+            gone_by += 1
+            if gone_by == moment:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    profile = sys.getprofile()
+    try:
+        sys.setprofile(count)
+        with time_limits(5.0):
+            pass
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(profile)
+    return False
+
+
 class TestTimeout:
     @pytest.mark.parametrize("at", [1, 30])
     def test_an_evaluation_that_hangs_is_stopped(self, at):
@@ -367,6 +393,20 @@ class TestTimeout:
             signal.setitimer(signal.ITIMER_REAL, *earlier)
             signal.signal(signal.SIGALRM, before)
         assert came == [1]
+
+    def test_nor_is_it_lost_to_an_interruption_at_any_moment(self):
+        earlier = signal.setitimer(signal.ITIMER_REAL, 60)
+        before = signal.getsignal(signal.SIGALRM)
+        moments, interrupted = 0, True
+        try:
+            while interrupted:
+                moments += 1
+                interrupted = interrupted_while_limited(moments)
+                assert signal.getitimer(signal.ITIMER_REAL)[0] > 0, moments
+                assert signal.getsignal(signal.SIGALRM) == before, moments
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, *earlier)
+        assert moments > 10
 
     def test_it_is_refused_where_no_signal_arrives(self):
         raised = []

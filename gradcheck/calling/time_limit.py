@@ -86,8 +86,16 @@ def time_limits(
     _refuse_elsewhere(executor, dask)
     began = time.monotonic()
     handler = signal.getsignal(signal.SIGALRM)
-    pending, interval = signal.setitimer(signal.ITIMER_REAL, 0.0)
+    pending, interval = signal.getitimer(signal.ITIMER_REAL)
+
+    def resume() -> None:
+        signal.signal(signal.SIGALRM, handler)
+        left = max(pending - (time.monotonic() - began), 1e-3) if pending else 0.0
+        signal.setitimer(signal.ITIMER_REAL, left, interval)
+
+    resumed = False
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         yield
     except TimeUp:
         raise TargetError(
@@ -96,10 +104,13 @@ def time_limits(
             "--timeout (timeout=) is too short for it",
         ) from None
     finally:
-        # Ctrl-C may have come while an evaluation put these back.
-        signal.signal(signal.SIGALRM, handler)
-        left = max(pending - (time.monotonic() - began), 1e-3) if pending else 0.0
-        signal.setitimer(signal.ITIMER_REAL, left, interval)
+        # Ctrl-C may have come while an evaluation put these back, and may come while this does.
+        try:
+            resume()
+            resumed = True
+        finally:
+            if not resumed:
+                resume()
 
 
 def _refuse_elsewhere(executor: Any, dask: str | None) -> None:
