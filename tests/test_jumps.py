@@ -1,4 +1,4 @@
-"""A loss that jumps: the slope between the jumps is its derivative, whatever steps agree by chance."""
+"""A loss that jumps: the slope between its jumps is right, whatever steps agree by chance."""
 
 from __future__ import annotations
 
