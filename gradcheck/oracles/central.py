@@ -37,8 +37,6 @@ from gradcheck.problem import Problem
 Entries = NDArray[np.intp] | range
 """Entries of a parameter (flat, C order), ascending."""
 
-BATCH = 12
-"""Disagreeing entries of one parameter that climb at a time."""
 CONFIRMED = 8
 """Entries confirmed wrong after which the rest of a parameter is judged by the first pass."""
 
@@ -104,7 +102,8 @@ def _swept(
     for at in parts(len(indices)):
         changes = prepared.changes(at)
         first = prepared.evaluated(at, changes)
-        swept.add(at, *refinement.of(first, marked), changes)
+        swept.add(at, changes, first, refinement.of(first, marked))
+        del first  # not while the next part is looked at
     return swept.estimate()
 
 
@@ -181,7 +180,7 @@ def _climb_doubtful(
     cap: int,
     effort: Effort,
 ) -> dict[int, Reading]:
-    """Climb in batches, half of the worst and half drawn, until enough are confirmed wrong."""
+    """Climb ``cap`` at a time, half of the worst and half drawn, until so many are wrong."""
     open_ = np.flatnonzero(doubtful)
     severity = np.abs(first.slope - first.claimed)[open_] / (
         first.uncertainty[open_] + first.rounding[open_] + np.finfo(float).tiny
@@ -193,8 +192,7 @@ def _climb_doubtful(
     confirmed = 0
     while len(readings) < len(open_) and confirmed < cap and not problem.evaluator.exhausted:
         batch: list[int] = []
-        size = min(BATCH, max(2, cap))
-        while len(batch) < size and (by_severity or at_random):
+        while len(batch) < cap and (by_severity or at_random):
             source = by_severity if len(batch) % 2 == 0 and by_severity else at_random
             if not source:
                 break

@@ -147,8 +147,6 @@ def _disagreement(
 ) -> str | None:
     """Say where the complex step contradicts the central differences, if it does."""
     for name, estimate in estimates.items():
-        if not np.isfinite(estimate.value[estimate.checked]).all():
-            return f"it gives no finite value for {name}"
         reference = central.get(name)
         if reference is None:
             continue

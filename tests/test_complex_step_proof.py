@@ -1,0 +1,175 @@
+"""The complex step must prove itself: how large a lost imaginary part is noticed, and where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gradcheck.noise import Noise
+from gradcheck.numpy_target.problem import numpy_problem
+from gradcheck.oracles.complex_step import complex_step
+from gradcheck.oracles.estimate import smooth_estimate
+
+X = np.array([0.3, -1.2, 2.0])
+ALL = {"x": np.arange(3)}
+
+
+def off_by(error, real=0.0):
+    """A loss whose imaginary part is wrong by a factor, and its real part by so much."""
+
+    def loss(x):
+        value = np.sum(np.exp(x))
+        return value if np.isrealobj(x) else value.real + real + 1j * value.imag * (1 + error)
+
+    return loss
+
+
+def found_of(loss, *, x=X, level=1e-15, variation=1.0, central=None, selection=None):
+    problem = numpy_problem(lambda x: (loss(x), np.exp(x)), x.copy())
+    noise = Noise(level, problem.facts.value, np.dtype(float), variation)
+    before = problem.evaluator.count
+    found = complex_step(problem, selection=selection or ALL, central=central or {}, noise=noise)
+    return found, problem.evaluator.count - before
+
+
+def test_it_takes_an_evaluation_an_entry_and_eleven_along_a_line():
+    found, spent = found_of(off_by(0.0))
+    assert spent == 3 + 11
+    np.testing.assert_allclose(found.estimates["x"].value, np.exp(X), rtol=1e-14)
+    _, spent = found_of(off_by(0.0), selection={"x": np.array([1])})
+    assert spent == 1 + 11
+    found, spent = found_of(off_by(0.0), selection={"x": np.array([], dtype=np.intp)})
+    assert (found.estimates, spent) == ({}, 11)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_the_step_is_a_tiny_part_of_each_entry(size):
+    steps = []
+
+    def loss(x):
+        if np.iscomplexobj(x):
+            steps.append(np.abs(x.imag))
+        return np.sum(x**2)
+
+    problem = numpy_problem(lambda x: (loss(x), 2 * x), size * X)
+    noise = Noise(1e-15 * size**2, problem.facts.value, np.dtype(float), size**2)
+    complex_step(problem, selection=ALL, central={}, noise=noise)
+    lengths = np.maximum(np.abs(size * X), size * np.sqrt(np.mean(X**2)))
+    moved = np.array(steps[-3:])
+    np.testing.assert_allclose(np.diag(moved), 1e-30 * lengths, rtol=1e-12)
+    assert np.count_nonzero(moved) == 3
+    np.testing.assert_allclose(steps[-4], 1e-30 * lengths, rtol=1e-12)  # along the line
+
+
+@pytest.mark.parametrize(
+    ("error", "proved"), [(0.04, True), (-0.04, True), (0.06, False), (-0.06, False), (-1.0, False)]
+)
+def test_a_twentieth_of_the_slope_along_a_line_is_proof_enough(error, proved):
+    found, _ = found_of(off_by(error))
+    assert bool(found.estimates) is proved
+    if not proved:
+        assert found.refusal == "it does not agree with a central difference along a line"
+
+
+def test_noise_that_hides_the_slope_proves_nothing():
+    # Along the line the slope is that of all entries together; the steps reach a tenth.
+    slope = abs(found_of(off_by(0.0))[0].estimates["x"].value).max()
+    assert found_of(off_by(0.0), level=1e-4 * slope)[0].refusal is None
+    refused, _ = found_of(off_by(0.0), level=slope, variation=0.0)
+    assert "along a line" in refused.refusal
+
+
+@pytest.mark.parametrize(("variation", "proved"), [(1.0, True), (0.0, False)])
+def test_a_slope_of_zero_is_measured_against_what_the_loss_does_elsewhere(variation, proved):
+    def loss(x):
+        return np.sum(x**2)  # even about the point
+
+    problem = numpy_problem(lambda x: (loss(x), 2 * x), np.zeros(3))
+    noise = Noise(1e-15, 0.0, np.dtype(float), variation)
+    found = complex_step(problem, selection=ALL, central={}, noise=noise)
+    assert (found.refusal is None) is proved
+    if proved:
+        assert found.estimates["x"].value.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("times", "same"), [(0.95, True), (-0.95, True), (1.05, False), (-1.05, False)]
+)
+def test_the_value_itself_must_be_the_same_but_for_rounding(times, same):
+    value = float(np.sum(np.exp(X)))
+    for level in (1e-15, 1e-11):
+        allowed = 64 * level + 1e-10 * value
+        found, _ = found_of(off_by(0.0, real=times * allowed), level=level)
+        assert (found.refusal is None) is same
+        if not same:
+            assert found.refusal == "the loss has another value with complex parameters"
+
+
+def reference(bound, **changes):
+    one = smooth_estimate("central", np.exp(X), np.full(3, bound))
+    return {"x": replace(one, **changes)}
+
+
+@pytest.mark.parametrize(("share", "agrees"), [(0.45, False), (0.55, True)])
+def test_it_may_differ_from_central_differences_by_twice_what_both_leave_open(share, agrees):
+    error = 1e-6
+    found, _ = found_of(off_by(error), central=reference(share * error * np.exp(2.0)))
+    assert bool(found.estimates) is agrees
+    if not agrees:
+        assert "it disagrees with central differences on 1 of 3 entries of x" in found.refusal
+
+
+def test_entries_that_central_differences_do_not_know_do_not_contradict_it():
+    wrong = {"value": np.exp(X) * np.array([1.0, 2.0, 1.0])}
+    assert "on 1 of 3 entries" in found_of(off_by(0.0), central=reference(1e-9, **wrong))[0].refusal
+    kink = wrong | {"kinks": np.array([False, True, False])}
+    assert found_of(off_by(0.0), central=reference(1e-9, **kink))[0].refusal is None
+    open_ = wrong | {"uncertainty": np.array([1e-9, np.nan, 1e-9])}
+    assert found_of(off_by(0.0), central=reference(1e-9, **open_))[0].refusal is None
+    chosen, _ = found_of(
+        off_by(0.0), central=reference(1e-9, **wrong), selection={"x": np.array([0, 2])}
+    )
+    assert chosen.refusal is None
+
+
+def test_an_entry_at_which_it_gives_no_number_is_left_to_the_others():
+    def loss(x):
+        value = np.sum(np.exp(x))
+        broken = np.iscomplexobj(x) and x[1].imag != 0 and x[0].imag == 0
+        return value * np.nan if broken else value
+
+    found, _ = found_of(loss, central=reference(1e-9))
+    assert found.refusal is None
+    assert found.estimates["x"].checked.tolist() == [True, False, True]
+
+
+def test_the_uncertainty_is_sixty_four_roundings_of_the_entry_and_the_typical_one():
+    problem = numpy_problem(lambda x: (np.sum(np.exp(x)), np.exp(x)), X.copy())
+    noise = Noise(0.0, problem.facts.value, np.dtype(float), 1.0)
+    found = complex_step(problem, selection=ALL, central={}, noise=noise)
+    value = found.estimates["x"].value
+    expected = 64 * 2.0**-52 * (np.abs(value) + np.sqrt(np.mean(value**2)))
+    np.testing.assert_allclose(found.estimates["x"].uncertainty, expected, rtol=1e-12)
+
+
+def test_a_target_that_takes_no_complex_numbers_is_refused_in_its_own_words():
+    def loss(x):
+        if np.iscomplexobj(x):
+            raise TypeError("floats only\nplease")
+        return np.sum(np.exp(x))
+
+    assert found_of(loss)[0].refusal == "TypeError: floats only"
+
+    def silent(x):
+        if np.iscomplexobj(x):
+            raise KeyError
+        return np.sum(np.exp(x))
+
+    assert found_of(silent)[0].refusal == "KeyError"
+    problem = numpy_problem(lambda x: (np.sum(np.exp(x)), np.exp(x)), X.copy())
+    problem = replace(problem, complex_loss=None)
+    noise = Noise(1e-15, problem.facts.value, np.dtype(float))
+    found = complex_step(problem, selection=ALL, central={}, noise=noise)
+    assert found.refusal == "the target cannot be called with complex parameters"
