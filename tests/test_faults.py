@@ -215,6 +215,8 @@ class Model:
 def interrupted_at(moment: int, call, error=KeyboardInterrupt) -> tuple[int, BaseException | None]:
     """Run ``call``, raise ``error`` as a signal would: on entry to a function, or after C code.
 
+    While signals are held back, it waits until they no longer are.
+
     Returns:
         How many such moments went by, and what came out of it.
     """
@@ -224,11 +226,11 @@ def interrupted_at(moment: int, call, error=KeyboardInterrupt) -> tuple[int, Bas
         nonlocal gone_by
         if event in ("call", "c_return"):
             gone_by += 1
-            if gone_by == moment:
+            if 0 < moment <= gone_by and signal.getsignal(signal.SIGINT) is handler:
                 sys.setprofile(None)
                 raise error
 
-    before = sys.getprofile()
+    before, handler = sys.getprofile(), signal.getsignal(signal.SIGINT)
     sys.setprofile(count)
     try:
         call()
@@ -434,6 +436,21 @@ class TestSignals:
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         finally:
             signal.signal(signal.SIGINT, before)
+
+    def test_an_interruption_when_handlers_are_put_back_leaves_all_of_them_put_back(self):
+        from gradcheck.render.uninterrupted import uninterrupted
+
+        def call():
+            with uninterrupted():
+                pass
+
+        state = settings_of_the_process()
+        moments, error = 0, KeyboardInterrupt()
+        while error is not None:
+            moments += 1
+            _, error = interrupted_at(moments, call)
+            assert settings_of_the_process() == state, moments
+        assert moments > 10
 
     def test_what_was_held_back_nested_comes_once_and_at_the_end(self):
         steps = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -39,7 +39,15 @@ def uninterrupted() -> Iterator[None]:
                 signal.signal(number, note)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # What was held back for one signal may come before the next one has its handler back.
+        try:
+            _put_back(before)
+        finally:
+            _put_back(before)
         if noted:
             signal.raise_signal(noted[0])
+
+
+def _put_back(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
