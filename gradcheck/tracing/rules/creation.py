@@ -47,9 +47,12 @@ def _geomspace(
 
 
 def _arange(context: Context, start: Any, stop: Any = None, step: Any = 1, **_: Any) -> Any:
-    first = context.tensor(0.0 if stop is None else start, context.dtype)
+    if stop is None:
+        start, stop = 0.0, start
+    first, last = context.tensor(start, context.dtype), context.tensor(stop, context.dtype)
     counting = context.torch.arange(context.value.shape[0], dtype=context.dtype)
-    return first + counting * context.tensor(step, context.dtype)
+    # how many numbers there are has no derivative, whatever the end depends on
+    return first + counting * context.tensor(step, context.dtype) + 0.0 * last
 
 
 def _bincount(context: Context, x: Any, weights: Any = None, minlength: int = 0) -> Any:
