@@ -74,12 +74,17 @@ class Contexts:
             name = name[name.rindex(f"/{path}") + 1 :]
             if (root / name).is_file():
                 self.lines[name] = data.contexts_by_lineno(measured)
+        self.breadth: collections.Counter[str] = collections.Counter()
+        """Of how many lines of the areas each test runs."""
+        for lines in self.lines.values():
+            for tests in lines.values():
+                self.breadth.update(tests)
 
     def tests(self, mutant: Mutant, seconds: float, files: int) -> list[str]:
         """Return the tests to run, of the files that promise most; to import a file costs time.
 
-        In each file the quickest first, parameters of one test in turn, until they took
-        ``seconds`` when they were measured.
+        In each file those first that run little else, parameters of one test in turn, until they
+        took ``seconds`` when they were measured.
 
         A default of a function concerns what runs the function; another line that an import runs
         (a constant, a decorator) whatever runs anything else of the module.
@@ -90,7 +95,7 @@ class Contexts:
         if "" in chosen or not chosen:
             chosen |= {test for tests in by_line.values() for test in tests}
         by_file: dict[str, list[str]] = {}
-        for test in sorted(chosen, key=lambda test: (self.durations.get(test, 0.0), test)):
+        for test in sorted(chosen, key=lambda test: (self._cost(test), test)):
             if test in self.durations:
                 by_file.setdefault(test.partition("::")[0], []).append(test)
         kept = [STRUCTURE] if "dataclass" in mutant.before else []
@@ -109,10 +114,17 @@ class Contexts:
                 kept.append(test)
         return kept
 
+    def _cost(self, test: str) -> float:
+        """Say how little a test promises: it takes long, or runs so much that it is of no part."""
+        return (self.durations.get(test, 0.0) + 0.01) * (self.breadth[test] + 10)
+
     def _promise(self, tests: list[str]) -> float:
-        """Say how much a file's tests of a line promise: many functions, quick ones."""
-        functions = {test.partition("[")[0] for test in tests}
-        return len(functions) / (sum(self.durations[test] for test in tests) / len(tests) + 0.01)
+        """Say how much a file's tests of a line promise: many functions that cost little."""
+        best: dict[str, float] = {}
+        for test in tests:
+            function = test.partition("[")[0]
+            best[function] = max(best.get(function, 0.0), 1.0 / self._cost(test))
+        return sum(best.values())
 
 
 def concerned(mutant: Mutant) -> tuple[int, int]:
