@@ -12,6 +12,7 @@ from torch import nn
 import gradcheck
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.torch_target.problem import is_torch_target, torch_problem
+from gradcheck.torch_target.varied.carrier import varied_of
 from reference_models import quadratic_regression
 
 F64 = torch.float64
@@ -414,12 +415,14 @@ def test_what_is_no_torch_target_is_left_to_numpy():
 
 
 def counted(target, inputs, **options):
-    """Return the check and how often the target was called with a batch, and singly."""
-    calls = {"batched": 0, "single": 0}
+    """Return the check and how often the target was called by parts, by vmap, and singly."""
+    calls = {"parts": 0, "vmap": 0, "single": 0}
 
     def counting(*args, **kwargs):
-        batched = any(torch._C._functorch.is_batchedtensor(a) for a in (*args, *kwargs.values()))
-        calls["batched" if batched else "single"] += 1
+        tensors = (*args, *kwargs.values())
+        parts = any(varied_of(one) is not None for one in tensors)
+        vmap = any(torch._C._functorch.is_batchedtensor(one) for one in tensors)
+        calls["parts" if parts else "vmap" if vmap else "single"] += 1
         return target(*args, **kwargs)
 
     return gradcheck.check(counting, inputs, oracles=("central",), **options), calls
@@ -451,7 +454,8 @@ def test_a_wrong_entry_is_found_in_a_batch():
             return g * ctx.saved_tensors[0].cos() * wrong
 
     check, calls = counted(lambda w: WrongAt.apply(w).sum(), (leaf(60),))
-    assert calls["batched"] > 0
+    assert calls["parts"] > 0
+    assert calls["single"] < 60
     comparison = check.parameters["argument_0"].comparisons["analytic~central"]
     assert comparison.failing_entries == 1
     assert comparison.worst[0].index == (17,)
@@ -469,8 +473,9 @@ def test_what_vmap_refuses_is_evaluated_singly():
 
 def test_a_batch_that_means_something_else_is_noticed():
     def loss(w):
-        # The squared mean over what vmap hides from the target: the storage behind the tensor.
-        raw = w.detach() if not torch._C._functorch.is_batchedtensor(w) else w.detach() * 1.01
+        # What no target should do: tell a batch from a tensor, and compute something else.
+        alone = type(w) is torch.Tensor and not torch._C._functorch.is_batchedtensor(w)
+        raw = w.detach() if alone else w.detach() * 1.01
         return (w * raw).sum() * 0 + (raw**2).sum() + (w - w.detach()).sum()
 
     check, _ = counted(loss, (leaf(40),))

@@ -1,8 +1,10 @@
-"""Many perturbed losses of a torch target in one call, by ``torch.func.vmap``.
+"""Many perturbed losses of a torch target in one call.
 
-A buffer holds as many copies of one parameter as fit; each gets one entry changed. Before a
-parameter is batched for the first time, two losses far from the point are compared with those of
-plain calls: a target that vmap refuses, or treats as something else, is evaluated by the loop.
+What a single entry does not move is computed once, where the target allows it (see ``parts``).
+Elsewhere ``torch.func.vmap`` evaluates it whole: a buffer holds as many copies of one parameter as
+fit; each gets one entry changed. Before a parameter is batched for the first time, losses far from
+the point are compared with those of plain calls: a target that cannot be batched, or means
+something else then, is evaluated by the loop.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck.torch_target.call import TorchCall
 from gradcheck.torch_target.outputs import as_real
+from gradcheck.torch_target.parts import CLOSE, MOVE, PartLosses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,12 +26,12 @@ FloatArray = NDArray[np.float64]
 
 LARGEST = 1024
 """Most rows of a batch."""
+LARGEST_OF_PARTS = 4096
+"""Most rows of a batch in which each computes only what changes."""
 LEAST = 4
 """Entries below which the loop is as fast."""
 CPU_BYTES = 32 * 2**20
 """Memory of a batch on the CPU: more falls out of its caches."""
-MOVE = 0.05
-"""Size of the trial moves, in units of the parameter's values."""
 
 
 class BatchedLosses:
@@ -37,6 +40,8 @@ class BatchedLosses:
     def __init__(self, call: TorchCall, values: Sequence[NDArray[Any]]) -> None:
         self._call = call
         self._values = values
+        self._parts = PartLosses(call, values)
+        self._rows_of_parts: dict[int, int] = {}
         self._rows: dict[int, int] = {}
         self._buffer: tuple[int, Tensor] | None = None
         self._made: int | None = None
@@ -47,6 +52,9 @@ class BatchedLosses:
         """Return the losses of a first part of the entries; of none if the loop has to do it."""
         if len(indices) < LEAST:
             return np.empty(0)
+        losses = self._by_parts(parameter, indices, values)
+        if losses.size:
+            return losses
         if parameter not in self._rows:
             self._rows[parameter] = self._usable_rows(parameter)
         rows = self._rows[parameter]
@@ -61,6 +69,22 @@ class BatchedLosses:
             self._rows[parameter] = rows // 2
             self._buffer = None
             return self(parameter, indices, values)
+
+    def _by_parts(
+        self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]
+    ) -> FloatArray:
+        """Return the losses of a first part of the entries; of none if all has to be computed."""
+        if parameter not in self._rows_of_parts:
+            made = self._parts.bytes_made(parameter)
+            fitting = 0 if made is None else _memory(self._call.read[parameter]) // made
+            self._rows_of_parts[parameter] = min(fitting, LARGEST_OF_PARTS)
+        while (rows := self._rows_of_parts[parameter]) >= LEAST:
+            try:
+                return self._parts(parameter, indices[:rows], values[:rows])
+            except Exception:
+                # Out of memory, or an operation that gives way only here: halve, or leave it.
+                self._rows_of_parts[parameter] = rows // 2
+        return np.empty(0)
 
     def _evaluate(
         self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any], size: int
@@ -144,7 +168,7 @@ class BatchedLosses:
         if not known.any():
             return False
         size = np.abs(alone) + np.abs(np.array(alone) - base)
-        return bool(np.all(np.abs(together - alone)[known] <= 1e4 * low * size[known]))
+        return bool(np.all(np.abs(together - alone)[known] <= CLOSE * low * size[known]))
 
     def _fitting_rows(self, parameter: int) -> int:
         read = self._call.read[parameter]

@@ -1,0 +1,109 @@
+"""Many perturbed losses of a torch target in one call that computes again only what changes.
+
+The target is called with a carrier in the parameter's place (see ``varied``). Before a parameter is
+moved so for the first time, some of its entries are moved far, and the losses compared with those
+of plain calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.torch_target.call import TorchCall
+from gradcheck.torch_target.varied.carrier import carrier, varied_of
+from gradcheck.torch_target.varied.tensor import Tally, Varied, unravelled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FloatArray = NDArray[np.float64]
+
+TRIALS = 8
+"""Entries of each parameter that are moved far on trial."""
+MOVE = 0.05
+"""Size of the trial moves, in units of the parameter's values."""
+CLOSE = 1e4
+"""Roundings of the loss by which the trials may differ from plain calls."""
+
+
+class PartLosses:
+    """The losses at single-entry changes of one parameter, many at a time."""
+
+    def __init__(self, call: TorchCall, values: Sequence[NDArray[Any]]) -> None:
+        self._call = call
+        self._values = values
+
+    def bytes_made(self, parameter: int) -> int | None:
+        """Return the memory that an evaluation takes; None where the target is not to be so called.
+
+        Losses that differ from those of plain calls, and whatever is raised, say so.
+        """
+        call = self._call
+        if call.keeps_graph or call.changed or call.read[parameter].is_complex():
+            return None
+        indices, moved, alone = self._alone(parameter)
+        tally = Tally(len(indices))
+        try:
+            together = self._losses(parameter, indices, moved, tally)
+        except Exception:
+            # Whatever it is, plain calls meet it too if it is the target's own.
+            return None
+        low = np.finfo(call.reduction.dtype if call.reduction else np.float64).eps
+        known = np.isfinite(alone)
+        with np.errstate(all="ignore"):
+            size = np.abs(alone) + np.abs(alone - call.loss())
+            close = np.abs(together - alone) <= CLOSE * low * size
+        return tally.made // tally.rows + 1 if known.any() and close[known].all() else None
+
+    def __call__(
+        self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]
+    ) -> FloatArray:
+        """Return the losses with entry ``indices[j]`` (flat, C order) set to ``values[j]``."""
+        return self._losses(parameter, indices, values, Tally(len(indices)))
+
+    def _losses(
+        self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any], tally: Tally
+    ) -> FloatArray:
+        import torch
+
+        call = self._call
+        call.refresh()
+        read = call.read[parameter].detach()
+        flat = torch.from_numpy(np.ascontiguousarray(indices)).to(read.device)
+        given = torch.from_numpy(np.ascontiguousarray(values)).to(read.device, read.dtype)
+        places = dict(enumerate(unravelled(flat, read.shape)))
+        with torch.no_grad():
+            result = call.loss_at({parameter: carrier(Varied(read, given, places, tally))})
+            return _rows(result, tally.rows)
+
+    def _alone(self, parameter: int) -> tuple[NDArray[np.intp], NDArray[Any], FloatArray]:
+        """Move some entries far, one at a time; return which, where to, and the losses."""
+        array = self._values[parameter]
+        generator = np.random.default_rng(0)
+        indices = np.unique([0, array.size - 1, *generator.integers(array.size, size=TRIALS - 2)])
+        start = array.flat[indices]
+        scale = MOVE * max(float(np.abs(array).max()), 1e-300)
+        signs = generator.choice((-1.0, 1.0), len(indices))
+        moved = (start + signs * scale * generator.uniform(0.5, 1.0, len(indices))).astype(
+            array.dtype
+        )
+        losses = np.full(len(indices), np.nan)
+        for k, index in enumerate(indices.tolist()):
+            try:
+                array.flat[index] = moved[k]
+                losses[k] = self._call.loss()
+            finally:
+                array.flat[index] = start[k]
+        return indices, moved, losses
+
+
+def _rows(result: Tensor, rows: int) -> FloatArray:
+    """Return the loss of each evaluation; the same for all if the parameter does not reach it."""
+    varied = varied_of(result)
+    if varied is None:
+        return np.full(rows, float(result))
+    return np.array(varied.loosened().values.double().cpu().numpy())

@@ -1,0 +1,138 @@
+"""Products, sums and convolutions of tensors of which each evaluation changes a part.
+
+What such an operation gives is what it gives at the point itself, and what it gives for the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.torch_target.varied.elementwise import elementwise
+from gradcheck.torch_target.varied.tensor import Varied, taken
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def product(a: Any, b: Any, bias: Tensor | None = None) -> Any:
+    """Multiply two matrices of which one is varied; both, where their wholes are taken.
+
+    ``bias`` is a vector that is added to every row.
+    """
+    if isinstance(a, Varied) and isinstance(b, Varied):
+        a, b = a.loosened(), b.loosened()
+        return a.new(_plus(a.base @ b.base, bias), _plus(a.values @ b.values, bias), {})
+    return _left_product(a, b, bias) if isinstance(a, Varied) else _right_product(a, b, bias)
+
+
+def _left_product(a: Varied, b: Tensor, bias: Tensor | None) -> Varied:
+    """Multiply a varied matrix by one that stays."""
+    base, places = _plus(a.base @ b, bias), a.places
+    row, column = places.get(0), places.get(1)
+    if column is None:
+        # Whole rows of the product, or all of it.
+        return a.new(base, _plus(a.values @ b, bias), places)
+    factor, change = b.index_select(0, column), a.change
+    if row is not None:
+        return a.new(base, base.index_select(0, row).addcmul_(change[:, None], factor), {0: row})
+    return a.new(base, base.addcmul(change[:, :, None], factor[:, None, :]), {})
+
+
+def _right_product(a: Tensor, b: Varied, bias: Tensor | None) -> Varied:
+    """Multiply a matrix that stays by a varied one."""
+    base, places = _plus(a @ b.base, bias), b.places
+    row, column = places.get(0), places.get(1)
+    if row is not None:
+        factor, change = a.T.index_select(0, row), b.change
+        if column is None:
+            return b.new(base, base.addcmul(factor[:, :, None], change[:, None, :]), {})
+        own = base.T.index_select(0, column)
+        return b.new(base, own.addcmul_(change[:, None], factor), {1: column})
+    if column is None:
+        return b.new(base, _plus(a @ b.values, bias), {})
+    own = b.values @ a.T
+    return b.new(base, own if bias is None else own + bias[column][:, None], places)
+
+
+def _plus(tensor: Tensor, bias: Tensor | None) -> Tensor:
+    return tensor if bias is None else tensor + bias
+
+
+def mm(_: Any, a: Any, b: Any) -> Any:
+    """Matrix times matrix."""
+    return product(a, b)
+
+
+def addmm(_: Any, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """A bias and a product."""
+    import torch
+
+    if (beta, alpha) != (1, 1):
+        return None
+    if not (isinstance(a, Varied) or isinstance(b, Varied)):
+        return elementwise(torch.ops.aten.add.Tensor, bias, a @ b)
+    if isinstance(bias, torch.Tensor) and bias.dim() == 1:
+        return product(a, b, bias)
+    return elementwise(torch.ops.aten.add.Tensor, bias, product(a, b))
+
+
+def mv(_: Any, a: Any, vector: Any) -> Any:
+    """Matrix times vector."""
+    found = product(a, vector.reshaped((-1, 1)) if isinstance(vector, Varied) else vector[:, None])
+    return found.reshaped(found.base.shape[:1])
+
+
+def total(
+    function: Any, one: Varied, dims: Any = None, keepdim: bool = False, **kwargs: Any
+) -> Any:
+    """``sum`` and ``mean``."""
+    if any(kwargs.values()) or not one.base.is_floating_point():
+        return None
+    rank = one.base.dim()
+    given = [dims] if isinstance(dims, int) else dims
+    dropped = {d % rank for d in given} if given else set(range(rank))
+    shape = [1 if d in dropped else size for d, size in enumerate(one.base.shape)]
+    base = one.base.sum(tuple(dropped), keepdim=True) if dropped else one.base
+    free = [1 + k for k, d in enumerate(one.free) if d in dropped]
+    kept = {d: at for d, at in one.places.items() if d not in dropped}
+    fewer = one.change if len(kept) < len(one.places) else one.values
+    fewer = fewer.sum(free, keepdim=True) if free else fewer
+    if len(kept) < len(one.places):
+        lost = [d for d in one.places if d not in kept]
+        for d in lost:
+            fewer = fewer.unsqueeze(1 + sum(e not in kept for e in range(d)))
+        fewer = fewer + _row(base, kept)
+    found = one.new(base, fewer, kept)
+    if "mean" in function._schema.name:
+        count = one.base.numel() / max(base.numel(), 1)
+        found = one.new(base / count, fewer / count, kept)
+    if keepdim:
+        return found
+    return found.reshaped([size for d, size in enumerate(shape) if d not in dropped])
+
+
+def _row(base: Tensor, places: Mapping[int, Tensor]) -> Tensor:
+    return taken(base, places) if places else base.unsqueeze(0)
+
+
+def convolution(function: Any, x: Any, weight: Any, bias: Any, *args: Any) -> Any:
+    """A convolution with a varied weight: of its filters, one changes."""
+    transposed_, groups = args[3], args[5]
+    if isinstance(x, Varied) or transposed_ or groups != 1:
+        return None
+    import torch
+
+    plain = function(x, weight.base if isinstance(weight, Varied) else weight, None, *args)
+    found: Any = plain
+    if isinstance(weight, Varied):
+        filters = weight.loosened([0])
+        if not filters.places:
+            return None
+        values = function(x, filters.values, None, *args).movedim(1, 0)
+        found = weight.new(plain, values, {1: filters.places[0]})
+    if bias is None:
+        return found
+    ones = [1] * (plain.dim() - 2)
+    bias = bias.reshaped((-1, *ones)) if isinstance(bias, Varied) else bias.reshape(-1, *ones)
+    return elementwise(torch.ops.aten.add.Tensor, found, bias)

@@ -1,0 +1,83 @@
+"""Torch's operations on tensors of which every evaluation changes a part.
+
+An elementwise function is evaluated at the parts alone; for some others there is a rule. Everything
+else takes the whole tensors of all evaluations, by ``torch.func.vmap``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.torch_target.varied.elementwise import bases_of, elementwise
+from gradcheck.torch_target.varied.rules import RULES
+from gradcheck.torch_target.varied.tensor import NoRuleError, RefusedError, Varied
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LIKE = frozenset(
+    f"aten::{name}"
+    for name in (
+        *("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like"),
+        *("new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strided"),
+    )
+)
+"""Operations that read of a tensor its shape and type alone."""
+
+
+def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Evaluate one of torch's basic operations, of which some arguments are varied.
+
+    Raises:
+        NoRuleError: it needs the whole tensors.
+        RefusedError: it writes into a tensor, or draws at random.
+    """
+    import torch
+
+    name = function._schema.name
+    if name in LIKE:
+        return function(*bases_of(args), **kwargs)
+    if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
+        raise RefusedError(f"{name} writes or draws")
+    rule, found = RULES.get(name), None
+    if rule is not None:
+        found = rule(function, *args, **kwargs)
+    elif torch.Tag.pointwise in function.tags:
+        found = elementwise(function, *args, **kwargs)
+    if found is None:
+        raise NoRuleError(name)
+    return found
+
+
+def evaluated_whole(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Evaluate any function of torch at the whole tensors of all evaluations, by vmap.
+
+    Raises:
+        RefusedError: it returns something else than tensors.
+        RuntimeError: vmap cannot do it.
+    """
+    import torch
+    from torch.utils._pytree import tree_flatten, tree_unflatten
+
+    leaves, form = tree_flatten((list(args), dict(kwargs)))
+    at = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Varied)]
+    wholes = [leaves[k].loosened() for k in at]
+
+    def call(tensors: Sequence[Tensor]) -> Any:
+        filled = list(leaves)
+        for k, tensor in zip(at, tensors, strict=True):
+            filled[k] = tensor
+        own, named = tree_unflatten(filled, form)
+        return function(*own, **named)
+
+    bases, base_form = tree_flatten(call([one.base for one in wholes]))
+    if not all(isinstance(one, torch.Tensor) for one in bases):
+        raise RefusedError("a function returns something else than tensors")
+
+    def flat(*tensors: Tensor) -> Any:
+        return tuple(tree_flatten(call(tensors))[0])
+
+    together = torch.func.vmap(flat, randomness="error")(*(one.values for one in wholes))
+    results = [wholes[0].new(one, many, {}) for one, many in zip(bases, together, strict=True)]
+    return tree_unflatten(results, base_form)

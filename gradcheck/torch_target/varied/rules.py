@@ -1,0 +1,112 @@
+"""What is known of single operations of torch, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.torch_target.varied.linear import addmm, convolution, mm, mv, total
+from gradcheck.torch_target.varied.tensor import Varied
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rule = Callable[..., Any]
+
+
+def reshaped(function: Any, one: Varied, *args: Any) -> Varied | None:
+    """``view`` and its like: a copy under the same number of entries."""
+    return one.reshaped(function(one.base, *args).shape)
+
+
+def transposed(_: Any, one: Varied, *dims: int) -> Varied:
+    """``t``, ``transpose``."""
+    rank = one.base.dim()
+    order = list(range(rank))
+    first, second = (d % rank for d in dims) if dims else (0, rank - 1)
+    order[first], order[second] = order[second], order[first]
+    return one.permuted(order)
+
+
+def permuted(_: Any, one: Varied, order: Sequence[int]) -> Varied:
+    """``permute``."""
+    return one.permuted(order)
+
+
+def same(function: Any, one: Varied, **kwargs: Any) -> Varied:
+    """``detach``, ``alias``, ``clone``: nothing is written to later on."""
+    return one.new(function(one.base, **kwargs), one.values, one.places)
+
+
+def pooling(function: Any, x: Varied, *args: Any) -> Any:
+    """Pooling, where the pictures of some channels change: these are pooled."""
+    import torch
+
+    if x.base.dim() != 4 or not x.places or not x.places.keys() <= {0, 1}:
+        return None
+    values = x.values if x.values.dim() == 4 else x.values.unsqueeze(1)
+    base, found = function(x.base, *args), function(values, *args)
+
+    def new(one: Tensor, many: Tensor) -> Varied:
+        return x.new(one, many if x.values.dim() == 4 else many.squeeze(1), x.places)
+
+    if isinstance(base, torch.Tensor):
+        return new(base, found)
+    return tuple(new(one, many) for one, many in zip(base, found, strict=True))
+
+
+def softmax(function: Any, x: Varied, dim: int, half: bool) -> Varied | None:
+    """``softmax`` and its logarithm."""
+    if not x.base.dim():
+        return None
+    dim = dim % x.base.dim()
+    one = x.loosened([d for d in x.places if d != dim])
+    at = 1 + one.free.index(dim)
+    # Along the first dimension it is vectorised over all others, however few there are of it.
+    values = function(one.values.movedim(at, 0).contiguous(), 0, half).movedim(0, at)
+    return one.new(function(one.base, dim, half), values, one.places)
+
+
+def negative_log_likelihood(
+    function: Any, x: Any, target: Any, weight: Any, reduction: int, ignored: int
+) -> Any:
+    """``nll_loss``: what an evaluation has of each example, and their sum or mean."""
+    import torch
+
+    varied = isinstance(x, Varied) and not isinstance(target, Varied)
+    if not varied or isinstance(weight, Varied) or x.base.dim() != 2 or reduction == 0:
+        return None
+    rows, whole = x.tally.rows, x.loosened().values
+    base, weights = function(x.base, target, weight, reduction, ignored)
+    each, _ = function(whole.flatten(0, 1), target.repeat(rows), weight, 0, ignored)
+    sums = each.reshape(rows, -1).sum(1)
+    mean = reduction == 1
+    return x.new(base, sums / weights if mean else sums, {}), torch.clone(weights)
+
+
+RULES: dict[str, Rule] = {
+    "aten::view": reshaped,
+    "aten::_unsafe_view": reshaped,
+    "aten::reshape": reshaped,
+    "aten::unsqueeze": reshaped,
+    "aten::squeeze": reshaped,
+    "aten::t": transposed,
+    "aten::transpose": transposed,
+    "aten::permute": permuted,
+    "aten::detach": same,
+    "aten::alias": same,
+    "aten::clone": same,
+    "aten::mm": mm,
+    "aten::addmm": addmm,
+    "aten::mv": mv,
+    "aten::sum": total,
+    "aten::mean": total,
+    "aten::_softmax": softmax,
+    "aten::_log_softmax": softmax,
+    "aten::convolution": convolution,
+    "aten::max_pool2d_with_indices": pooling,
+    "aten::avg_pool2d": pooling,
+    "aten::_adaptive_avg_pool2d": pooling,
+    "aten::nll_loss_forward": negative_log_likelihood,
+}
+"""How each operation is evaluated by name; a rule returns None for what it does not cover."""

@@ -1,0 +1,148 @@
+"""A tensor in many evaluations, of which each changes a part: only the parts are kept."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class RefusedError(RuntimeError):
+    """The target does what cannot be done for many evaluations at once."""
+
+
+class NoRuleError(RuntimeError):
+    """An operation takes the whole tensors: nothing is known of what a part of them does."""
+
+
+class Tally:
+    """How many evaluations run together (``rows``), and the bytes ``made`` of their tensors."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.made = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Varied:
+    """A tensor in each of ``tally.rows`` evaluations.
+
+    Attributes:
+        base: the tensor at the point itself.
+        places: the dimensions of ``base`` along which an evaluation changes one position alone,
+            each with these positions, one for each evaluation; in ascending order.
+        values: what is at the positions: a row for each evaluation, then the other dimensions of
+            ``base`` in their order. All of the tensor, if there are no ``places``.
+    """
+
+    base: Tensor
+    values: Tensor
+    places: Mapping[int, Tensor]
+    tally: Tally = field(repr=False)
+
+    @property
+    def free(self) -> list[int]:
+        """The dimensions that change as a whole."""
+        return [d for d in range(self.base.dim()) if d not in self.places]
+
+    @property
+    def change(self) -> Tensor:
+        """By how much the values differ from the tensor at the point itself."""
+        return self.values - taken(self.base, self.places)
+
+    def new(self, base: Tensor, values: Tensor, places: Mapping[int, Tensor]) -> Varied:
+        """Return another tensor of the same evaluations.
+
+        Raises:
+            RefusedError: the values are of another type or shape than ``base`` says.
+        """
+        places = dict(sorted(places.items()))
+        shape = [size for d, size in enumerate(base.shape) if d not in places]
+        if values.dtype != base.dtype or list(values.shape) != [self.tally.rows, *shape]:
+            raise RefusedError("an operation gives another type or shape for many evaluations")
+        self.tally.made += values.numel() * values.element_size()
+        return Varied(base, values, places, self.tally)
+
+    def loosened(self, keep: Collection[int] = ()) -> Varied:
+        """Return the same with fewer dimensions in ``places``: those in ``keep`` at most."""
+        import torch
+
+        kept = {d: at for d, at in self.places.items() if d in keep}
+        if len(kept) == len(self.places):
+            return self
+        free = [d for d in range(self.base.dim()) if d not in kept]
+        if kept:
+            whole = taken(self.base, kept)
+        else:
+            whole = self.base.expand(self.tally.rows, *self.base.shape)
+            whole = whole.clone(memory_format=torch.contiguous_format)
+        dropped = [d for d in self.places if d not in kept]
+        order = [*dropped, *self.free]
+        rows = torch.arange(self.tally.rows, device=whole.device)
+        view = whole.permute(0, *(1 + free.index(d) for d in order))
+        view[(rows, *(self.places[d] for d in dropped))] = self.values
+        return self.new(self.base, whole, kept)
+
+    def reshaped(self, shape: Sequence[int]) -> Varied:
+        """Return the same under another shape with as many entries."""
+        import torch
+
+        base = self.base.reshape(shape)
+        shape = base.shape
+        survivors = {d: _in_shape(self.base.shape, d, shape) for d in self.places}
+        if None in survivors.values() and len(self.places) == self.base.dim():
+            # One entry alone: it is one entry under any shape.
+            flat = torch.zeros_like(next(iter(self.places.values())))
+            for d, at in self.places.items():
+                flat = flat * self.base.shape[d] + at
+            return self.new(base, self.values, dict(enumerate(unravelled(flat, shape))))
+        kept = self.loosened([d for d, new in survivors.items() if new is not None])
+        places = {new: self.places[d] for d, new in survivors.items() if new is not None}
+        sizes = [size for d, size in enumerate(shape) if d not in places]
+        return self.new(base, kept.values.reshape(self.tally.rows, *sizes), places)
+
+    def permuted(self, order: Sequence[int]) -> Varied:
+        """Return the same with its dimensions in another order."""
+        order = [d % self.base.dim() for d in order]
+        places = {new: self.places[d] for new, d in enumerate(order) if d in self.places}
+        free = self.free
+        values = self.values.permute(0, *(1 + free.index(d) for d in order if d in free))
+        return self.new(self.base.permute(order), values, places)
+
+
+def taken(tensor: Tensor, places: Mapping[int, Tensor]) -> Tensor:
+    """Return the tensor at positions along some dimensions: one row for each position."""
+    if not places:
+        return tensor
+    if list(places) == [0]:
+        return tensor.index_select(0, places[0])
+    rest = [d for d in range(tensor.dim()) if d not in places]
+    return tensor.permute(*places, *rest)[tuple(places.values())]
+
+
+def unravelled(flat: Tensor, shape: Sequence[int]) -> list[Tensor]:
+    """Return the position along each dimension of entries counted in C order."""
+    places = []
+    for size in reversed(shape):
+        places.append(flat % size)
+        flat = flat // size
+    return places[::-1]
+
+
+def _in_shape(old: Sequence[int], d: int, new: Sequence[int]) -> int | None:
+    """Return which dimension of another shape is the same as ``d`` of the old one."""
+    if old[d] == 1:
+        return None
+    before = _product(old[:d])
+    for k, size in enumerate(new):
+        if size == old[d] and _product(new[:k]) == before:
+            return k
+    return None
+
+
+def _product(sizes: Sequence[int]) -> int:
+    return functools.reduce(lambda a, b: a * b, sizes, 1)

@@ -1,0 +1,362 @@
+"""Losses at many single-entry changes at once: only what changes is computed, and it is the same.
+
+Every loss here is evaluated with entries of each parameter moved far, together and one at a time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import gradcheck
+from gradcheck.torch_target.varied.carrier import carrier, varied_of
+from gradcheck.torch_target.varied.tensor import Tally, Varied, unravelled
+
+F64 = torch.float64
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+X = drawn(5, 4, seed=9)
+PICTURES = drawn(2, 3, 6, 6, seed=8)
+LABELS = torch.tensor([0, 2, 1, 1, 0])
+MASK = torch.tensor([True, False, True, True, False])
+
+
+def moved_losses(loss, tensors, number, *, most=40):
+    """Return the losses with entries of one tensor moved, together and one at a time."""
+    tensor = tensors[number]
+    generator = np.random.default_rng(1)
+    flat = torch.from_numpy(np.sort(generator.integers(max(tensor.numel(), 1), size=most)))
+    values = tensor.reshape(-1)[flat] + torch.from_numpy(generator.normal(size=most))
+    places = dict(enumerate(unravelled(flat, tensor.shape)))
+    varied = Varied(tensor, values, places, Tally(most))
+    with torch.no_grad():
+        result = loss(*(carrier(varied) if k == number else t for k, t in enumerate(tensors)))
+        found = varied_of(result)
+        together = (
+            found.loosened().values if found else torch.full((most,), float(result), dtype=F64)
+        )
+        alone = []
+        for k in range(most):
+            copy = tensor.clone()
+            copy.reshape(-1)[flat[k]] = values[k]
+            alone.append(float(loss(*(copy if j == number else t for j, t in enumerate(tensors)))))
+    return together.double().numpy(), np.array(alone), varied.tally
+
+
+class Cube(torch.autograd.Function):
+    """A function with a backward of its own."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        return 3 * g * ctx.saved_tensors[0] ** 2
+
+
+def attention(q, k, v):
+    x = X.reshape(1, 5, 4)
+    return functional.scaled_dot_product_attention(x @ q, x @ k, x @ v).square().sum()
+
+
+def convolutions(w1, b1, w2, b2):
+    h = functional.conv2d(PICTURES, w1, b1, padding=1).relu()
+    h = functional.max_pool2d(h, 2)
+    h = functional.conv2d(h, w2, b2, stride=2)
+    return h.flatten(1).logsumexp(1).mean()
+
+
+LOSSES = {
+    "linear and cross entropy": (
+        lambda w, b, v: functional.cross_entropy(functional.linear(X, w, b).tanh() @ v, LABELS),
+        (drawn(6, 4), drawn(6), drawn(6, 3)),
+    ),
+    "three layers": (
+        lambda a, b, c: ((X @ a).sigmoid() @ b).relu().mm(c).square().mean(),
+        (drawn(4, 3), drawn(3, 5), drawn(5, 2)),
+    ),
+    "the matrix on the left": (lambda w, v: (w @ X.T).tanh().mv(v).sum(), (drawn(3, 4), drawn(5))),
+    "rows and columns": (
+        lambda w: (w - w.mean(0)).square().sum(1, keepdim=True).sqrt().sum() + w.sum(0).prod(),
+        (drawn(4, 3),),
+    ),
+    "broadcasting": (lambda u, v: (u[:, None] * v + u.sum() * v).sin().sum(), (drawn(3), drawn(4))),
+    "a single number": (lambda s, v: (s * v).exp().sum() / s, (drawn(()), drawn(4))),
+    "used twice": (lambda w: (w @ w.T).tanh().sum() + (w * w.sum()).cos().mean(), (drawn(3, 4),)),
+    "every entry alone": (lambda v: (v.sin() * v.exp()).sum(), (drawn(30),)),
+    "shapes": (
+        lambda w: (
+            w.reshape(3, 8).T.reshape(4, 6).flatten().view(2, 12).permute(1, 0).unsqueeze(1).tanh()
+            * drawn(12, 1, 2, seed=3)
+        ).sum(),
+        (drawn(6, 4),),
+    ),
+    "slices": (lambda w: (w[1:, 2].exp() * w[0, :2].sum() + w[..., -1][:2]).sum(), (drawn(3, 4),)),
+    "indices": (lambda w: (w[LABELS] * X).sum(0).square().sum(), (drawn(3, 4),)),
+    "a mask": (
+        lambda w: (
+            torch.where(MASK[:, None], X @ w, X.sum() * w.sum())
+            .sum(1)
+            .masked_fill(~MASK, 0.5)
+            .sum()
+        ),
+        (drawn(4, 3),),
+    ),
+    "joined": (
+        lambda a, b: (torch.cat([a, b]).cumsum(0) * torch.stack([a, a, b, b]).mean()).sum(),
+        (drawn(4), drawn(4, seed=1)),
+    ),
+    "chosen by value": (
+        lambda w: w.max(1).values.sum() + w.sort(0).values[0].sum() + w.clamp(-0.5, 0.5).sum(),
+        (drawn(4, 3),),
+    ),
+    "normalised": (
+        lambda w, g: (
+            (functional.layer_norm(X @ w, (6,), g).square() * drawn(5, 6, seed=2)).sum() + w.norm()
+        ),
+        (drawn(4, 6), drawn(6)),
+    ),
+    "batch statistics": (
+        lambda w, g: (functional.batch_norm(X @ w, None, None, g, training=True).exp()).sum(),
+        (drawn(4, 6), drawn(6)),
+    ),
+    "running statistics": (
+        lambda w: (
+            functional.batch_norm(X @ w, torch.zeros(6, dtype=F64), torch.ones(6, dtype=F64))
+            .exp()
+            .sum()
+        ),
+        (drawn(4, 6),),
+    ),
+    "attention": (attention, tuple(drawn(4, 4, seed=k) for k in range(3))),
+    "convolutions": (convolutions, (drawn(4, 3, 3, 3), drawn(4), drawn(2, 4, 2, 2), drawn(2))),
+    "grouped convolution": (
+        lambda w: functional.conv2d(PICTURES, w, groups=3).tanh().sum(),
+        (drawn(6, 1, 3, 3),),
+    ),
+    "transposed convolution": (
+        lambda w: functional.conv_transpose2d(PICTURES, w).tanh().sum(),
+        (drawn(3, 2, 3, 3),),
+    ),
+    "pictures": (
+        lambda x: functional.avg_pool2d(x, 2).flatten(1).softmax(1).square().sum(),
+        (PICTURES,),
+    ),
+    "likelihoods": (
+        lambda w: (
+            functional.nll_loss((X @ w).log_softmax(1), LABELS, drawn(3).abs(), ignore_index=2)
+            + functional.nll_loss((X @ w).log_softmax(1), LABELS, reduction="sum")
+        ),
+        (drawn(4, 3),),
+    ),
+    "losses": (
+        lambda w: (
+            functional.mse_loss(X @ w, X[:, :3])
+            + functional.smooth_l1_loss(X @ w, X[:, :3])
+            + functional.binary_cross_entropy_with_logits(X @ w, X[:, :3].sigmoid())
+        ),
+        (drawn(4, 3),),
+    ),
+    "a function of one's own": (lambda w: (Cube.apply(X @ w) @ w.T).sum(), (drawn(4, 3),)),
+    "an embedding": (lambda w: functional.embedding(LABELS, w).tanh().sum(), (drawn(3, 4),)),
+    "rows in turn": (lambda w: sum((row * row.sum()).sum() for row in w), (drawn(4, 3),)),
+    "columns in turn": (
+        lambda w: sum(
+            (a * b).tanh().sum() for a, b in zip(w.unbind(1), w.split(1, 1), strict=True)
+        ),
+        (drawn(4, 3),),
+    ),
+    "einsum": (lambda w: torch.einsum("ni,io,no->", X, w, X[:, :3]).exp(), (drawn(4, 3),)),
+    "not reached": (lambda w: X.sum() + 0 * X[0, 0], (drawn(3),)),
+    "other precisions": (lambda w: (X.float() @ w.float()).double().sum(), (drawn(4, 3),)),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_together_are_those_of_plain_calls(name):
+    loss, tensors = LOSSES[name]
+    for number in range(len(tensors)):
+        together, alone, _ = moved_losses(loss, tensors, number)
+        rounding = 1e-4 if name == "other precisions" else 1e-11
+        np.testing.assert_allclose(together, alone, rtol=rounding, atol=rounding)
+
+
+def test_only_what_changes_is_computed():
+    width = 50
+    loss = LOSSES["linear and cross entropy"][0]
+    tensors = (drawn(width, 4), drawn(width), drawn(width, 3))
+    for number in range(3):
+        _, _, tally = moved_losses(loss, tensors, number)
+        # A column of the hidden layer and the outputs, several times; not the layer, or a weight.
+        assert tally.made / tally.rows < 8 * (6 * 5 + 8 * 15)
+
+    def two_hidden_layers(w, v):
+        return ((X @ w).tanh() @ v).relu().sum()
+
+    whole = 5 * width * 8
+    _, _, last = moved_losses(two_hidden_layers, (drawn(4, width), drawn(width, width)), 1)
+    assert last.made / last.rows < whole
+
+
+def test_a_convolution_computes_one_channel_again():
+    weight = drawn(32, 3, 3, 3)
+    _, _, tally = moved_losses(
+        lambda w: functional.max_pool2d(functional.conv2d(PICTURES, w).relu(), 2).sum(),
+        (weight,),
+        0,
+    )
+    assert tally.made / tally.rows < 2 * 4 * (16 + 8 + 8) * 8 + 27 * 8
+
+
+def overwritten(w):
+    h = X @ w
+    h[0] = 0.0
+    return h.sum()
+
+
+def added_to(w):
+    total = torch.zeros(3, dtype=F64)
+    for row in range(5):
+        total += X[row] @ w
+    return total.square().sum()
+
+
+def written_through_a_view(w):
+    h = torch.zeros(5, 3, dtype=F64)
+    h[:2].copy_((X @ w)[:2])
+    return h.sum()
+
+
+def drawn_by_value(w):
+    return torch.bernoulli((X @ w).sigmoid()).sum() + w.sum()
+
+
+def branched(w):
+    return w.sum() if w.sum() > 0 else 2 * w.sum()
+
+
+REFUSED = {
+    "a number in Python": lambda w: w.sum() * float(w[0, 0]),
+    "a branch": branched,
+    "NumPy": lambda w: w.sum() * w.detach().numpy().sum(),
+    "an array": lambda w: w.sum() * float(np.asarray(w.detach()).sum()),
+    "a list": lambda w: w.sum() * w.detach().tolist()[0][0],
+    "written into": overwritten,
+    "added to": added_to,
+    "written through a view": written_through_a_view,
+    "an output": lambda w: torch.mul(w, 2, out=torch.empty(4, 3, dtype=F64)).sum(),
+    "drawn by value": drawn_by_value,
+    "a shape by value": lambda w: w[w > 0].sum(),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_told_for_many_is_refused(name):
+    places = dict(enumerate(unravelled(torch.arange(12), (4, 3))))
+    varied = Varied(drawn(4, 3), drawn(12), places, Tally(12))
+    with torch.no_grad(), pytest.raises((RuntimeError, TypeError)):
+        REFUSED[name](carrier(varied))
+
+
+def test_a_value_without_its_history_changes_all_the_same():
+    """What ``.data`` and ``detach`` give is the tensor of each evaluation."""
+    for loss in (lambda w: (w * w.data).sum(), lambda w: (w * w.detach()).sum()):
+        together, alone, _ = moved_losses(loss, (drawn(4, 3),), 0)
+        np.testing.assert_allclose(together, alone, rtol=1e-12)
+
+
+# --- whole checks -------------------------------------------------------------------------------
+
+
+class WrongCube(Cube):
+    """A backward without the factor."""
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0] ** 2
+
+
+def dropped_out(function):
+    return lambda w: functional.dropout(function.apply(X @ w), 0.5).sum()
+
+
+def normalised_with_running_statistics(function):
+    norm = nn.BatchNorm1d(6, dtype=F64)
+    return lambda w: (function.apply(norm(X @ w)) * drawn(5, 6, seed=4)).sum()
+
+
+def normalised_with_fixed_statistics(function):
+    norm = nn.BatchNorm1d(6, dtype=F64).eval()
+    return lambda w: function.apply(norm(X @ w)).sum()
+
+
+def overwriting(function):
+    def loss(w):
+        h = function.apply(X @ w).clone()
+        h[0] = 1.0
+        h.mul_(2.0)
+        return h.sum()
+
+    return loss
+
+
+def branching(function):
+    def loss(w):
+        h = function.apply(X @ w).sum()
+        return h if h > -1e9 else -h
+
+    return loss
+
+
+def through_numpy(function):
+    def loss(w):
+        scale = 1.0 + 0.0 * float(np.sum(w.detach().numpy()))
+        return (function.apply(X @ w) * scale).sum()
+
+    return loss
+
+
+def in_layers(function):
+    net = nn.Sequential(nn.Linear(4, 7), nn.GELU(), nn.Linear(7, 3)).double()
+    return lambda w: function.apply(net(X * w.sum(0)[:4])).square().mean()
+
+
+WAYS = {
+    dropped_out: "parts",
+    normalised_with_fixed_statistics: "parts",
+    in_layers: "parts",
+    normalised_with_running_statistics: "single",
+    overwriting: "single",
+    branching: "single",
+    through_numpy: "single",
+}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize(("function", "verdict"), [(Cube, "pass"), (WrongCube, "fail")])
+def test_a_check_comes_to_its_verdict_however_it_is_evaluated(way, function, verdict):
+    torch.manual_seed(5)
+    loss = way(function)
+    calls = {"parts": 0, "single": 0}
+
+    def counting(w):
+        calls["single" if varied_of(w) is None else "parts"] += 1
+        return loss(w)
+
+    check = gradcheck.check(
+        counting, (drawn(4, 6).requires_grad_(),), entries="all", oracles=("central",)
+    )
+    assert check.parameters["w"].verdict == check.verdict == verdict
+    if WAYS[way] == "parts":
+        assert calls["single"] < 40
+    else:
+        assert calls["parts"] <= 1  # on trial
