@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from closed_forms import SMOOTH, ClosedForm
 
+import gradcheck
 from gradcheck.noise import loss_noise
 from gradcheck.numpy_target.problem import numpy_problem
 from gradcheck.oracles.central import central_differences
@@ -122,3 +123,32 @@ def test_beside_a_kink_the_bars_hold_too(distance, slope):
             total += truth.size
     assert total == 96
     assert missed == 0
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-9, 1e-6, 1e-3])
+def test_where_the_curvature_jumps_the_bars_hold_and_right_gradients_pass(distance):
+    """Two parabolas meet at or near the point: the differences' error grows like the step."""
+    verdicts = []
+    for seed in range(12):
+        generator = np.random.default_rng(seed)
+        x = generator.normal(size=4)
+        at = x + distance * np.abs(x) * generator.choice((-1.0, 1.0), 4)
+        upper, lower = generator.uniform(0.1, 5.0, (2, 4))
+
+        def loss(x, at=at, upper=upper, lower=lower):
+            bend = np.where(x > at, upper, -lower) * (x - at) ** 2
+            return float(np.sum(bend + np.sin(x)))
+
+        def gradient(x, at=at, upper=upper, lower=lower):
+            return 2 * np.where(x > at, upper, -lower) * (x - at) + np.cos(x)
+
+        found = estimate_of(loss, gradient, x, seed)
+        truth = gradient(x)
+        assert (np.abs(found.value - truth) <= found.uncertainty).all()
+        target = lambda x, f=loss, g=gradient: (f(x), g(x))  # noqa: E731
+        wrong = lambda x, f=loss, g=gradient: (f(x), 1.0001 * g(x))  # noqa: E731
+        verdicts += [
+            gradcheck.check(one, inputs={"x": x}, autograd=False).verdict.value
+            for one in (target, wrong)
+        ]
+    assert verdicts == ["pass", "fail"] * 12

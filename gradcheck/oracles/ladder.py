@@ -167,7 +167,28 @@ def _truncation(slopes: _Slopes, first: int, last: int, value: float) -> float:
         return 1.5 * float(abs(slopes.central[first] - slopes.central[first - 1])) + hidden
     inner, _ = neville(slopes.steps[first:last], slopes.central[first:last])
     outer, _ = neville(slopes.steps[first + 1 : last + 1], slopes.central[first + 1 : last + 1])
-    return max(abs(value - inner), 0.1 * abs(value - outer))
+    return max(abs(value - inner), 0.1 * abs(value - outer), _slow_remainder(slopes, first, value))
+
+
+def _slow_remainder(slopes: _Slopes, first: int, value: float) -> float:
+    """How far an extrapolation may be off where the error grows like the step, not its square.
+
+    It does where the curvature jumps, as where two parabolas meet: there extrapolation in the
+    square of the step leaves an error of first order. 0 where it grows faster.
+    """
+    n_levels = len(slopes.steps)
+    if n_levels < 3:
+        return 0.0
+    lowest = min(first, n_levels - 3)
+    steps, central = (one[lowest : lowest + 3] for one in (slopes.steps, slopes.central))
+    near, far = np.abs(np.diff(central))
+    linear = (steps[2] - steps[1]) / (steps[1] - steps[0])
+    square = linear * (steps[2] + steps[1]) / (steps[1] + steps[0])
+    if far >= near * np.sqrt(linear * square):
+        return 0.0
+    here, there = slopes.central[first : first + 2]
+    reach = slopes.steps[first] / (slopes.steps[first + 1] - slopes.steps[first])
+    return float(abs(value - here) + abs(there - here) * reach)
 
 
 def _is_smooth(slopes: _Slopes) -> NDArray[np.bool_]:
