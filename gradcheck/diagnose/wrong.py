@@ -191,7 +191,7 @@ def _of_powers(here: Handing, z: Array, y: Array, remedy: str) -> Iterator[Wrong
     name, operands = here.operation.name, here.operands
     if name in ("power", "float_power") and here.operand == 0 and len(operands) == 2:
         p = np.asarray(operands[1])
-        p = p.reshape(p.shape + (1,) * (z.ndim - p.ndim)) if p.ndim < z.ndim else p
+        p = p.reshape(len(p), *(1,) * (z.ndim - p.ndim), *p.shape[1:])
         for words, slope in (
             ("p z**p", p * y),
             ("p z**(p - 2)", p * z ** (p - 2)),
