@@ -66,12 +66,21 @@ def test_a_thorough_look_refines_all_of_them():
     assert len(looked_at_again(found["x"], 1e-6)) == 100
 
 
-def test_entries_known_to_less_than_a_thousandth_are_all_looked_at_again():
-    found, _ = differences(weighted, {"x": CLAIMS}, noise=3e-6)
-    again = looked_at_again(found["x"], 3e-6)
-    assert len(again) > 24
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_entries_known_to_less_than_a_thousandth_are_all_looked_at_again(size):
+    noise = 3e-6 * size
+    found, _ = differences(lambda x: size * weighted(x), {"x": size * CLAIMS}, noise=noise)
+    again = looked_at_again(found["x"], noise)
+    assert 24 < len(again) < 100
     left = np.setdiff1d(np.arange(100), again)
-    assert (found["x"].uncertainty[left] <= 1e-3 * CLAIMS[left]).all()
+    assert (found["x"].uncertainty[left] <= 1e-3 * size * CLAIMS[left]).all()
+
+
+def test_entries_too_small_to_matter_are_not_refined():
+    weights = np.concatenate([CLAIMS, np.full(10, 1e-5)])
+    found, spent = differences(lambda x: float(x @ weights), {"x": weights})
+    assert (found["x"].uncertainty[-10:] > 1e-4 * weights[-10:]).all()
+    assert spent == 2 * 110
 
 
 def test_suspected_entries_are_looked_at_again_and_no_others():
@@ -118,12 +127,15 @@ def test_half_of_those_looked_at_are_the_worst():
     assert again[7] > 8
 
 
-@pytest.mark.parametrize(("parameters", "each"), [(1, 8), (15, 8), (20, 7), (40, 3), (70, 2)])
-def test_of_many_parameters_fewer_entries_each_are_looked_at_again(parameters, each):
+@pytest.mark.parametrize(
+    ("parameters", "entries", "each"),
+    [(1, 10, 8), (15, 10, 8), (20, 10, 7), (30, 10, 5), (40, 10, 3), (130, 3, 2)],
+)
+def test_of_many_parameters_fewer_entries_each_are_looked_at_again(parameters, entries, each):
     # (1500 + entries) / 12 of all together, two at least and eight at most of each
-    claims = {f"p{k}": np.full(10, 2.0) for k in range(parameters)}
+    claims = {f"p{k}": np.full(entries, 2.0) for k in range(parameters)}
     _, spent = differences(lambda **named: float(sum(x.sum() for x in named.values())), claims)
-    assert spent == (20 + 4 * each) * parameters
+    assert spent == (2 * entries + 4 * each) * parameters
 
 
 def test_what_was_left_is_given_the_truncation_that_was_seen():
@@ -190,27 +202,14 @@ def test_an_entry_without_a_finite_loss_about_it_is_an_edge():
     assert np.isnan(found["x"].value[5])
 
 
-def well(reach, blip=None):
-    """A loss of its first entry that changes only farther than ``reach``, or at a ``blip``."""
-
-    def loss(x):
-        away = abs(float(x[0]) - 1.0)
-        inside = away < reach and not (blip and 0.9 * blip < away < 1.1 * blip)
-        return float(x[1]) + (0.0 if inside else 1.0)
-
-    return loss
-
-
 @pytest.mark.parametrize(
-    ("loss", "flat"),
-    [
-        (well(1.01), True),
-        (well(0.99), False),  # as far as the entry's own scale
-        (well(1.01, blip=0.01), False),  # and a hundredth of it
-        (well(1.01, blip=0.1), True),
-    ],
+    ("place", "flat"),
+    [(1.0, False), (-1.0, False), (0.01, False), (-0.01, False), (0.1, True), (-0.1, True)],
 )
-def test_an_entry_is_flat_where_its_whole_scale_changes_no_bit(loss, flat):
+def test_an_entry_is_flat_where_neither_its_scale_nor_a_hundredth_of_it_changes_a_bit(place, flat):
+    def loss(x):  # changes at one place beside its first entry, which is 1
+        return float(x[1]) + (abs(float(x[0]) - 1.0 - place) < 1e-3)
+
     found, _ = differences(loss, {"x": np.array([0.0, 1.0])})
     assert found["x"].flat.tolist() == [flat, False]
     assert found["x"].value[0] == 0.0
@@ -222,3 +221,30 @@ def test_entries_are_flat_together_or_not_at_all():
     assert spent == 12 + 4
     both, _ = differences(lambda x: float(x[3] + (x[0] - 1) * (x[1] - 1)), {"x": np.eye(6)[3]})
     assert not both["x"].flat.any()
+
+
+# Parameters of more entries than are worked on at a time
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_large_parameters_are_swept_and_those_after_them_looked_at(every):
+    n = 18_000
+    weights = {"a": np.linspace(1.0, 2.0, n), "b": np.ones(3)}
+
+    def loss(a, b):
+        return float(weights["a"] @ a + weights["b"] @ b)
+
+    claims = {name: one.copy() for name, one in weights.items()}
+    claims["a"][[7, 17_500]] *= 2
+    chosen = np.arange(n) if every else np.setdiff1d(np.arange(n), np.arange(100, 1000))
+    found, spent = differences(
+        loss, claims, noise=1e-10, selection={"a": chosen, "b": np.arange(3)}
+    )
+    assert list(found) == ["a", "b"]
+    one = found["a"]
+    assert np.array_equal(np.flatnonzero(one.checked), chosen)
+    off = np.abs(one.value - claims["a"])[chosen] > one.uncertainty[chosen]
+    assert chosen[off].tolist() == [7, 17_500]
+    assert (np.abs(one.value - weights["a"])[chosen] <= one.uncertainty[chosen] + 1e-9).all()
+    np.testing.assert_allclose(found["b"].value, 1.0, rtol=1e-5)
+    assert spent == 2 * len(chosen) + 2 * 4 + 6

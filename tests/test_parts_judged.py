@@ -65,8 +65,12 @@ def mixed(oracle="central", seed=0):
     edges[2, 6100:6110] = True
     one = replace(
         one,
-        **{"value": value, "uncertainty": uncertainty, "kinks": kinks, "edges": edges},
-        **{"lower": value - 0.1 * kinks, "upper": value + 0.1 * kinks},
+        value=value,
+        uncertainty=uncertainty,
+        kinks=kinks,
+        edges=edges,
+        lower=value - 0.1 * kinks,
+        upper=value + 0.1 * kinks,
     )
     return claimed, one
 
