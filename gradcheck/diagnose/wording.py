@@ -11,6 +11,7 @@ from gradcheck.tracing.contract import Operation
 
 if TYPE_CHECKING:
     from gradcheck.diagnose.causes import Explanation
+    from gradcheck.diagnose.factors import Factor
     from gradcheck.diagnose.plan import Trial
 
 _RUNS = {
@@ -52,6 +53,11 @@ def _is_expression(trial: Trial) -> bool:
     return trial.kind in ("identity", "twice") and len(altered & set(trial.sites)) > 1
 
 
+def _size(factor: Factor) -> int:
+    """Return how many entries a factor says, be it their number or one over it."""
+    return factor.size or round(max(abs(factor.value), 1.0 / (abs(factor.value) or 1.0)))
+
+
 def _told(
     cause: str, operation: Operation, which: str, explanation: Explanation
 ) -> tuple[str, str]:
@@ -59,7 +65,7 @@ def _told(
     derivative = "the derivative of that expression" if together else derivative_in_words(operation)
     factor = "" if explanation.factor is None else explanation.factor.words.split(",")[0]
     words = "" if explanation.factor is None else explanation.factor.words
-    size = None if explanation.factor is None else explanation.factor.size
+    size = None if explanation.factor is None else _size(explanation.factor)
     line = operation.site.line
     if cause == "activation_mask_missing" and explanation.trial.kind == "cut":
         return (
