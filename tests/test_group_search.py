@@ -127,6 +127,22 @@ def test_a_small_parameter_wrong_in_all_its_entries_is_said_to_be_so_entry_by_en
         assert found.blocks == (WrongBlock("x", "parameter", ((0, n),), n, n),)
 
 
+@pytest.mark.parametrize("wrong", list(itertools.product([False, True], repeat=5))[1:])
+def test_any_of_five_entries_are_found_whatever_the_others_are(wrong):
+    found = found_in({"x": np.where(wrong, 1.5, 1.0)})
+    assert [flat for _, flat in found.entries] == np.flatnonzero(wrong).tolist()
+    assert bool(found.blocks) is (sum(wrong) == 5)
+    assert found.unresolved == ()
+    assert (found.agreed, found.found_nothing) == (True, False)
+
+
+@pytest.mark.parametrize("n", [7, 40, 64, 65])
+def test_a_parameter_of_more_than_six_wholly_wrong_is_a_block_of_six_probes(n):
+    found = found_in({"x": np.full(n, 1.5)})
+    assert found.blocks == (WrongBlock("x", "parameter", ((0, n),), 6, 6),)
+    assert len(found.entries) == 6
+
+
 def test_of_a_large_parameter_wholly_wrong_six_entries_are_looked_at():
     found = found_in({"x": np.full((30, 40), 1.5)})
     assert [(one.kind, one.probed, one.wrong) for one in found.blocks] == [("parameter", 6, 6)]
