@@ -26,8 +26,6 @@ FloatArray = NDArray[np.float64]
 
 LARGEST = 1024
 """Most rows of a batch."""
-LARGEST_OF_PARTS = 4096
-"""Most rows of a batch in which each computes only what changes."""
 LEAST = 4
 """Entries below which the loop is as fast."""
 CPU_BYTES = 32 * 2**20
@@ -75,9 +73,8 @@ class BatchedLosses:
     ) -> FloatArray:
         """Return the losses of a first part of the entries; of none if all has to be computed."""
         if parameter not in self._rows_of_parts:
-            made = self._parts.bytes_made(parameter)
-            fitting = 0 if made is None else _memory(self._call.read[parameter]) // made
-            self._rows_of_parts[parameter] = min(fitting, LARGEST_OF_PARTS)
+            memory = _memory(self._call.read[parameter])
+            self._rows_of_parts[parameter] = self._parts.usable_rows(parameter, memory)
         while (rows := self._rows_of_parts[parameter]) >= LEAST:
             try:
                 return self._parts(parameter, indices[:rows], values[:rows])

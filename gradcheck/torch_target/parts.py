@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+LARGEST = 2048
+"""Most evaluations together: more are no faster."""
+CACHED = 8 * 2**20
+"""Bytes of all tensors together that stay in the caches of a CPU."""
+AT_LEAST = 16
+"""Evaluations together that are worth more memory than that."""
+KEPT = 2**25 - 2**16
+"""Bytes of the largest block of which the C library (glibc) takes notice."""
 TRIALS = 8
 """Entries of each parameter that are moved far on trial."""
 MOVE = 0.05
@@ -37,11 +45,21 @@ class PartLosses:
         self._call = call
         self._values = values
 
-    def bytes_made(self, parameter: int) -> int | None:
-        """Return the memory that an evaluation takes; None where the target is not to be so called.
+    def usable_rows(self, parameter: int, memory: int) -> int:
+        """Return how many evaluations to make together; 0 where this is not the way.
 
         Losses that differ from those of plain calls, and whatever is raised, say so.
         """
+        made = self._bytes_made(parameter)
+        if made is None:
+            return 0
+        if self._call.read[parameter].device.type != "cpu":
+            return min(LARGEST, memory // made)
+        _keep_freed_memory()
+        return min(LARGEST, max(CACHED // made, min(AT_LEAST, memory // made)))
+
+    def _bytes_made(self, parameter: int) -> int | None:
+        """Return the memory that an evaluation takes; None where it does not come out the same."""
         call = self._call
         if call.keeps_graph or call.changed or call.read[parameter].is_complex():
             return None
@@ -99,6 +117,18 @@ class PartLosses:
             finally:
                 array.flat[index] = start[k]
         return indices, moved, losses
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed for the next batch.
+
+    Else glibc returns large blocks to the system at once, and getting them back, page by page,
+    takes longer than computing what is in them. Its bounds follow the largest block freed so far;
+    this one is never touched.
+    """
+    import torch
+
+    torch.empty(KEPT, dtype=torch.uint8)
 
 
 def _rows(result: Tensor, rows: int) -> FloatArray:
