@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,13 +19,14 @@ if TYPE_CHECKING:
     from gradcheck.sweep.localize import Localisation
 
 FULL_SWEEP = 5000
-"""Entries of a problem up to which every one gets its central difference."""
+"""Entries of a problem up to which every one gets its central difference.
+
+A count, and not the time that they would take: the same check chooses the same on any machine.
+"""
 SAMPLE = 500
 """Entries of each parameter that are drawn above that in a thorough check."""
 FEW = 20
 """Entries of each parameter that are drawn beside what group testing finds."""
-PATIENCE = 30.0
-"""Seconds that a full sweep may take before group testing is used in its place."""
 SUSPECTS = 12
 """Entries of a parameter that autograd contradicts and that are looked at in any case."""
 
@@ -128,8 +128,6 @@ def _choose(
         return _with_suspects(problem, chosen, exact, suspected)
     if set(exact) >= set(sizes):
         return _with_suspects(problem, {name: range(0) for name in sizes}, exact, suspected)
-    if 2 * problem.size * _seconds_a_loss(problem) <= PATIENCE:
-        return Selection({name: range(size) for name, size in sizes.items()}, sampled=False)
     return _located(problem, noise, generator, sizes)
 
 
@@ -155,12 +153,6 @@ def _with_suspects(
         chosen[name] = np.union1d(before, worst[flat[worst]])
     left_out = any(len(chosen[name]) < problem.analytic[name].size for name in chosen)
     return Selection(chosen, sampled=left_out)
-
-
-def _seconds_a_loss(problem: Problem) -> float:
-    began = time.perf_counter()
-    problem.evaluator.current()
-    return time.perf_counter() - began
 
 
 def _located(
