@@ -173,3 +173,29 @@ def test_a_target_that_takes_no_complex_numbers_is_refused_in_its_own_words():
     noise = Noise(1e-15, problem.facts.value, np.dtype(float))
     found = complex_step(problem, selection=ALL, central={}, noise=noise)
     assert found.refusal == "the target cannot be called with complex parameters"
+
+
+def of_two(selection, central):
+    def loss(u, v):
+        return np.sum(u**2) + np.sum(np.exp(v)), {"u": 2 * u, "v": np.exp(v)}
+
+    problem = numpy_problem(loss, {"u": X.copy(), "v": X.copy()})
+    noise = Noise(1e-14, problem.facts.value, np.dtype(float), 1.0)
+    return complex_step(problem, selection=selection, central=central, noise=noise)
+
+
+@pytest.mark.parametrize("first", [{}, {"u": np.array([], dtype=np.intp)}])
+def test_parameters_of_which_no_entry_was_chosen_are_passed_over(first):
+    found = of_two(first | {"v": np.arange(3)}, {})
+    assert list(found.estimates) == ["v"]
+    assert found.estimates["v"].checked.all()
+
+
+def test_a_parameter_without_central_differences_is_not_held_against_any():
+    both = {"u": np.arange(3), "v": np.arange(3)}
+    wrong = smooth_estimate("central", 2 * np.exp(X), np.full(3, 1e-9))
+    found = of_two(both, {"v": wrong})
+    assert "on 3 of 3 entries of v" in found.refusal
+    assert (
+        of_two(both, {"v": smooth_estimate("central", np.exp(X), np.full(3, 1e-9))}).refusal is None
+    )

@@ -95,14 +95,13 @@ def _is_shown(problem: Problem, noise: Noise) -> bool:
     exact = problem.complex_loss(moved).imag / STEP
     problem.evaluator.count += 1
     losses = problem.evaluator.along(direction, [sign * t for t in LINE for sign in (1.0, -1.0)])
-    for j, step in enumerate(LINE):
-        slope = (losses[2 * j] - losses[2 * j + 1]) / (2 * step)
-        error = 4 * float(noise.at(losses[2 * j : 2 * j + 1])[0]) / step
-        size = max(abs(exact), abs(slope))
-        known = error <= SHOWN * max(size, noise.variation)
-        if known and abs(slope - exact) <= SHOWN * size + error:
-            return True
-    return False
+    steps = np.array(LINE)
+    above, below = losses[0::2], losses[1::2]
+    slopes = (above - below) / (2 * steps)
+    errors = 4 * noise.at(above) / steps
+    sizes = np.maximum(abs(exact), np.abs(slopes))
+    known = errors <= SHOWN * np.maximum(sizes, noise.variation)
+    return bool((known & (np.abs(slopes - exact) <= SHOWN * sizes + errors)).any())
 
 
 def _slopes(
