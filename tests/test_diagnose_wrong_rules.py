@@ -387,14 +387,26 @@ def test_a_broadcast_operand_of_a_square_is_summed_over_the_other_axis(loss, slo
 N4 = generator.normal(size=(4, 4)).round(2)
 
 
-@pytest.mark.parametrize(("name", "weight"), [("sum", 1.0), ("mean", 0.25)])
-def test_a_sum_handed_back_along_another_axis(name, weight):
-    function = getattr(np, name)
-    here, _ = handed(lambda W: np.sum(function(W, axis=0) * V), name, {"W": M})
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("name", ["sum", "mean"])
+def test_a_sum_handed_back_along_another_axis(name, size, keepdims):
+    function, v = getattr(np, name), V[:size]
+    weight = 1.0 if name == "sum" else 1.0 / size
+    here, _ = handed(
+        lambda W: np.sum(function(W, axis=0, keepdims=keepdims) * v), name, {"W": M[:size, :size]}
+    )
     found = by_words(wrong_reductions(here))
     assert set(found) == {"is spread along axis 0", "is spread along axis 1"}
-    same(found["is spread along axis 0"], here, np.broadcast_to(V * weight, (4, 4)))
-    same(found["is spread along axis 1"], here, np.broadcast_to(V[:, None] * weight, (4, 4)))
+    wide = (size, size)
+    same(found["is spread along axis 0"], here, np.broadcast_to(v * weight, wide))
+    same(found["is spread along axis 1"], here, np.broadcast_to(v[:, None] * weight, wide))
+
+
+def test_a_sum_of_everything_or_of_a_vector_has_no_other_axis():
+    for loss in (lambda W: 2.0 * np.sum(W), lambda W: np.sum(np.sum(W[:1, 0]) * 2.0)):
+        here, _ = handed(loss, "sum", {"W": M})
+        assert by_words(wrong_reductions(here)) == {}
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
