@@ -99,7 +99,7 @@ def in_little(
             # What is not made yet is whatever the memory held: no numbers to convert.
             made, so_far = np.empty(size), made
             made[: at.start] = so_far[: at.start]
-        made[at] = _rounded_up(part) if bound and made.dtype == np.float32 else part
+        made[at] = rounded_up(part, np.float32) if bound and made.dtype == np.float32 else part
     return made.reshape(shape)
 
 
@@ -110,7 +110,8 @@ def _representable(values: FloatArray) -> bool:
     return not sizes.size or bool(sizes.min() > LOWEST and sizes.max() < HIGHEST)
 
 
-def _rounded_up(bounds: FloatArray) -> NDArray[np.float32]:
-    """Return bounds in single precision that are no smaller; zeros stay zero."""
-    near = bounds.astype(np.float32)
-    return np.where(near < bounds, np.nextafter(near, np.float32(np.inf)), near)
+def rounded_up(bounds: FloatArray, kind: type[np.floating[Any]]) -> NDArray[Any]:
+    """Return bounds in a lower precision that are no smaller; zeros stay zero."""
+    with np.errstate(over="ignore"):
+        near = bounds.astype(kind)
+    return np.where(near < bounds, np.nextafter(near, kind(np.inf)), near)

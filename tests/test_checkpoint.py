@@ -19,7 +19,7 @@ from gradcheck.numpy_target.problem import Limits, numpy_problem
 from gradcheck.oracles.central import central_differences
 from gradcheck.problem import Problem
 from gradcheck.sweep.checkpoint import Checkpoint, fingerprint
-from gradcheck.sweep.evaluator import Block
+from gradcheck.sweep.moves import Block
 
 
 class Counted:

@@ -351,7 +351,8 @@ class TestInterruptedAnywhere:
 
     def test_two_signals_while_several_parameters_are_put_back(self):
         """A copy of a large array takes its time, and Ctrl-C may come while it lasts."""
-        from gradcheck.sweep.evaluator import Block, Evaluator
+        from gradcheck.sweep.evaluator import Evaluator
+        from gradcheck.sweep.moves import Block
 
         values = [np.arange(4.0), np.arange(3.0), np.arange(2.0)]
         before = [value.copy() for value in values]

@@ -10,7 +10,7 @@ import pytest
 import gradcheck
 from gradcheck.blocks import BLOCK, MANY, SumOfSquares, in_little, parts
 from gradcheck.report import Verdict
-from gradcheck.verdict.nearby import moved
+from gradcheck.verdict.nearby import Signs, moved
 
 SWEEP = {"entries": "all", "oracles": ("central",)}
 CONSTANT = 3_000_000
@@ -91,8 +91,7 @@ def test_a_move_is_undone_to_the_bit(dtype, unit):
     value = (draw.normal(size=n) * 10.0 ** draw.integers(-30, 30, n)).astype(dtype)
     value[:5] = [0.0, -0.0, np.inf, np.nan, np.finfo(dtype).max]
     before = value.tobytes()
-    signs = draw.choice(np.array([-1, 1], dtype=np.int8), value.shape)
-    with np.errstate(all="ignore"), moved(value, unit, signs):
+    with np.errstate(all="ignore"), moved(value, unit, Signs(draw, n)):
         assert value.tobytes() != before
     assert value.tobytes() == before
 

@@ -21,7 +21,7 @@ from gradcheck.noise import Noise
 from gradcheck.oracles.ladder import KAPPA, RATIO, Rung, read_ladder
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.report import JsonValue
-from gradcheck.sweep.evaluator import Block
+from gradcheck.sweep.moves import Block
 
 BUFFER = 1 << 16
 """Entries of an array that are worked on at a time."""

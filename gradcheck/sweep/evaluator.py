@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradcheck.sweep.moves import Block, moved_blocks
 
 FloatArray = NDArray[np.float64]
 
@@ -20,25 +21,8 @@ CHUNK = 64
 """Evaluations one by one between two looks at the clock, at most."""
 LARGEST = 1 << 16
 """Evaluations together between two looks at the clock, at most."""
-CAST = 1 << 17
-"""Steps up to which they are made float64 once, and not anew in each evaluation."""
 LOOK, LOOK_TOGETHER = 0.05, 1.0
 """Seconds between two looks at the clock, where an evaluation is shorter."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Block:
-    """A part of one parameter that moves: a box of it, and by how much each entry does.
-
-    Attributes:
-        parameter: position of the parameter.
-        box: one slice an axis, of step 1; empty for the whole.
-        steps: change of each entry at distance 1, of the box's shape.
-    """
-
-    parameter: int
-    box: tuple[slice, ...]
-    steps: NDArray[Any]
 
 
 class Distributor(Protocol):
@@ -201,11 +185,12 @@ class Evaluator:
     def moved(self, blocks: Sequence[Block], distances: Sequence[float]) -> FloatArray:
         """Return the losses with every block moved by ``t * steps``, for each ``t``.
 
-        One copy of the entries that move is kept meanwhile, and nothing else is copied. The blocks
-        must not overlap. All losses are NaN where budget or deadline do not allow them.
+        Of a small array, or a box of one, a copy is kept meanwhile, and of a large one what undoes
+        the move to the bit. The blocks must not overlap. All losses are NaN where budget or
+        deadline do not allow them.
         """
         places = [(block.parameter, block.box) for block in blocks]
-        return self._series(repr(places), self._restored(blocks), distances)
+        return self._series(repr(places), moved_blocks(self.values, blocks), distances)
 
     def together(
         self,
@@ -271,37 +256,6 @@ class Evaluator:
             yield move
         finally:
             flat[indices] = start
-
-    @contextmanager
-    def _restored(self, blocks: Sequence[Block]) -> Iterator[Callable[[float], None]]:
-        """Give what moves the blocks by a distance; put their values back at the end."""
-        parts = []
-        for block in blocks:
-            place: Any = (*block.box, ...)
-            view = self.values[block.parameter][place]
-            steps = block.steps
-            if view.dtype == np.float64 and steps.size <= CAST:
-                steps = steps.astype(np.float64, copy=False)
-            parts.append((view, view.copy(), steps))
-
-        def move(distance: float) -> None:
-            for view, start, steps in parts:
-                _move(view, start, distance, steps)
-
-        try:
-            yield move
-        finally:
-            # A signal that comes between two copies waits until all of them are made.
-            came = None
-            while True:
-                try:
-                    for view, start, _ in parts:
-                        np.copyto(view, start)
-                    break
-                except KeyboardInterrupt as error:
-                    came = error
-            if came is not None:
-                raise came
 
     def _kept(self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]) -> FloatArray:
         """Take the losses from the journal, or evaluate and enter them there."""
@@ -389,12 +343,3 @@ class Evaluator:
             n = 0
         self.exhausted = self.exhausted or n < wanted
         return n
-
-
-def _move(view: NDArray[Any], start: NDArray[Any], distance: float, steps: NDArray[Any]) -> None:
-    """Write ``start + distance * steps`` into ``view``; float64 arrays without a temporary."""
-    if view.dtype == np.float64:
-        np.multiply(steps, distance, out=view, dtype=np.float64)
-        np.add(view, start, out=view)
-    else:
-        np.copyto(view, start + distance * steps, casting="same_kind")

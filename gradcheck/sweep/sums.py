@@ -22,7 +22,7 @@ from gradcheck.oracles.directions import (
 )
 from gradcheck.oracles.ladder import KAPPA, RATIO
 from gradcheck.problem import Problem
-from gradcheck.sweep.evaluator import Block
+from gradcheck.sweep.moves import Block
 from gradcheck.verdict.compare import thresholds_for
 
 Box = tuple[slice, ...]

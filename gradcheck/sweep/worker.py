@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.sweep.evaluator import Block, Evaluator, FloatArray
+from gradcheck.sweep.evaluator import Evaluator, FloatArray
+from gradcheck.sweep.moves import Block
 from gradcheck.sweep.shipping import unpack
 
 

@@ -181,6 +181,7 @@ def judge_in_parts(
         for inner in compare.worst_positions(one).tolist():
             rows.append((*_order(one, inner), at.start + inner))
         rows = sorted(rows)[:N_WORST]
+        del one  # not while the next part is judged
     worst = np.array([position for _, _, position in rows], dtype=np.intp)
     return PartedJudged(estimate.oracle, codes.reshape(analytic.shape), part, sums, worst)
 

@@ -1,55 +1,63 @@
-"""A gradient a rounding away from the point: moves that are undone, differences kept in little."""
+"""A gradient a rounding away from the point: moves that are undone, and what they changed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.blocks import MANY, FloatArray, flat, in_little, parts
+from gradcheck.blocks import BLOCK, MANY, FloatArray, flat, parts, rounded_up
 from gradcheck.scales import rms
+from gradcheck.sweep.moves import InPlace, can_undo, unchanged, until_done
 
-BITS = {2: np.int16, 4: np.int32, 8: np.int64}
+TOP = 15
+"""Power of two below which the largest size of a part is kept in half precision."""
+
+
+class Signs:
+    """A random sign of each of ``size`` entries, eight in a byte."""
+
+    def __init__(self, generator: np.random.Generator, size: int) -> None:
+        self._bits = np.empty(-(-size // 8), dtype=np.uint8)
+        for at in parts(size):
+            drawn = generator.integers(0, 2, at.stop - at.start)
+            self._bits[at.start // 8 : -(-at.stop // 8)] = np.packbits(drawn.astype(bool))
+
+    def part(self, at: slice) -> NDArray[np.int8]:
+        """Return the signs of some entries, of which the first is at a multiple of eight."""
+        bits = self._bits[at.start // 8 : -(-at.stop // 8)]
+        signs = np.unpackbits(bits, count=at.stop - at.start).astype(np.int8)
+        signs += signs
+        signs -= 1
+        return signs
 
 
 @contextmanager
-def moved(value: NDArray[Any], unit: float, signs: NDArray[np.int8]) -> Iterator[None]:
+def moved(value: NDArray[Any], unit: float, signs: Signs) -> Iterator[None]:
     """Multiply an array by ``1 + unit * signs`` for a while, in place.
 
-    Of a large array no copy is kept, but by how many units in the last place each entry moved,
-    which is undone to the bit.
+    No copy is kept of a large array (see ``gradcheck.sweep.moves``); it is put back to the bit.
     """
-    plain = value.flags.c_contiguous and value.dtype.isnative and value.dtype.itemsize in BITS
-    if value.size <= MANY or not plain:
-        start = value.copy()
-        factors = np.asarray(unit * signs)
-        factors += 1.0
+    if can_undo(value):
+        large = InPlace(value)
         try:
-            np.copyto(value, np.multiply(start, factors, out=factors))
+            large.move(lambda at, entries: entries * (1.0 + unit * signs.part(at)), unchanged)
             yield
         finally:
-            np.copyto(value, start)
+            until_done(large.undo)
         return
-    bits = value.reshape(-1).view(BITS[value.dtype.itemsize])
-    moves: NDArray[Any] = np.zeros(value.size, dtype=np.int8)
-    entries = value.reshape(-1)
+    start = value.copy()
+    factors = np.asarray(unit * signs.part(slice(0, value.size)).reshape(value.shape))
+    factors += 1.0
     try:
-        for at in parts(value.size):
-            before = bits[at].copy()
-            target = (entries[at] * (1.0 + unit * flat(signs, at))).astype(value.dtype)
-            by = target.view(bits.dtype) - before
-            if moves.dtype == np.int8 and max(by.max(), -by.min()) > np.iinfo(np.int8).max:
-                moves = moves.astype(bits.dtype)
-            moves[at] = by
-            bits[at] += moves[at]
+        np.copyto(value, np.multiply(start, factors, out=factors))
         yield
     finally:
-        for at in parts(value.size):
-            bits[at] -= moves[at]
+        np.copyto(value, start)
 
 
 class Kept:
@@ -79,8 +87,8 @@ class Kept:
                 small[at] = (flat(array, at) - flat(about, at)) / self._unit
         return small
 
-    def apart(self, other: FloatArray) -> NDArray[Any]:
-        """Return how far each entry is from that of another gradient."""
+    def apart(self, other: FloatArray) -> Callable[[slice], FloatArray]:
+        """Return a function that tells how far some entries are from those of another gradient."""
         about = self._about
 
         def of_part(at: slice) -> FloatArray:
@@ -91,4 +99,41 @@ class Kept:
                 kept = self._unit * flat(self._kept, at).astype(np.float64)
                 return np.asarray(np.abs(offset - kept))
 
-        return in_little(other.shape, of_part)
+        return of_part
+
+
+class Least:
+    """The least of several sizes of each of ``size`` entries; NaN where one of them is.
+
+    Where the entries are many, in two bytes each, rounded up by no more than a thousandth; parts
+    that this cannot hold stay as they are.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._parts: list[tuple[float, NDArray[Any]]] = []
+
+    def lower(self, sizes: Callable[[slice], FloatArray]) -> None:
+        """Take these sizes where they are smaller."""
+        for number, at in enumerate(parts(self._size)):
+            part = sizes(at)
+            if number < len(self._parts):
+                self._parts[number] = self._kept(np.minimum(self.part(at), part))
+            else:
+                self._parts.append(self._kept(part))
+
+    def part(self, at: slice) -> FloatArray:
+        """Return the least sizes of one of ``gradcheck.blocks.parts``."""
+        unit, kept = self._parts[at.start // BLOCK]
+        return np.asarray(unit * kept.astype(np.float64))
+
+    def _kept(self, sizes: FloatArray) -> tuple[float, NDArray[Any]]:
+        if self._size > MANY:
+            with np.errstate(all="ignore"):
+                largest = float(np.max(sizes, where=np.isfinite(sizes), initial=0.0))
+                unit = math.ldexp(1.0, math.frexp(largest)[1] - TOP) if largest > 0 else 1.0
+                small = rounded_up(sizes / unit, np.float16)
+                grown = small.astype(np.float64) * unit > 1.001 * sizes
+            if unit > 0.0 and not grown.any():
+                return unit, small
+        return 1.0, sizes

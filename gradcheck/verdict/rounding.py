@@ -8,19 +8,17 @@ after Vignes, "A stochastic arithmetic for reliable scientific computation", Mat
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck.blocks import SumOfSquares, flat, in_little, kept_if_same, parts
 from gradcheck.noise import ORDINARY, Noise, half_ulp
 from gradcheck.numpy_target.problem import quiet
 from gradcheck.problem import FloatArray, Parameter
 from gradcheck.scales import entry_scales, own_size_in_parts, rms
-from gradcheck.verdict.nearby import Kept, moved
+from gradcheck.verdict.nearby import Kept, Least, Signs, moved
 
 SAFETY = 8.0
 FLOOR = 4.0
@@ -57,18 +55,38 @@ def rounding_error(
             settles kinks by itself: then one move is enough, and compared with this.
         about: what it is expected to be at the point, so that it need not be kept twice.
     """
-    moves: tuple[tuple[float, ...], ...] = ((1.0, 2.0), (-1.0, -2.0))
-    start: dict[str, Kept] = {}
-    if base is not None:
-        moves = ((1.0,),)
-        start = {name: Kept(array) for name, array in base.items()}
-    else:
+    start = None
+    if base is None:
         own = about or {}
         base = {name: kept_if_same(own.get(name), array) for name, array in gradient().items()}
-    signs = [_signs(generator, parameter.value.shape) for parameter in parameters]
-    changes: dict[str, list[FloatArray]] = {name: [] for name in base}
-    for units in moves:
-        nearby = [] if len(units) == 2 else [start]
+    else:
+        start = {name: Kept(array) for name, array in base.items()}
+    changes = _changes(gradient, parameters, generator, unit, base, start)
+    size = sum(one.value.size for one in parameters)
+    return {
+        one.name: _bound(one, base[one.name], changes.pop(one.name, None), unit, noise, size)
+        for one in parameters
+        if one.name in base
+    }
+
+
+def _changes(
+    gradient: Callable[[], Mapping[str, FloatArray]],
+    parameters: Sequence[Parameter],
+    generator: np.random.Generator,
+    unit: float,
+    base: Mapping[str, FloatArray],
+    start: Mapping[str, Kept] | None,
+) -> dict[str, Least]:
+    """Return the smaller change of each entry, of those that could be measured.
+
+    Each side compares two moves, or, where ``start`` is given, one side one move with this.
+    """
+    sides = ((1.0, 2.0), (-1.0, -2.0)) if start is None else ((1.0,),)
+    signs = [Signs(generator, parameter.value.size) for parameter in parameters]
+    changes: dict[str, Least] = {}
+    for units in sides:
+        nearby = start
         for distance in units:
             with ExitStack() as stack:
                 for parameter, sign in zip(parameters, signs, strict=True):
@@ -76,30 +94,24 @@ def rounding_error(
                 try:
                     with quiet():
                         found = gradient()
-                    if nearby:
-                        for name in base:
-                            changes[name].append(nearby[0][name].apart(found[name]))
+                    if nearby is None:
+                        nearby = {name: Kept(found[name], base[name]) for name in base}
                     else:
-                        nearby.append({name: Kept(found[name], base[name]) for name in base})
+                        _lower(changes, nearby, found)
                     del found
                 except Exception:
                     # Outside the domain: this side says nothing about rounding.
                     break
-    size = sum(one.value.size for one in parameters)
-    return {
-        one.name: _bound(one, base[one.name], changes[one.name], unit, noise, size)
-        for one in parameters
-        if one.name in base
-    }
+    return changes
 
 
-def _signs(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int8]:
-    signs = np.empty(math.prod(shape), dtype=np.int8)
-    for at in parts(signs.size):
-        signs[at] = generator.integers(0, 2, at.stop - at.start)
-    signs += signs
-    signs -= 1
-    return signs.reshape(shape)
+def _lower(
+    changes: dict[str, Least], one: Mapping[str, Kept], other: Mapping[str, FloatArray]
+) -> None:
+    """Take how far two gradients are apart where that is smaller than what was seen before."""
+    for name, kept in one.items():
+        least = changes.setdefault(name, Least(other[name].size))
+        least.lower(kept.apart(other[name]))
 
 
 def cancellation_floor(
@@ -141,7 +153,7 @@ def _size(noise: Noise) -> float:
 def _bound(
     parameter: Parameter,
     values: FloatArray,
-    changes: Sequence[FloatArray],
+    changes: Least | None,
     unit: float,
     noise: Noise,
     size: int,
@@ -151,9 +163,9 @@ def _bound(
 
     def of_part(at: slice) -> FloatArray:
         bound = unit * (SAFETY * np.abs(flat(values, at)) + 2.0 * typical(at))
-        if changes:
-            seen = np.min([flat(one, at) for one in changes], axis=0)
-            bound = SAFETY * np.where(np.isfinite(seen), seen, 0.0).astype(np.float64) + bound
+        if changes is not None:
+            seen = changes.part(at)
+            bound = SAFETY * np.where(np.isfinite(seen), seen, 0.0) + bound
         return np.asarray(bound + floor(at))
 
     return in_little(values.shape, of_part, bound=True)
@@ -166,10 +178,14 @@ def is_single_precision(gradient: FloatArray, noise: Noise) -> bool:
     """
     if noise.level <= SINGLE * _size(noise):
         return False
-    nonzero = gradient[gradient != 0]
-    if nonzero.size < 3:
-        return False
-    return bool((nonzero.astype(np.float32) == nonzero).all())
+    n_nonzero = 0
+    for at in parts(gradient.size):
+        part = flat(gradient, at)
+        n_nonzero += int(np.count_nonzero(part))
+        with np.errstate(over="ignore"):
+            if not np.array_equal(part.astype(np.float32), part):
+                return False
+    return n_nonzero >= 3
 
 
 def is_mere_rounding(
