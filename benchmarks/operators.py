@@ -113,6 +113,8 @@ def _ours(sample: Sample) -> tuple[str, str]:
     except Exception as error:  # a crash of ours is what is looked for
         return "error", f"{type(error).__name__}: {error}"
     causes = "; ".join(f"{one.cause}: {one.message}" for one in check.diagnoses)
+    if any(one.cause == "empty_parameter" for one in check.diagnoses):
+        return "not applicable", causes  # no parameter has an entry
     return str(check.verdict), causes
 
 

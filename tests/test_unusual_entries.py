@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import gradcheck
-from gradcheck.errors import UsageError
 
 F64 = torch.float64
 
@@ -33,9 +32,20 @@ def test_a_wrong_gradient_beside_an_empty_tensor_fails():
     assert check.verdict == "fail"
 
 
-def test_nothing_but_empty_tensors_is_refused():
-    with pytest.raises(UsageError, match="nothing to check"):
-        gradcheck.check(torch.add, (leaf(0), leaf(0)))
+@pytest.mark.parametrize(
+    ("target", "inputs"),
+    [
+        (torch.add, (leaf(0), leaf(0))),
+        (lambda x: (float(x.sum()), np.ones(0)), (np.zeros(0),)),
+    ],
+    ids=["torch", "numpy"],
+)
+def test_nothing_but_empty_parameters_is_inconclusive(target, inputs):
+    """Nothing was wrong, and nothing was checked."""
+    check = gradcheck.check(target, inputs)
+    assert check.verdict == "inconclusive"
+    assert [found.cause for found in check.diagnoses] == ["empty_parameter"]
+    assert "nothing to check in" in check.diagnoses[0].message
 
 
 MASKED = np.array([1.0, -np.inf, 2.0, 0.5])

@@ -173,8 +173,8 @@ def validate(chosen: Sequence[TorchParameter]) -> None:
     """Refuse tensors that cannot be perturbed entry by entry.
 
     Raises:
-        TargetError: a parameter holds integers.
-        UsageError: a parameter is empty, sparse, or not initialised yet.
+        TargetError: a parameter holds integers, or is empty.
+        UsageError: a parameter is sparse, or not initialised yet.
     """
     import torch
 
@@ -196,8 +196,10 @@ def validate(chosen: Sequence[TorchParameter]) -> None:
                 f"pass {one.name}.to_dense(), or leave it out of wrt"
             )
         if is_empty(one):
-            raise UsageError(
-                f"{one.name} is empty (shape {tuple(one.tensor.shape)}): nothing to check"
+            raise TargetError(
+                "empty_parameter",
+                f"there is nothing to check in {one.name}, which holds no entries: a shape of 0 "
+                "is empty",
             )
 
 
