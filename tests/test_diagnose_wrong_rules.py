@@ -436,8 +436,21 @@ def softmax_loss(W):
     return np.sum(P * G)
 
 
-def test_a_normalisation_differentiated_wrongly_as_a_whole():
-    here, pool = handed(softmax_loss, "divide", {"W": Z}, data={"Q": N})
+def softmax_loss_indexed(W):
+    E = np.exp(W)
+    P = E / np.sum(E, axis=1)[:, None]
+    return np.sum(P * G)
+
+
+def softmax_loss_reshaped(W):
+    E = np.exp(W)
+    P = E / np.expand_dims(E.sum(axis=1), 1).reshape(3, 1)
+    return np.sum(P * G)
+
+
+@pytest.mark.parametrize("loss", [softmax_loss, softmax_loss_indexed, softmax_loss_reshaped])
+def test_a_normalisation_differentiated_wrongly_as_a_whole(loss):
+    here, pool = handed(loss, "divide", {"W": Z}, data={"Q": N})
     E = np.exp(Z)
     T = E.sum(axis=1, keepdims=True)
     P = E / T

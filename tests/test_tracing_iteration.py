@@ -1,6 +1,7 @@
 """What Python's own containers and iterators hand out of a traced array: followed, or refused."""
 
 import collections
+import functools
 import heapq
 import itertools
 import math
@@ -61,7 +62,29 @@ def merged(v):
     return [k * x for k, x in enumerate(heapq.merge([v[1], v[2]], [v[0], v[3]]))]
 
 
+class Power:
+    """Can be called, and compares by value: such objects have no hash."""
+
+    def __init__(self, exponent):
+        self.exponent = exponent
+
+    def __eq__(self, other):
+        return isinstance(other, Power) and self.exponent == other.exponent
+
+    def __call__(self, x):
+        return x**self.exponent
+
+
+class Weighted:
+    def __init__(self, weight):
+        self.weight = weight
+
+    def __call__(self, first, second):
+        return first * self.weight + second**2
+
+
 FOLLOWED = {
+    "an object without a hash": (lambda v: [*map(Power(3), v), Power(2)(v[0])], V),
     "running sums": (lambda v: list(itertools.accumulate(v)), V),
     "running sums from a start": (lambda v: [*itertools.accumulate(v, initial=v[3] ** 2)], V),
     "running products": (lambda v: list(itertools.accumulate(v, operator.mul)), V),
@@ -102,6 +125,25 @@ FOLLOWED = {
     "starred maps": (lambda v: list(itertools.starmap(lambda a, b: a**b, [(v[0], v[1])])), V),
     "extended": (lambda v: (lambda o: (o.extend(x**2 for x in v), o.insert(1, v[3]), o)[2])([]), V),
     "counted": (lambda v: [x * k for k, x in enumerate(v, 2)] + [next(iter(v))], V),
+    "mapped by a type": (lambda v: [x**2 for x in map(float, v)], V),
+    "mapped by two": (lambda v: [*map(np.hypot, v, v[::-1]), *map(pow, v, [2, 3, 2, 1])], V),
+    "taken while": (
+        lambda v: (
+            [x**2 for x in itertools.takewhile(lambda x: x < 1, v)]
+            + [x**3 for x in itertools.dropwhile(lambda x: x > 0, v)]
+            + [x * 2 for x in itertools.filterfalse(lambda x: x > 0, v)]
+        ),
+        V,
+    ),
+    "reduced by an object": (lambda v: functools.reduce(Weighted(0.5), v, v[3]), V),
+    "running, by an object": (
+        lambda v: [
+            *itertools.accumulate(v, Weighted(2.0)),
+            *itertools.accumulate(v, func=Weighted(3.0), initial=1.0),
+            *itertools.accumulate(v, None),
+        ],
+        V,
+    ),
     "the largest by key": (lambda v: (max(v, key=abs), min(v[0], v[3], key=lambda x: -x)), V),
     "the first that fits": (lambda v: next((x**2 for x in v if x < 0), 0.0), V),
     "without anything": (

@@ -17,17 +17,20 @@ import numpy as np
 
 from gradcheck.tracing import array_methods, ufunc_calls
 from gradcheck.tracing.errors import NotTraceable
-from gradcheck.tracing.iteration import ITERATING, OF_NUMBERS, TAKING_APART, listed, taken_apart
+from gradcheck.tracing.iteration import (
+    CALLBACK_AT,
+    ITERATING,
+    OF_NUMBERS,
+    TAKING_APART,
+    listed,
+    taken_apart,
+)
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
 from gradcheck.tracing.users_classes import iterated
 
 Arguments = Sequence[Any]
 Keywords = Mapping[str, Any]
-
-_WITH_CALLBACK: frozenset[Any] = frozenset(
-    {map, filter, functools.reduce, sorted, max, min, itertools.accumulate, itertools.starmap}
-)
 
 _OPERATORS = frozenset(
     "__add__ __sub__ __mul__ __truediv__ __matmul__ __pow__ __neg__ __getitem__ __setitem__".split()
@@ -82,7 +85,7 @@ def _call_known(recorder: Recorder, function: Any, args: Arguments, kwargs: Keyw
     try:
         rule = rules.functions.get(function)
         constant = function in rules.constant
-        iterating = function in ITERATING or function in _WITH_CALLBACK
+        iterating = function in ITERATING or function in CALLBACK_AT
     except TypeError:  # an object that cannot be hashed
         return _call_object(recorder, function, args, kwargs)
     if constant:
@@ -101,12 +104,19 @@ def _call_known(recorder: Recorder, function: Any, args: Arguments, kwargs: Keyw
     if getattr(function, "__module__", None) == "_operator":
         return _operator(function)(*args, **kwargs)
     if iterating or getattr(function, "__module__", None) == "itertools":
-        if function is itertools.accumulate and len(args) == 1:
-            kwargs = {"func": operator.add, **kwargs}
-        if function in _WITH_CALLBACK:
-            args = [_callback(recorder, argument) for argument in args]
+        if function is itertools.accumulate:
+            args, kwargs = _with_addition(*args, **kwargs)
+        args = [
+            _followed(recorder, a) if callable(a) and k == CALLBACK_AT.get(function) else a
+            for k, a in enumerate(args)
+        ]
         return function(*taken_apart(recorder, function, args), **_with_callbacks(recorder, kwargs))
     return _call_object(recorder, function, args, kwargs)
+
+
+def _with_addition(items: Any, func: Any = None, **initial: Any) -> tuple[Arguments, Keywords]:
+    """Return the arguments of ``itertools.accumulate`` with what it does by itself."""
+    return (items, func or operator.add), initial
 
 
 def _call_rule(
@@ -277,13 +287,18 @@ def _callback(recorder: Recorder, argument: Any) -> Any:
     """Return a function argument so that a library that calls it runs it under the trace."""
     if not isinstance(argument, _FUNCTION_KINDS):
         return argument
-    if isinstance(argument, types.FunctionType) and _ORIGINAL in argument.__dict__:
-        return argument
+    return _followed(recorder, argument)
+
+
+def _followed(recorder: Recorder, function: Any) -> Any:
+    """Return whatever can be called as a function that runs under the trace."""
+    if isinstance(function, types.FunctionType) and _ORIGINAL in function.__dict__:
+        return function
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return call(recorder, argument, args, kwargs)
+        return call(recorder, function, args, kwargs)
 
-    wrapper.__dict__[_ORIGINAL] = argument
+    wrapper.__dict__[_ORIGINAL] = function
     return wrapper
 
 

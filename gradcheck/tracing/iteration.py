@@ -19,6 +19,14 @@ ITERATING: frozenset[Any] = frozenset(
 )
 """What hands on the items of what it is given, unchanged."""
 
+CALLBACK_AT: dict[Any, int] = {
+    **dict.fromkeys((map, filter, functools.reduce), 0),
+    **dict.fromkeys((itertools.starmap, itertools.takewhile, itertools.dropwhile), 0),
+    itertools.filterfalse: 0,
+    itertools.accumulate: 1,
+}
+"""Which argument is called with the items."""
+
 TAKING_APART = frozenset({"extend", "extendleft", "update", "union", "__iadd__", "__ior__"})
 """Methods of containers that take the items of their argument; others take it as it is."""
 
@@ -30,8 +38,8 @@ _ITERATES_ALL: frozenset[Any] = frozenset(
 )
 
 _ITERATED: dict[Any, tuple[int, ...]] = {
-    functools.reduce: (1,),
-    itertools.starmap: (1,),
+    **dict.fromkeys((filter, functools.reduce, itertools.starmap), (1,)),
+    **dict.fromkeys((itertools.takewhile, itertools.dropwhile, itertools.filterfalse), (1,)),
     itertools.repeat: (),
     next: (),
 }
@@ -45,7 +53,7 @@ def taken_apart(recorder: Recorder, function: Any, args: Sequence[Any]) -> list[
     places: Sequence[int] = _ITERATED.get(function, (0,))
     if function in _ITERATES_ALL:
         places = range(len(args))
-    if function in (map, filter):
+    if function is map:
         places = range(1, len(args))
     if function is next:
         return [advanced(recorder, args[0]), *args[1:]]

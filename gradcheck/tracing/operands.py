@@ -63,8 +63,6 @@ class Substitution:
         """Return ``argument`` with tensors in place of traced values, and note these."""
         kind = type(argument)
         if kind is list or kind is tuple:
-            if depth > 3:
-                return argument
             items = [self(item, depth + 1) for item in argument]
             if any(new is not old for new, old in zip(items, argument, strict=True)):
                 return items if kind is list else tuple(items)

@@ -61,7 +61,8 @@ class Registry:
         """Return the names of a rule's arguments after the context."""
         found = self.names.get(rule)
         if found is None:
-            found = tuple(inspect.signature(rule).parameters)[1:]
+            parameters = inspect.signature(rule).parameters.values()
+            found = tuple(p.name for p in parameters if p.kind is not p.VAR_POSITIONAL)[1:]
             self.names[rule] = found
         return found
 

@@ -8,6 +8,7 @@ right because its value is: it has to be named in ``COVERED``.
 from __future__ import annotations
 
 import cmath
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -68,6 +69,7 @@ def _is_complex(value: Any) -> bool:
 def _or_real(rule: Rule, otherwise: Rule) -> Rule:
     """Return ``rule`` for complex numbers, ``otherwise`` for real ones."""
 
+    @functools.wraps(otherwise)
     def either(context: Context, a: Any, *args: Any, **kwargs: Any) -> Any:
         tensor = context.tensor(a)
         chosen = rule if tensor.is_complex() else otherwise

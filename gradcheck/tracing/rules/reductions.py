@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,7 @@ def variance(
     return squares.sum(axes, keepdim=keep) / (count - freedom)
 
 
+@functools.wraps(variance)
 def deviation(context: Context, *args: Any, **kwargs: Any) -> Any:
     """Standard deviation over axes; where all elements are alike, its derivative is 0."""
     torch = context.torch
@@ -289,6 +291,7 @@ FUNCTIONS: dict[Any, Rule] = {
 def _without_nan(rule: Rule, other: float | None) -> Rule:
     """Return the rule of ``nansum`` and its like from the rule of ``sum``."""
 
+    @functools.wraps(rule)
     def wrapped(context: Context, a: Any, *args: Any, **kwargs: Any) -> Any:
         tensor = context.tensor(a, context.dtype)
         if other is not None:
