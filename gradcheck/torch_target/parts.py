@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 
 LARGEST = 2048
 """Most evaluations together: more are no faster."""
-CACHED = 8 * 2**20
+CACHED = 16 * 2**20
 """Bytes of all tensors together that stay in the caches of a CPU."""
 AT_LEAST = 16
 """Evaluations together that are worth more memory than that."""

@@ -32,7 +32,9 @@ def _left_product(a: Varied, b: Tensor, bias: Tensor | None) -> Varied:
     row, column = places.get(0), places.get(1)
     if column is None:
         # Whole rows of the product, or all of it.
-        return a.new(base, _plus(a.values @ b, bias), places)
+        rows = a.values.reshape(-1, a.values.shape[-1])
+        values = rows @ b if bias is None else bias.addmm(rows, b)
+        return a.new(base, values.reshape(*a.values.shape[:-1], -1), places)
     factor, change = b.index_select(0, column), a.change
     if row is not None:
         return a.new(base, base.index_select(0, row).addcmul_(change[:, None], factor), {0: row})
