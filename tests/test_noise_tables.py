@@ -20,11 +20,13 @@ ULP = 2.0**-53
 class Along:
     """A loss along a line; remembers the spacing of each table and the direction."""
 
-    def __init__(self, loss):
-        self.loss, self.spacings, self.direction = loss, [], None
+    def __init__(self, loss, at):
+        self.loss, self.at, self.spacings, self.direction = loss, at, [], None
 
     def along(self, direction, distances):
         self.direction = direction
+        if distances == [0.0]:  # the point itself, looked at again
+            return np.array([self.at])
         np.testing.assert_allclose(np.array(distances) / distances[0], np.arange(1, 9), rtol=1e-12)
         self.spacings.append(distances[0])
         return np.array([self.loss(t) for t in distances], dtype=float)
@@ -34,7 +36,7 @@ def tables(loss, *, x=None, exact=False, facts=None, at=1.0):
     """Return the noise, and the spacings of the tables in units of the first."""
     x = np.array([1.0, -2.0, 0.0, 3.0]) if x is None else x
     problem = numpy_problem(lambda x: (at, np.zeros_like(x)), x)
-    evaluator = Along(loss)
+    evaluator = Along(loss, at)
     facts = replace(problem.facts, **(facts or {}))
     problem = replace(problem, evaluator=evaluator, facts=facts)
     noise = loss_noise(problem, np.random.default_rng(0), exact=exact)
