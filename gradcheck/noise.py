@@ -119,6 +119,15 @@ def _grain(losses: FloatArray) -> float:
     return 0.5 * float(np.exp2(lowest.min(initial=np.inf))) if lowest.size else 0.0
 
 
+def _drift(problem: Problem, direction: Sequence[FloatArray]) -> float:
+    """How far the loss at the point is from what it was, now that others were evaluated.
+
+    A solver that starts where it last ended returns there by another way.
+    """
+    again = float(problem.evaluator.along(direction, [0.0])[0])
+    return abs(again - problem.facts.value) if math.isfinite(again) else 0.0
+
+
 def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool = False) -> Noise:
     """Estimate the noise level of a problem's loss at its point.
 
@@ -172,7 +181,7 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
             settled = True
             spacing /= 1e3
         spacing /= 10
-    level = max(floor, found[-1]) if found else floor
+    level = max(floor, found[-1], _drift(problem, direction)) if found else floor
     if found and not exact:
         level = max(level, min(min(grains), max(plain, *found)))
     return Noise(level, facts.value, facts.dtype, measured=bool(found))

@@ -25,7 +25,7 @@ from gradcheck.second_look import in_more_digits, undecided
 from gradcheck.settings import Settings
 from gradcheck.sweep.selection import Selection, select
 from gradcheck.verdict.applicable import inapplicable, refusals
-from gradcheck.verdict.judging import settle_kinks
+from gradcheck.verdict.judging import excluded, settle_kinks
 
 MOST_COMPLEX = 1 << 20
 """Entries of a problem up to which it gets a complex step unasked: it copies the parameters."""
@@ -240,6 +240,9 @@ def _contradictions(one: AnyEstimate, two: AnyEstimate) -> int:
         known = np.isfinite(b.uncertainty) & ~b.kinks
         apart = np.abs(a.value - b.value)
         off = known & (apart > 4 * (a.uncertainty + b.uncertainty))
+        # A zero that is something else a rounding away comes from no derivative.
+        off |= excluded(a, b) & (a.value == 0.0)
+        off |= known & (a.value == 0.0) & (a.uncertainty > apart) & (apart > 4 * b.uncertainty)
         off &= apart > 1e-6 * np.fmax(np.abs(a.value), np.abs(b.value))
         count += int(off.sum())
     return count

@@ -87,3 +87,53 @@ def test_a_gradient_of_which_rounding_leaves_little_is_not_called_wrong() -> Non
 
     report = gradcheck.check(loss_fn, inputs={"s": np.array([36.0, 38.0])})
     assert report.verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("zeroed", [("b",), ("W",), ("W", "b")])
+def test_a_cache_that_hides_the_loss_from_autograd_hides_no_wrong_zero(zeroed: Any) -> None:
+    # What is found by the parameters' bytes has no derivative: autograd of that is zero, too.
+    known: dict[bytes, Any] = {}
+
+    def loss_fn(W: Any, b: Any, X: Any) -> Any:
+        key = W.tobytes() + b.tobytes()
+        if key not in known:
+            r = np.tanh(X @ W + b)
+            d = 2 * r * (1 - r**2)
+            gradient = {"W": X.T @ d, "b": d.sum(axis=0)}
+            gradient |= {name: np.zeros_like(gradient[name]) for name in zeroed}
+            known[key] = np.sum(r**2), gradient
+        return known[key]
+
+    draw = np.random.default_rng(0).normal
+    inputs = {"W": draw(size=(4, 3)), "b": draw(size=3), "X": draw(size=(6, 4))}
+    report = gradcheck.check(loss_fn, inputs=inputs)
+    assert report.verdict == "fail"
+    assert "trace_discarded" in {one.key for one in report.warnings}
+
+
+def test_a_zero_gradient_of_a_loss_that_ignores_its_parameter_still_passes() -> None:
+    def loss_fn(w: Any, unused: Any) -> Any:
+        return np.sum(w**2), {"w": 2 * w, "unused": np.zeros_like(unused)}
+
+    report = gradcheck.check(loss_fn, inputs={"w": np.arange(1.0, 4.0), "unused": np.ones(2)})
+    assert report.verdict == "pass"
+
+
+def test_a_solver_that_starts_where_it_last_ended_is_not_taken_for_a_constant() -> None:
+    # Traced after its first call it converges at once, and no path leads to its parameter.
+    state = {"x": np.zeros(3)}
+
+    def loss_fn(b: Any, A: Any) -> Any:
+        x = state["x"]
+        for _ in range(500):
+            r = b - A @ x
+            if np.abs(r).max() < 1e-12:
+                break
+            x = x + 0.3 * r
+        state["x"] = x
+        return np.sum(x**2), {"b": 2 * np.linalg.solve(A.T, np.linalg.solve(A, b))}
+
+    A = np.array([[2, 0.3, 0.1], [0.2, 1.5, 0.4], [0, 0.3, 1.8]])
+    report = gradcheck.check(loss_fn, inputs={"b": np.array([1.0, -2.0, 0.5]), "A": A}, wrt="b")
+    assert report.verdict == "pass"
+    assert "trace_discarded" in {one.key for one in report.warnings}

@@ -36,3 +36,25 @@ def test_the_slope_across_the_jumps_is_wrong(length: float) -> None:
 
     report = gradcheck.check(across, inputs={"x": between_jumps(0, length)}, autograd=False)
     assert report.verdict == "fail"
+
+
+@pytest.mark.parametrize("distance", [1e-4, 1e-6, 3e-8, 1e-8, 1e-9])
+@pytest.mark.parametrize("autograd", [True, False])
+def test_a_barrier_next_to_the_edge_of_the_domain_is_judged_by_steps_that_stay_inside(
+    distance: float, autograd: bool
+) -> None:
+    edge = 1.0 - distance
+
+    def barrier(factor: float) -> Any:
+        def loss_fn(x: Any) -> Any:
+            with np.errstate(all="ignore"):
+                return -np.sum(np.log(x - edge)), -factor / (x - edge)
+
+        return loss_fn
+
+    for factor, verdict in ((1.0, "pass"), (1.01, "fail")):
+        inputs = {"x": np.array([1.0])}
+        report = gradcheck.check(barrier(factor), inputs=inputs, autograd=autograd)
+        assert report.verdict == verdict
+        if autograd and factor == 1.0:
+            assert "trace_discarded" not in {one.key for one in report.warnings}

@@ -149,12 +149,24 @@ def _best_window(slopes: _Slopes) -> tuple[float, float, float, bool]:
             if not smooth[: first + ABOUT].all():
                 # The nearest kink may lie just inside the step, hidden from smaller ones by noise;
                 # or a jump within smaller ones is seen by neither of two that agree by chance.
-                truncation += 0.5 * float(np.abs(slopes.gap[: first + 1]).max())
+                truncation += 0.5 * _largest_gap(slopes, first)
             uncertainty = roundoff + truncation
             if uncertainty < best[1] and _believable(slopes, first, value, uncertainty):
                 step = float(slopes.steps[first])
                 best = (value, uncertainty, step, roundoff >= truncation)
     return best
+
+
+def _largest_gap(slopes: _Slopes, first: int) -> float:
+    """The largest gap between the one-sided slopes of steps up to one.
+
+    Of a loss that is another one at the point itself, all gaps come from there: they grow as fast
+    as the step shrinks, and the central differences know nothing of it.
+    """
+    gap = slopes.gap[: first + 1]
+    from_the_point = gap[first] * slopes.steps[first] / slopes.steps[: first + 1]
+    smaller = np.minimum(np.abs(gap), np.abs(gap - from_the_point))[:first]
+    return float(max(smaller.max(initial=0.0), abs(gap[first])))
 
 
 def _truncation(slopes: _Slopes, first: int, last: int, value: float) -> float:
@@ -210,7 +222,10 @@ def _believable(slopes: _Slopes, first: int, value: float, uncertainty: float) -
 
 
 def _is_kink(slopes: _Slopes) -> bool:
-    """Whether the two one-sided slopes differ by a gap that does not shrink with the step."""
+    """Whether the two one-sided slopes differ by a gap that does not shrink with the step.
+
+    One that grows as fast as the step shrinks tells of a loss that is another one at the point.
+    """
     gap = slopes.gap
     clear = np.abs(gap) > 5 * slopes.noise
     if not clear[0]:
@@ -225,8 +240,10 @@ def _is_kink(slopes: _Slopes) -> bool:
     if not pairs:
         return False
     growth = slopes.steps[1:] / slopes.steps[:-1]
+    size = np.abs(gap)
     return all(
-        clear[i + 1] and np.abs(gap[i]) > np.abs(gap[i + 1]) / growth[i] ** 0.35 for i in pairs
+        clear[i + 1] and growth[i] ** -0.35 < size[i] / size[i + 1] < growth[i] ** 0.75
+        for i in pairs
     )
 
 
@@ -235,7 +252,8 @@ def _extrapolate_side(slopes: FloatArray, noise: FloatArray) -> tuple[float, flo
 
     The remainder follows from how fast successive differences shrink (Aitken), which is not
     faster than the fourth that a smooth side gives, and slower where the loss behaves like a
-    fractional power; where they do not shrink there is no limit.
+    fractional power; where they do not shrink there is no limit. Nor is one where the slopes of
+    smaller steps are further from it than they still move.
     """
     best = (float(slopes[0]), float("inf"))
     for j in range(1, len(slopes)):
@@ -249,10 +267,16 @@ def _extrapolate_side(slopes: FloatArray, noise: FloatArray) -> tuple[float, flo
         if ratio >= 0.95:
             continue
         remainder = change * ratio / (1 - ratio)
-        error = 1.5 * abs(remainder) + 4 * noise[j - 1]
-        if error < best[1]:
-            best = (float(slopes[j - 1] + remainder), float(error))
+        value, error = slopes[j - 1] + remainder, 1.5 * abs(remainder) + 4 * noise[j - 1]
+        if error < best[1] and _follows(slopes[:j], noise[:j], value, error):
+            best = (float(value), float(error))
     return best
+
+
+def _follows(slopes: FloatArray, noise: FloatArray, limit: float, error: float) -> bool:
+    """Whether the smaller steps come nearer to a limit that is extrapolated from larger ones."""
+    still = np.abs(np.diff(slopes)) + 2 * noise[:-1]
+    return bool((np.abs(limit - slopes[:-1]) <= error + still).all())
 
 
 def _one_sided_only(ordered: list[Rung], both: list[Rung], loss: float, noise: float) -> Reading:

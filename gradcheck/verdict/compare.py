@@ -186,15 +186,19 @@ def _judge_at_once(
     size = np.fmax(np.abs(analytic), np.abs(reference))
     if estimate.oracle != "central":
         # Two independent exact ways to eight digits: that is how well the value is known.
-        confirmed = np.isfinite(allowed) & (difference <= thresholds.same * size)
+        confirmed = np.isfinite(allowed) & (difference <= thresholds.same * size) & (size > 0)
         allowed = np.where(confirmed, np.fmin(allowed, thresholds.same * size), allowed)
     own = np.where(np.isfinite(size), np.maximum(size, SMALL * typical), size)
     lost = ~(allowed <= thresholds.coarsest * own)
     scale = np.where(lost, np.maximum(own, typical), own)
     with np.errstate(all="ignore"):
         resolution = np.where(scale > 0, allowed / scale, np.where(allowed > 0, np.inf, 0.0))
-    # Zero in every bit, and none claimed: exact, whatever the noise might hide.
-    resolution = np.where(estimate.flat & (analytic == 0.0), 0.0, resolution)
+    # Zero in every bit, and none claimed: exact, whatever the noise might hide. But a gradient that
+    # is another one a rounding away is not that of the loss.
+    nothing = estimate.flat & (analytic == 0.0)
+    if estimate.oracle != "central":
+        nothing &= (allowed <= scale) | (scale == 0.0)
+    resolution = np.where(nothing, 0.0, resolution)
     # A difference in the ninth digit is rounding, or an iteration's own tolerance: it is not seen.
     resolution = np.where(resolution > 0, np.fmax(resolution, thresholds.same), resolution)
     close = (difference <= thresholds.same * scale) & np.isfinite(allowed)

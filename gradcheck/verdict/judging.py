@@ -180,6 +180,8 @@ def settle_kinks(
         if central is None or not central.kinks.any():
             continue
         central = as_whole(central)
+        if "autograd" in estimates and _no_derivative(as_whole(estimates["autograd"]), central):
+            continue
         if not source.trace.ties:
             kinks = central.kinks & _changes_at_once(problem, number, central, source)
             unknown = np.where(central.kinks & ~kinks, np.nan, central.uncertainty)
@@ -191,6 +193,18 @@ def settle_kinks(
         lower = np.where(central.kinks, np.fmin(central.lower, values.min(axis=0)), central.lower)
         upper = np.where(central.kinks, np.fmax(central.upper, values.max(axis=0)), central.upper)
         estimates["central"] = replace(central, lower=lower, upper=upper)
+
+
+def _no_derivative(autograd: Estimate, central: Estimate) -> bool:
+    """Whether a trace sees no path to a parameter whose kinks all leave no doubt of a slope."""
+    return not autograd.value.any() and bool(excluded(autograd, central)[central.kinks].all())
+
+
+def excluded(one: Estimate, central: Estimate) -> NDArray[np.bool_]:
+    """Where a value lies outside the one-sided derivatives of a kink, and by far."""
+    margin = 4.0 * central.uncertainty + np.abs(central.upper - central.lower)
+    beyond = (one.value < central.lower - margin) | (one.value > central.upper + margin)
+    return np.asarray(central.kinks & beyond)
 
 
 def _changes_at_once(
