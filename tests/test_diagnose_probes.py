@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from test_diagnose_counterfactual import explain
 
+from gradcheck.diagnose.evidence import Evidence
+from gradcheck.diagnose.graph import graph_of
+from gradcheck.diagnose.probes import Probe, wrong_sums
+from gradcheck.tracing import trace
+
 generator = np.random.default_rng(8)
 X, M = generator.normal(size=(7, 4)), generator.uniform(0.5, 2.0, size=(7, 5))
 Y = generator.normal(size=(7, 3))
 B = generator.normal(size=(6, 7, 3))
+SQUARE = np.random.default_rng(9).normal(size=(3, 3))
 IDX = np.array([1, 0, 3, 3, 2, 3, 1])
 PARAMETERS = {
     "W": generator.normal(size=(4, 5)),
@@ -119,6 +125,29 @@ def test_a_look_up_adds_each_contribution(name):
     assert (found.cause, found.parameter, found.confidence) == ("duplicate_indices", "E", "exact")
     assert f"np.add.at(dE, {name}, g)" in found.remedy
     assert "E[IDX]" in found.message
+
+
+@pytest.mark.parametrize(("sign", "loss"), [(1, "b - B"), (-1, "B - b")])
+def test_a_parameter_that_is_subtracted_is_summed_with_its_sign(sign, loss):
+    def minuend(b):
+        return np.sum(np.sin(b - SQUARE))
+
+    def subtrahend(b):
+        return np.sum(np.sin(SQUARE - b))
+
+    chosen_loss = minuend if loss == "b - B" else subtrahend
+    moved = sign * np.cos(sign * (PARAMETERS["b"] - SQUARE))
+    values = chosen("b")
+    traced = trace(chosen_loss, (), values, values)
+    right = traced.backward()
+    known = Evidence(
+        ("b",), values, {"b": moved.sum(1)}, right, {"b": np.full(3, 1e-12)},
+        {"b": np.ones(3, bool)}, trace=traced,
+    )  # fmt: skip
+    probe = Probe(traced, graph_of(traced), traced.cotangents())
+    found = wrong_sums(known.facts["b"], known, probe)
+    assert (found.cause, found.confidence) == ("wrong_axis", "exact")
+    assert "is summed over axis 1 instead of" in found.message
 
 
 def test_noise_of_the_same_size_is_none_of_these():

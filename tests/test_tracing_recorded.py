@@ -197,6 +197,17 @@ def test_memory_that_is_gone_is_forgotten():
     assert number not in recorder._memories
 
 
+def test_unknown_code_that_leaves_an_array_as_it_was():
+    def loss(v, w):
+        np.broadcast(v, w)
+        return np.sum(v * np.where(np.isnan(w), 2.0, w))
+
+    w = np.array([np.nan, 1.0, 3.0, np.nan])
+    v = V.copy()
+    found = trace(loss, (v, w), {}, {"v": v}).backward()["v"]
+    np.testing.assert_array_equal(found, [2.0, 1.0, 3.0, 2.0])
+
+
 # Where
 
 

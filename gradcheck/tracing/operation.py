@@ -68,8 +68,8 @@ class Context:
     def tensor(self, value: Any, dtype: Any = None) -> Any:
         """Return ``value`` (tensor, array, number, nested list) as a tensor of ``dtype``."""
         if isinstance(value, list | tuple) and _holds_tensor(value, self.torch):
-            stacked = self.torch.stack([self.tensor(v, dtype or self.dtype) for v in value])
-            return stacked if dtype is None else stacked.to(dtype)
+            wanted = dtype or self.dtype
+            return self.torch.stack([self.tensor(v, wanted) for v in value])
         if not isinstance(value, self.torch.Tensor):
             value = to_tensor(self.torch, value)
         if value.is_complex() and dtype is not None and not dtype.is_complex:
