@@ -68,6 +68,13 @@ def attention(q, k, v):
     return functional.scaled_dot_product_attention(x @ q, x @ k, x @ v).square().sum()
 
 
+def in_place_sum(w):
+    total = X[0] @ w
+    for row in X[1:]:
+        total += row @ w
+    return total
+
+
 def convolutions(w1, b1, w2, b2):
     h = functional.conv2d(PICTURES, w1, b1, padding=1).relu()
     h = functional.max_pool2d(h, 2)
@@ -175,6 +182,11 @@ LOSSES = {
         ),
         (drawn(4, 3),),
     ),
+    "in place": (
+        lambda w: (functional.relu((X @ w).add_(0.1), inplace=True).mul_(w[0]) ** 2).sum(),
+        (drawn(4, 3),),
+    ),
+    "added up": (lambda w: in_place_sum(w).square().sum(), (drawn(4, 3),)),
     "einsum": (lambda w: torch.einsum("ni,io,no->", X, w, X[:, :3]).exp(), (drawn(4, 3),)),
     "not reached": (lambda w: X.sum() + 0 * X[0, 0], (drawn(3),)),
     "other precisions": (lambda w: (X.float() @ w.float()).double().sum(), (drawn(4, 3),)),
@@ -217,6 +229,12 @@ def test_a_convolution_computes_one_channel_again():
     assert tally.made / tally.rows < 2 * 4 * (16 + 8 + 8) * 8 + 27 * 8
 
 
+def written_into_what_stays(w):
+    h = X @ X.T
+    h += (X @ w).sum()
+    return h.square().sum()
+
+
 def overwritten(w):
     h = X @ w
     h[0] = 0.0
@@ -244,7 +262,32 @@ def branched(w):
     return w.sum() if w.sum() > 0 else 2 * w.sum()
 
 
+def written_beside_a_view(w):
+    h = X @ w
+    same = h.detach()
+    h.mul_(2.0)
+    return same.sum()
+
+
+def a_view_written_into(w):
+    h = X @ w
+    h.view(-1).add_(1.0)
+    return h.sum()
+
+
+def a_part_written_into(w):
+    h = X @ w
+    first, _ = h.split([2, 3])
+    first.mul_(3.0)
+    return h.sum()
+
+
 REFUSED = {
+    "written beside a view": written_beside_a_view,
+    "a view written into": a_view_written_into,
+    "a part written into": a_part_written_into,
+    "all written into": lambda w: (X @ w).copy_(X @ w).cumsum_(0).sum(),
+    "another type": lambda w: (X @ w).bool().add_(X @ w).sum(),
     "a number in Python": lambda w: w.sum() * float(w[0, 0]),
     "a branch": branched,
     "NumPy": lambda w: w.sum() * w.detach().numpy().sum(),
@@ -252,6 +295,7 @@ REFUSED = {
     "a list": lambda w: w.sum() * w.detach().tolist()[0][0],
     "written into": overwritten,
     "added to": added_to,
+    "written into what stays": written_into_what_stays,
     "written through a view": written_through_a_view,
     "an output": lambda w: torch.mul(w, 2, out=torch.empty(4, 3, dtype=F64)).sum(),
     "drawn by value": drawn_by_value,

@@ -50,8 +50,31 @@ def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     return found
 
 
-def evaluated_whole(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+def evaluated_elsewhere(
+    function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Varied | None:
+    """Evaluate what an operation would write into its first argument; None if that is not known."""
+    import torch
+
+    packet = getattr(torch.ops.aten, function._schema.name.removeprefix("aten::")[:-1], None)
+    other = getattr(packet, function._overloadname, None)
+    changes = [one.alias_info is not None for one in function._schema.arguments]
+    if other is None or not function._schema.name.endswith("_") or any(changes[1:]):
+        return None
+    try:
+        found = evaluated(other, args, kwargs)
+    except NoRuleError:
+        return None
+    return found if isinstance(found, Varied) else None
+
+
+def evaluated_whole(
+    function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Any, bool]:
     """Evaluate any function of torch at the whole tensors of all evaluations, by vmap.
+
+    Returns:
+        What it returns, and whether that shares memory with an argument, or among itself.
 
     Raises:
         RefusedError: it returns something else than tensors.
@@ -71,7 +94,8 @@ def evaluated_whole(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any
         own, named = tree_unflatten(filled, form)
         return function(*own, **named)
 
-    bases, base_form = tree_flatten(call([one.base for one in wholes]))
+    clones = [one.base.clone() for one in wholes]
+    bases, base_form = tree_flatten(call(clones))
     if not all(isinstance(one, torch.Tensor) for one in bases):
         raise RefusedError("a function returns something else than tensors")
 
@@ -80,4 +104,5 @@ def evaluated_whole(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any
 
     together = torch.func.vmap(flat, randomness="error")(*(one.values for one in wholes))
     results = [wholes[0].new(one, many, {}) for one, many in zip(bases, together, strict=True)]
-    return tree_unflatten(results, base_form)
+    memory = [one.untyped_storage().data_ptr() for one in (*clones, *bases)]
+    return tree_unflatten(results, base_form), len(set(memory)) < len(memory)
