@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import SOFTMAX, environment
 
+import gradcheck
 from gradcheck.render import html, json_file, junit, markdown, terminal
 from gradcheck.report import Report
 
@@ -209,6 +212,26 @@ class TestSameSeed:
         for name in ("first", "second"):
             assert run_command(["targets", "--report", name, "-q", "--no-autograd"]) == 1
         assert_same(workplace / "first", workplace / "second")
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_the_clock_of_another_machine_makes_no_difference(monkeypatch, factor):
+    """Neither to what is swept and what is located, nor to anything else."""
+    w = np.linspace(0.5, 1.5, 6000)
+
+    def loss(w):
+        gradient = 4 * w**3
+        gradient[4321] *= 1.5
+        return np.sum(w**4), gradient
+
+    here = gradcheck.check(loss, w, autograd=False).to_dict()
+    for name in ("perf_counter", "process_time", "monotonic"):
+        real = getattr(time, name)
+        monkeypatch.setattr(time, name, lambda real=real: factor * real())
+    there = gradcheck.check(loss, w, autograd=False).to_dict()
+    assert here == there
+    assert here["verdict"] == "fail"
+    assert "located" in [notice["key"] for notice in here["warnings"]]
 
 
 def test_another_seed_gives_another_report(tmp_path):

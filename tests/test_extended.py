@@ -9,7 +9,7 @@ from gradcheck.calling.quiet import quiet
 from gradcheck.noise import loss_noise
 from gradcheck.numpy_target.problem import numpy_problem
 from gradcheck.oracles.estimate import smooth_estimate
-from gradcheck.oracles.extended import _merged, in_extended_precision
+from gradcheck.oracles.extended import Extended, _merged, in_extended_precision
 from gradcheck.variation import variation
 
 LONGER = np.finfo(np.longdouble).eps < 0.1 * np.finfo(np.float64).eps
@@ -171,3 +171,16 @@ def test_without_evaluations_to_prove_it_nothing_is_claimed(left):
         noise = loss_noise(problem, generator)
         problem.evaluator.budget = problem.evaluator.count + left
         assert in_extended_precision(problem, noise, generator) is None
+
+
+def test_a_clock_that_runs_a_little_otherwise_changes_nothing():
+    """How many entries are affordable goes by the power of ten of the time of a loss."""
+
+    def affordable(seconds):
+        return Extended(problem=None, noise=None, seconds=seconds).affordable
+
+    for seconds in (1e-5, 1e-3, 1e-2, 0.1, 1.0):
+        assert affordable(0.5 * seconds) == affordable(seconds) == affordable(2 * seconds)
+        assert 0.2 < affordable(seconds) * 8 * seconds / 20 <= 1
+    assert affordable(100.0) == 0
+    assert affordable(0.0) == affordable(1e-6)
