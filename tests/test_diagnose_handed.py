@@ -255,7 +255,7 @@ def test_what_an_alteration_changes_is_foreseen_without_a_backward_pass():
     space = make_space(evidence, true)
     graph = graph_of(traced)
     sketch = make_sketch(Flow(traced, graph), space, {})
-    foreseen = 0
+    foreseen, kinds = 0, set()
     for trial in trials(graph):
         components = sketch.predicted(trial)
         if components is None:
@@ -263,7 +263,9 @@ def test_what_an_alteration_changes_is_foreseen_without_a_backward_pass():
         change = space.vector(traced.backward(trial.alterations)) - space.vector(true)
         np.testing.assert_allclose(components, sketch.of(change), rtol=1e-9, atol=1e-10)
         foreseen += 1
+        kinds.add(trial.kind)
     assert foreseen > 20
+    assert kinds == {"cut", "identity", "twice"}
 
 
 def test_the_tangents_are_the_transpose_of_the_pull():

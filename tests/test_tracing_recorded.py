@@ -10,7 +10,7 @@ import pytest
 from gradcheck.errors import UsageError
 from gradcheck.tracing import NotTraceable, trace
 from gradcheck.tracing.memory import Shadow
-from gradcheck.tracing.recorder import Recorder
+from gradcheck.tracing.recorder import Recorder, _has_floats
 from gradcheck.tracing.sites import Sites
 from gradcheck.tracing.source import Rebuilder
 
@@ -174,6 +174,19 @@ def test_of_an_object_of_a_library_what_it_hands_out_is_lost():
     assert recorder.hidden_in(own) is None
     assert recorder.hidden_in(plain) is None
     assert recorder.hidden_in(np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.ones(2), True), (np.ones(2, complex), True), (np.float32(1), True), (1.0, True),
+        (1j, True), (np.arange(2), False), (np.array([True]), False), (np.int64(3), False),
+        (3, False), ("text", False), (None, False), ([], False), ([1, "a"], False),
+        ([1, (2, [3.0])], True), ((np.arange(2), 3), False), (np.array([1, None]), True),
+    ],
+)  # fmt: skip
+def test_what_may_depend_on_a_parameter_holds_floats(value, expected):
+    assert _has_floats(value) is expected
 
 
 def test_an_array_without_entries_has_no_tensor():

@@ -117,7 +117,7 @@ def getitem(recorder: Recorder, array: Any, index: Any) -> Any:
     if isinstance(array, np.generic):  # scalar[..., None] and scalar[()]
         return recorder.apply("getitem", _reshaped, lambda scalar: scalar[index], (array,), {})
     result = array[index]
-    if getattr(result, "size", 1) == 0 or not recorder.is_tracked(array):
+    if not recorder.is_tracked(array):
         return result
     if not isinstance(result, np.ndarray | np.inexact):
         return result
