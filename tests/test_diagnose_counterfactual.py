@@ -167,6 +167,8 @@ def test_an_almost_missing_mask_is_a_near_miss_and_says_so():
     (found, *_) = explain(net, NET, change, (X, Y))
     assert (found.cause, found.confidence) == ("activation_mask_missing", "possible")
     assert "nearly" in found.message
+    assert "alone" not in found.message
+    assert found.evidence["parameters_alone"] is False
 
 
 def regularised(W, b, lam):

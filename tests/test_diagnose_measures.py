@@ -364,3 +364,39 @@ def test_a_loss_is_flat_as_far_as_the_noise_tells(relative, expected):
         uncertainty=noise, failing={"W": claimed > 0},
     )  # fmt: skip
     assert bool(loss_ignores_parameter(flat)) is expected
+
+
+def stored(dtype, relative=1e-14, **change):
+    right = generator.normal(size=12)
+    claimed = right.astype(dtype).astype(float) * change.get("factor", 1.0)
+    return evidence({"v": claimed}, {"v": right}, {"v": right}, relative=relative)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_gradient_that_is_all_numbers_of_a_narrower_type(dtype):
+    (found,) = low_precision(stored(dtype))
+    assert (found.confidence, found.specificity) == ("likely", 35)
+    assert found.evidence == {"dtype": dtype}
+    assert f"every entry is a {dtype} number" in found.message
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factor", "named"),
+    [
+        ("float32", 1 + 2.0**-11, True), ("float32", 1.5, False), ("float16", 1 + 2.0**-6, True),
+        ("float16", 1.125, False), ("float64", 1 + 2.0**-11, False),
+    ],
+)  # fmt: skip
+def test_a_narrow_number_that_is_far_off_is_another_mistake(dtype, factor, named):
+    right = np.round(generator.normal(size=12), 3)
+    right[np.abs(right) < 0.1] += 0.5
+    narrow = (right * factor).astype(dtype).astype(float)
+    known = evidence({"v": narrow}, {"v": right}, {"v": right}, relative=1e-14)
+    assert bool(low_precision(known)) is named
+
+
+def test_whole_numbers_say_nothing_about_their_type():
+    right = np.arange(1.0, 13.0)
+    claimed = right.copy()
+    claimed[3] += 1.0
+    assert low_precision(evidence({"v": claimed}, {"v": right * 1000.0001}, {"v": right})) == ()

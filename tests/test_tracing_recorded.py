@@ -3,6 +3,7 @@
 import functools
 import importlib
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -219,6 +220,30 @@ def test_unknown_code_that_leaves_an_array_as_it_was():
     v = V.copy()
     found = trace(loss, (v, w), {}, {"v": v}).backward()["v"]
     np.testing.assert_array_equal(found, [2.0, 1.0, 3.0, 2.0])
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_what_unknown_code_hands_back_is_what_it_was_given(depth):
+    def loss(v):
+        box, same = [], v[:2] * 2
+        for _ in range(depth):
+            box = [box, same]
+        found = operator.methodcaller("__getitem__", 1)(box)
+        return np.sum(found * v[:2])
+
+    found = recorded(loss, V).backward()["0"]
+    np.testing.assert_allclose(found, [4 * V[0], 4 * V[1], 0, 0], rtol=1e-14)
+
+
+def test_a_list_that_holds_itself_is_no_obstacle():
+    def loss(v):
+        ring, table = [v[0] * 1.0], {"v": v[1]}
+        ring.append(ring)
+        table["self"] = table
+        count = operator.methodcaller("__len__")
+        return v[2] * count(ring) * count(table)
+
+    assert recorded(loss, V).backward()["0"].tolist() == [0.0, 0.0, 4.0, 0.0]
 
 
 # Where
