@@ -283,3 +283,14 @@ def test_inconclusive_is_accepted_only_where_it_is_allowed():
     with pytest.raises(gradcheck.GradientError):
         gradcheck.assert_gradients(undecided, x, autograd=False)
     gradcheck.assert_gradients(undecided, x, autograd=False, allow_inconclusive=True)
+
+
+@pytest.mark.parametrize("autograd", [True, False])
+def test_a_wrong_gradient_beside_an_empty_parameter_is_explained(autograd):
+    def loss_fn(w, empty):
+        return np.sum(w**2) + np.sum(empty), {"w": 4 * w, "empty": np.ones_like(empty)}
+
+    inputs = {"w": np.arange(1.0, 4), "empty": np.zeros((0, 3))}
+    found = gradcheck.check(loss_fn, inputs=inputs, autograd=autograd)
+    assert found.verdict == "fail"
+    assert found.diagnoses[0].parameter == "w"

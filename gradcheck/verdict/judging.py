@@ -232,6 +232,9 @@ def _changes_at_once(
 def reference_of(findings: ParameterFindings) -> tuple[FloatArray, FloatArray]:
     """Return the most certain value of each entry over all oracles, and its uncertainty."""
     estimates = [as_whole(one) for one in findings.estimates.values()]
+    if not estimates:  # of a parameter without entries
+        shape = findings.combined.codes.shape
+        return np.full(shape, np.nan), np.full(shape, np.inf)
     if len(estimates) == 1:
         return estimates[0].value, estimates[0].uncertainty
     values = np.stack([one.value for one in estimates])
