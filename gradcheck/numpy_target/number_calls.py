@@ -59,7 +59,9 @@ def _raw_closure(
     call = working.call
 
     def raw(values: Sequence[NDArray[Any]]) -> Any:
-        replacement = {id(leaf.value): values[k].copy() for k, leaf in enumerate(chosen.leaves)}
+        replacement = {
+            id(leaf.value): values[k].copy() for k, leaf in enumerate(chosen.leaves) if leaf.live
+        }
         counter = iter(range(1_000_000_000))
 
         def substitute(leaf: Any) -> Any:

@@ -68,7 +68,11 @@ class Estimate:
 
 
 def smooth_estimate(oracle: str, value: FloatArray, uncertainty: FloatArray) -> Estimate:
-    """Return an estimate without kinks, from a method that takes no steps."""
-    none = np.zeros(value.shape, dtype=bool)
-    nan = np.full(value.shape, np.nan)
-    return Estimate(oracle, value, uncertainty, none, value, value, none, nan, value == 0.0)
+    """Return an estimate without kinks, from a method that takes no steps.
+
+    What is the same of all entries takes no memory, and is not to be written to.
+    """
+    none = np.broadcast_to(np.False_, value.shape)
+    nan = np.broadcast_to(np.nan, value.shape)
+    zeros = np.asarray(value == 0.0) if np.count_nonzero(value) < value.size else none
+    return Estimate(oracle, value, uncertainty, none, value, value, none, nan, zeros)

@@ -185,8 +185,8 @@ class Evaluator:
     def moved(self, blocks: Sequence[Block], distances: Sequence[float]) -> FloatArray:
         """Return the losses with every block moved by ``t * steps``, for each ``t``.
 
-        Of a small array, or a box of one, a copy is kept meanwhile, and of a large one what undoes
-        the move to the bit. The blocks must not overlap. All losses are NaN where budget or
+        Of a small array, or a box, a copy is kept meanwhile, and of a large array what undoes the
+        move to the bit. The blocks must not overlap. All losses are NaN where budget or
         deadline do not allow them.
         """
         places = [(block.parameter, block.box) for block in blocks]

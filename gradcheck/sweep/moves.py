@@ -45,7 +45,7 @@ def moved_blocks(
     for block in blocks:
         place: Any = (*block.box, ...)
         view = values[block.parameter][place]
-        if can_undo(view) and view.dtype == np.float64:
+        if not block.box and can_undo(view) and view.dtype == np.float64:
             large = InPlace(view)
             moves.append(large)
             changes.append(_along(large, block.steps.reshape(-1)))
@@ -61,20 +61,17 @@ def moved_blocks(
     try:
         yield move
     finally:
-        until_done(lambda: [one.undo() for one in moves])
-
-
-def until_done(put_back: Callable[[], Any]) -> None:
-    """Call this, and again if a signal came in between, which is raised once it is done."""
-    came = None
-    while True:
-        try:
-            put_back()
-            break
-        except KeyboardInterrupt as error:
-            came = error
-    if came is not None:
-        raise came
+        # A signal that comes between two arrays waits until all of them are put back.
+        came = None
+        while True:
+            try:
+                for one in moves:
+                    one.undo()
+                break
+            except KeyboardInterrupt as error:
+                came = error
+        if came is not None:
+            raise came
 
 
 class _Copied:
@@ -113,41 +110,48 @@ class InPlace:
 
     def __init__(self, array: NDArray[Any]) -> None:
         self._entries = array.reshape(-1)
-        self._bits = self._entries.view(BITS[array.dtype.itemsize])
+        self._bits = np.dtype(BITS[array.dtype.itemsize])
         self._parts = list(parts(array.size))
-        self._off: list[NDArray[Any] | None] = [None] * len(self._parts)
-        self._back: Change = unchanged
+        self._ways_back: list[tuple[Change, NDArray[Any]] | None] = [None] * len(self._parts)
         self._between: tuple[int, NDArray[Any]] | None = None
 
     def move(self, forth: Change, back: Change) -> None:
-        """Undo the last move and make another, which ``back`` undoes about."""
-        self.undo()
-        self._back = back
+        """Move from where the array was at first, by what ``back`` undoes about."""
+        self._settle()
+        dtype, bits = self._entries.dtype, self._bits
         for k, at in enumerate(self._parts):
-            before = self._entries[at].copy()
-            after = forth(at, before).astype(before.dtype, copy=False)
-            kind = self._bits.dtype
-            off = before.view(kind) - back(at, after).astype(before.dtype, copy=False).view(kind)
+            before = self._before(k)
+            after = forth(at, before).astype(dtype, copy=False)
+            about = back(at, after).astype(dtype, copy=False)
+            way = back, _in_few_bytes(before.view(bits) - about.view(bits))
             self._between = k, before
             self._entries[at] = after
-            self._off[k] = _in_few_bytes(off)
+            self._ways_back[k] = way
             self._between = None
 
     def undo(self) -> None:
         """Put the values back; what a signal has left half done is done when called again."""
         self._settle()
-        for k, at in enumerate(self._parts):
-            off = self._off[k]
-            if off is not None:
-                about = self._back(at, self._entries[at]).astype(self._entries.dtype, copy=False)
-                self._between = k, (about.view(self._bits.dtype) + off).view(about.dtype)
+        for k in range(len(self._parts)):
+            if self._ways_back[k] is not None:
+                self._between = k, self._before(k)
                 self._settle()
 
+    def _before(self, k: int) -> NDArray[Any]:
+        """Return the values of a part before it moved."""
+        at, way = self._parts[k], self._ways_back[k]
+        if way is None:
+            return self._entries[at].copy()
+        back, off = way
+        about = back(at, self._entries[at]).astype(self._entries.dtype, copy=False)
+        return np.asarray((about.view(self._bits) + off).view(about.dtype))
+
     def _settle(self) -> None:
+        """Put back the part that a signal came upon between two states."""
         if self._between is not None:
             k, values = self._between
             self._entries[self._parts[k]] = values
-            self._off[k] = None
+            self._ways_back[k] = None
             self._between = None
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck.blocks import BLOCK, MANY, FloatArray, flat, parts, rounded_up
 from gradcheck.scales import rms
-from gradcheck.sweep.moves import InPlace, can_undo, unchanged, until_done
+from gradcheck.sweep.moves import InPlace, can_undo, unchanged
 
 TOP = 15
 """Power of two below which the largest size of a part is kept in half precision."""
@@ -48,7 +48,16 @@ def moved(value: NDArray[Any], unit: float, signs: Signs) -> Iterator[None]:
             large.move(lambda at, entries: entries * (1.0 + unit * signs.part(at)), unchanged)
             yield
         finally:
-            until_done(large.undo)
+            # A signal that comes between two parts waits until all of them are put back.
+            came = None
+            while True:
+                try:
+                    large.undo()
+                    break
+                except KeyboardInterrupt as error:
+                    came = error
+            if came is not None:
+                raise came
         return
     start = value.copy()
     factors = np.asarray(unit * signs.part(slice(0, value.size)).reshape(value.shape))
