@@ -2,8 +2,9 @@
 
     python benchmarks/peers_speed.py [CASE ...]
 
-Each cell is a process of its own, ended after a minute (``SPEED_LIMIT`` seconds of it, where that
-is set in the environment); what takes longer is shown as that.
+Each cell is a process of its own, ended after a minute (``SPEED_LIMIT`` seconds, where that is set
+in the environment); what takes longer is shown as that. All of it has 48 cells, of which some 20
+reach the limit: it takes half an hour, and never more than 48 minutes.
 Times are processor times of the checker on the right gradient; ratios are to gradcheck as it comes.
 Peers that are not installed are left out (``pip install gradcheck[bench]``).
 """
@@ -22,10 +23,14 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.speed_cases import CASES  # noqa: E402 - run from a checkout
 from benchmarks.speed_cell import CHECKERS  # noqa: E402
+from benchmarks.speed_torch import TORCH_CASES, TORCH_CHECKERS  # noqa: E402
 from benchmarks.timing import table  # noqa: E402
 
 LIMIT = int(os.environ.get("SPEED_LIMIT", "60"))
-ROWS = ("two_layer_net", "sigmoid_net", "random_relu_regression", "ten_million")
+ROWS = (
+    *("two_layer_net", "sigmoid_net", "random_relu_regression", "torch_mlp", "torch_mlp_large"),
+    "ten_million",
+)
 
 
 def cell(case: str, checker: str) -> dict[str, Any] | None:
@@ -48,9 +53,10 @@ def cell(case: str, checker: str) -> dict[str, Any] | None:
 def main(cases: list[str]) -> None:
     """Measure and print."""
     for case in cases:
-        size = CASES[case]().size
+        torch_case = case in TORCH_CASES
+        size = TORCH_CASES[case]().size if torch_case else CASES[case]().size
         rows, ours = [], None
-        for checker in CHECKERS:
+        for checker in TORCH_CHECKERS if torch_case else CHECKERS:
             found = cell(case, checker)
             if found is None:
                 continue

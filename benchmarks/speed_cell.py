@@ -174,10 +174,20 @@ CHECKERS: dict[str, Checker] = {
 
 def main(name: str, checker: str) -> None:
     """Run one cell and print it."""
-    run = CHECKERS[checker]
+    cases: dict[str, Any] = CASES
+    checkers: dict[str, Any] = CHECKERS
+    small = "sized_100"
+    if name.startswith("torch_"):
+        import torch
+
+        from benchmarks.speed_torch import TORCH_CASES, TORCH_CHECKERS
+
+        torch.set_num_threads(1)
+        cases, checkers, small = TORCH_CASES, TORCH_CHECKERS, "torch_mlp_100"
+    run = checkers[checker]
     warnings.simplefilter("ignore")
-    run(CASES["sized_100"]())  # imports and first calls are not what is timed
-    case = CASES[name]()
+    run(cases[small]())  # imports and first calls are not what is timed
+    case = cases[name]()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     right = run(case)

@@ -32,8 +32,10 @@ def moved_losses(loss, tensors, number, *, most=40):
     """Return the losses with entries of one tensor moved, together and one at a time."""
     tensor = tensors[number]
     generator = np.random.default_rng(1)
-    flat = torch.from_numpy(np.sort(generator.integers(max(tensor.numel(), 1), size=most)))
-    values = tensor.reshape(-1)[flat] + torch.from_numpy(generator.normal(size=most))
+    drawn_places = np.sort(generator.integers(max(tensor.numel(), 1), size=most))
+    flat = torch.from_numpy(drawn_places).to(tensor.device)
+    moves = torch.from_numpy(generator.normal(size=most)).to(tensor.device)
+    values = tensor.reshape(-1)[flat] + moves
     places = dict(enumerate(unravelled(flat, tensor.shape)))
     varied = Varied(tensor, values, places, Tally(most))
     with torch.no_grad():
@@ -47,7 +49,7 @@ def moved_losses(loss, tensors, number, *, most=40):
             copy = tensor.clone()
             copy.reshape(-1)[flat[k]] = values[k]
             alone.append(float(loss(*(copy if j == number else t for j, t in enumerate(tensors)))))
-    return together.double().numpy(), np.array(alone), varied.tally
+    return together.double().cpu().numpy(), np.array(alone), varied.tally
 
 
 class Cube(torch.autograd.Function):
@@ -187,6 +189,7 @@ LOSSES = {
         (drawn(4, 3),),
     ),
     "added up": (lambda w: in_place_sum(w).square().sum(), (drawn(4, 3),)),
+    "unit length": (lambda w: (functional.normalize(X @ w) * X[:, :3]).sum(), (drawn(4, 3),)),
     "einsum": (lambda w: torch.einsum("ni,io,no->", X, w, X[:, :3]).exp(), (drawn(4, 3),)),
     "not reached": (lambda w: X.sum() + 0 * X[0, 0], (drawn(3),)),
     "other precisions": (lambda w: (X.float() @ w.float()).double().sum(), (drawn(4, 3),)),
@@ -316,6 +319,16 @@ def test_a_value_without_its_history_changes_all_the_same():
     for loss in (lambda w: (w * w.data).sum(), lambda w: (w * w.detach()).sum()):
         together, alone, _ = moved_losses(loss, (drawn(4, 3),), 0)
         np.testing.assert_allclose(together, alone, rtol=1e-12)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["three layers", "broadcasting", "used twice", "rows and columns"])
+def test_losses_together_are_those_of_plain_calls_on_a_cuda_device(name, monkeypatch):
+    loss, tensors = LOSSES[name]
+    monkeypatch.setitem(globals(), "X", X.cuda())
+    for number in range(len(tensors)):
+        together, alone, _ = moved_losses(loss, tuple(one.cuda() for one in tensors), number)
+        np.testing.assert_allclose(together, alone, rtol=1e-10, atol=1e-10)
 
 
 # --- whole checks -------------------------------------------------------------------------------

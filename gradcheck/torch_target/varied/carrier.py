@@ -115,7 +115,7 @@ def _writes(function: Any, kwargs: Mapping[str, Any]) -> bool:
     """Whether a function of torch writes into a tensor that it is given, by its name."""
     name = getattr(function, "__name__", "")
     in_place = name in WRITING or (name.endswith("_") and not name.endswith("__"))
-    return in_place or "out" in kwargs or bool(kwargs.get("inplace"))
+    return in_place or kwargs.get("out") is not None or bool(kwargs.get("inplace"))
 
 
 def _alike(one: Tensor, two: Tensor) -> bool:
