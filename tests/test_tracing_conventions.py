@@ -535,8 +535,17 @@ TRACED = {
 }
 
 
+OF_NUMPY_2 = (
+    *("trapezoids", "variance about a given mean", "variance with a correction", "reshaped"),
+    *("systems", "least squares", "replaced"),
+)
+"""Cases with functions, options or meanings that NumPy 1 does not have."""
+
+
 @pytest.mark.parametrize("name", TRACED)
 def test_each_convention_is_numpys(name):
+    if name in OF_NUMPY_2 and np.lib.NumpyVersion(np.__version__) < "2.1.0":
+        pytest.skip("needs NumPy 2.1")
     function, *arrays = TRACED[name]
     assert derivative_errors(function, [array.copy() for array in arrays]) < 5e-7
 
