@@ -232,6 +232,16 @@ def test_a_convolution_computes_one_channel_again():
     assert tally.made / tally.rows < 2 * 4 * (16 + 8 + 8) * 8 + 27 * 8
 
 
+def test_no_copies_of_a_large_parameter_are_made():
+    weight = drawn(100, 4)
+    places = dict(enumerate(unravelled(torch.arange(10), weight.shape)))
+    varied = Varied(weight, drawn(10), places, Tally(10, limit=20_000))
+    with torch.no_grad():
+        assert varied_of((carrier(varied) @ X.T).sum()) is not None
+        with pytest.raises(RuntimeError, match="memory"):
+            functional.embedding(LABELS, carrier(varied))
+
+
 def written_into_what_stays(w):
     h = X @ X.T
     h += (X @ w).sum()

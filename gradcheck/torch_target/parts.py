@@ -30,7 +30,7 @@ AT_LEAST = 16
 """Evaluations together that are worth more memory than that."""
 KEPT = 2**25 - 2**16
 """Bytes of the largest block of which the C library (glibc) takes notice."""
-TRIALS = 8
+TRIALS = 6
 """Entries of each parameter that are moved far on trial."""
 MOVE = 0.05
 """Size of the trial moves, in units of the parameter's values."""
@@ -50,7 +50,7 @@ class PartLosses:
 
         Losses that differ from those of plain calls, and whatever is raised, say so.
         """
-        made = self._bytes_made(parameter)
+        made = self._bytes_made(parameter, memory)
         if made is None:
             return 0
         if self._call.read[parameter].device.type != "cpu":
@@ -58,13 +58,13 @@ class PartLosses:
         _keep_freed_memory()
         return min(LARGEST, max(CACHED // made, min(AT_LEAST, memory // made)))
 
-    def _bytes_made(self, parameter: int) -> int | None:
+    def _bytes_made(self, parameter: int, memory: int) -> int | None:
         """Return the memory that an evaluation takes; None where it does not come out the same."""
         call = self._call
         if call.keeps_graph or call.changed or call.read[parameter].is_complex():
             return None
         indices, moved, alone = self._alone(parameter)
-        tally = Tally(len(indices))
+        tally = Tally(len(indices), memory)
         try:
             together = self._losses(parameter, indices, moved, tally)
         except Exception:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,10 +20,14 @@ class NoRuleError(RuntimeError):
 
 
 class Tally:
-    """How many evaluations run together (``rows``), and the bytes ``made`` of their tensors."""
+    """How many evaluations run together (``rows``), and the bytes ``made`` of their tensors.
 
-    def __init__(self, rows: int) -> None:
+    No whole tensors are made of parts that take more bytes than ``limit`` for all evaluations.
+    """
+
+    def __init__(self, rows: int, limit: float = math.inf) -> None:
         self.rows = rows
+        self.limit = limit
         self.made = 0
 
 
@@ -68,13 +72,20 @@ class Varied:
         return Varied(base, values, places, self.tally)
 
     def loosened(self, keep: Collection[int] = ()) -> Varied:
-        """Return the same with fewer dimensions in ``places``: those in ``keep`` at most."""
+        """Return the same with fewer dimensions in ``places``: those in ``keep`` at most.
+
+        Raises:
+            RefusedError: that is too large.
+        """
         import torch
 
         kept = {d: at for d, at in self.places.items() if d in keep}
         if len(kept) == len(self.places):
             return self
         free = [d for d in range(self.base.dim()) if d not in kept]
+        size = math.prod(self.base.shape[d] for d in free) * self.base.element_size()
+        if size * self.tally.rows > self.tally.limit:
+            raise RefusedError("copies of a whole tensor would take too much memory")
         if kept:
             whole = taken(self.base, kept)
         else:
@@ -137,12 +148,8 @@ def _in_shape(old: Sequence[int], d: int, new: Sequence[int]) -> int | None:
     """Return which dimension of another shape is the same as ``d`` of the old one."""
     if old[d] == 1:
         return None
-    before = _product(old[:d])
+    before = math.prod(old[:d])
     for k, size in enumerate(new):
-        if size == old[d] and _product(new[:k]) == before:
+        if size == old[d] and math.prod(new[:k]) == before:
             return k
     return None
-
-
-def _product(sizes: Sequence[int]) -> int:
-    return functools.reduce(lambda a, b: a * b, sizes, 1)
