@@ -78,6 +78,37 @@ def test_arguments_that_are_plain_are_kept_by_name(loss, name, keywords):
     assert dict(operation(loss, A, name=name).keywords) == keywords
 
 
+@pytest.mark.parametrize(
+    ("turned", "name"),
+    [
+        (lambda c: c.transpose(1, 2, 0), "transpose"), (lambda c: c.transpose(), "transpose"),
+        (lambda c: c.transpose((2, 0, 1)), "transpose"), (lambda c: c.transpose(None), "transpose"),
+        (lambda c: np.transpose(c, (1, 0, 2)), "transpose"), (lambda c: c.T, "transpose"),
+        (lambda c: np.swapaxes(c, 0, 2), "swapaxes"), (lambda c: c.swapaxes(1, 2), "swapaxes"),
+        (lambda c: np.moveaxis(c, 0, -1), "moveaxis"), (lambda c: np.squeeze(c[:, :1]), "squeeze"),
+        (lambda c: np.expand_dims(c, 1), "expand_dims"), (lambda c: c.reshape(4, 6), "reshape"),
+        (lambda c: np.broadcast_to(c[0], (2, 3, 4)), "broadcast_to"),
+        (lambda c: np.diagonal(c, 0, 1, 2), "diagonal"), (lambda c: c.ravel(), "ravel"),
+        (lambda c: np.flip(c, 1), "flip"), (lambda c: c[1], "getitem"),
+    ],
+)  # fmt: skip
+def test_a_view_is_an_operation_of_its_own(turned, name):
+    c = np.arange(24.0).reshape(2, 3, 4)
+    traced = recorded(lambda c: np.sum(np.sin(turned(c))), c)
+    names = [op.name for op in traced.operations]
+    assert names[-3:] == [name, "sin", "sum"]
+    assert traced.operations[-3].output_shape == turned(c).shape
+
+
+def test_what_is_made_of_constants_need_not_be_covered():
+    def loss(v):
+        share = np.quantile(np.arange(4.0), 0.3, method="hazen")
+        hidden = np.sum(np.abs(np.linalg.eig(np.diag([1.0, 2.0]))[0]))
+        return np.sum(v * share) * hidden
+
+    assert len(recorded(loss, V).operations) == 3
+
+
 def test_amax_has_the_name_of_max():
     assert [op.name for op in recorded(lambda a: np.amax(a) + np.amin(a), A).operations] == [
         *("max", "min", "add"),
