@@ -377,7 +377,6 @@ def test_wrt_takes_names_positions_and_paths(wrt, names):
         (lambda w: w.sum(), {"w": leaf(2)}, "v", "no input"),
         (lambda w, r: w.sum() * r, {"w": leaf(2), "r": 0.5}, "r", "torch.tensor"),
         (lambda a, b: (a * b).sum(), (torch.ones(2), torch.ones(2)), None, "requires_grad_"),
-        (lambda a: a.sum(), (torch.zeros(0, dtype=F64),), None, "empty"),
         (lambda a: a.to_dense().sum(), (torch.eye(2).to_sparse(),), None, "to_dense"),
         (nn.LazyLinear(2), (torch.ones(1, 2),), None, "call the module once"),
     ],
