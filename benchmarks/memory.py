@@ -95,7 +95,7 @@ def main(sizes: list[int]) -> None:
         beside = (at_peak - 3 * 8 * n) / 1e6
         rows.append([name, f"{n:,}", f"{8e-6 * n:.1f} MB", f"{at_peak / 1e6:.1f} MB"])
         rows[-1] += [f"{at_peak / (8 * n):.2f}", f"{beside:+.1f} MB", verdict]
-    heads = ("check", "P", "parameters", "at its peak", "in parameters", "beside 3 times", "verdict")
+    heads = ("check", "P", "parameters", "at its peak", "times", "beside 3 times", "verdict")
     print(table(heads, rows))
 
 

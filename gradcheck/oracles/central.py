@@ -31,7 +31,6 @@ from gradcheck.oracles.parted import (
     shaped,
     spread,
 )
-from gradcheck.oracles.swept import Swept
 from gradcheck.problem import Problem
 
 Entries = NDArray[np.intp] | range
@@ -98,6 +97,8 @@ def _swept(
             first = prepared.evaluated(some, prepared.changes(some))
             pieces.append(refinement.of(first, marked)[0])
         return sampled(joined(pieces), given, shape)
+    from gradcheck.oracles.swept import Swept
+
     swept = Swept(prepared)
     for at in parts(len(indices)):
         changes = prepared.changes(at)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from gradcheck.torch_target.kinds import is_torch_target, surrounding_values
-
 
 @dataclass(frozen=True, eq=False)
 class Tensors:
@@ -46,6 +44,8 @@ def wanted(target: Any) -> Tensors | None:
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "nn"):
         return None
+    from gradcheck.torch_target.kinds import is_torch_target, surrounding_values
+
     if not (is_torch_target(target, ()) or _is_annotated(target) or _calls_torch(target)):
         return None
     owner = getattr(target, "__self__", target)
@@ -66,6 +66,8 @@ def _is_annotated(target: Any) -> bool:
 
 def _calls_torch(target: Any) -> bool:
     """Whether the code of a function names torch, or a class of its making, and not NumPy."""
+    from gradcheck.torch_target.kinds import surrounding_values
+
     torch = sys.modules["torch"]
     values = [value for _, value in surrounding_values(target)]
     packages = {v.__name__.partition(".")[0] for v in values if isinstance(v, ModuleType)}
