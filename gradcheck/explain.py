@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import flat, in_little
 from gradcheck.noise import Noise
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
@@ -38,16 +39,18 @@ def explain(
         for one in problem.gradient_problems
     ]
     diagnoses += non_finite_gradients(problem.analytic)
+    untried: list[Notice] = []
     failing = any(one.combined.verdict is Verdict.FAIL for one in parameters.values())
     if failing:
-        diagnoses += _causes(problem, parameters, autograd)
+        causes, untried = _causes(problem, parameters, autograd)
+        diagnoses += causes
     elif disagreeing:
         diagnoses.append(_somewhere(disagreeing))
     elif not diagnoses:
         diagnoses += _open_questions(problem, parameters, autograd, noise, seen)
     notices = _vacuous(problem, parameters)
     if failing:
-        notices += limit_notices(problem, parameters)
+        notices += [*untried, *limit_notices(problem, parameters)]
     if learning_rate is not None:
         notices += _step(problem, learning_rate, failing=failing)
     return tuple(diagnoses), tuple(notices)
@@ -55,19 +58,20 @@ def explain(
 
 def _causes(
     problem: Problem, parameters: Mapping[str, ParameterFindings], autograd: Autograd
-) -> list[Diagnosis]:
-    from gradcheck.diagnose import Evidence, diagnose
+) -> tuple[list[Diagnosis], list[Notice]]:
+    from gradcheck.diagnose import Evidence, explained
 
-    references = {name: reference_of(one) for name, one in parameters.items()}
+    reference: dict[str, FloatArray] = {}
+    uncertainty: dict[str, FloatArray] = {}
+    for name, one in parameters.items():
+        reference[name], uncertainty[name] = _held_against(problem, name, one)
     surroundings = problem.surroundings
     evidence = Evidence(
         names=tuple(parameters),
         values={p.name: np.asarray(p.value, dtype=np.float64) for p in problem.parameters},
         analytic=problem.analytic,
-        reference={name: value for name, (value, _) in references.items()},
-        uncertainty={
-            name: error + problem.analytic_rounding[name] for name, (_, error) in references.items()
-        },
+        reference=reference,
+        uncertainty=uncertainty,
         failing={name: one.combined.codes == FAIL for name, one in parameters.items()},
         scalars=surroundings.scalars,
         sizes=_sizes(problem),
@@ -79,12 +83,24 @@ def _causes(
         trace=autograd.trace if problem.torch_trace is None else _torch_trace(problem),
     )
     try:
-        return list(diagnose(evidence))
+        found = explained(evidence)
     except Exception as error:
         # The verdict stands without its explanation; that this one failed is said, not hidden.
-        return [
-            _search_failed(error, [n for n, failing in evidence.failing.items() if failing.any()])
-        ]
+        names = [n for n, failing in evidence.failing.items() if failing.any()]
+        return [_search_failed(error, names)], []
+    text = f"the search for the cause was cut short: {found.untried}"
+    return list(found.diagnoses), [Notice("search_cut_short", text)] if found.untried else []
+
+
+def _held_against(
+    problem: Problem, name: str, one: ParameterFindings
+) -> tuple[FloatArray, FloatArray]:
+    """Return the best gradient of a parameter, and how far the claimed one may be from it."""
+    value, error = reference_of(one)
+    rounding = problem.analytic_rounding[name]
+    return value, in_little(
+        value.shape, lambda at: flat(error, at) + flat(rounding, at), bound=True
+    )
 
 
 def _search_failed(error: Exception, names: Sequence[str]) -> Diagnosis:

@@ -112,8 +112,9 @@ def test_an_error_has_to_have_digits_enough(digits, expected):
 def sketch(n_each=2, blocks=2, weights=None, residual=(), slack=(), n_wrong=1):
     names = tuple(frozenset({str(k)}) for k in range(blocks))
     return Sketch(
-        flow=None, blocks=names, n_wrong=n_wrong, n_each=n_each, weights=np.asarray(weights),
-        directions=(), tangents=(), residual=np.asarray(residual), slack=np.asarray(slack),
+        flow=None, space=None, blocks=names, n_wrong=n_wrong, n_each=n_each,
+        weights=np.asarray(weights), tangents=(), residual=np.asarray(residual),
+        slack=np.asarray(slack),
     )  # fmt: skip
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gradcheck.diagnose.curvature import largest_curvature, step_too_long
     from gradcheck.diagnose.evidence import Evidence
-    from gradcheck.diagnose.ranking import diagnose
+    from gradcheck.diagnose.ranking import diagnose, explained
 
-__all__ = ["Evidence", "diagnose", "largest_curvature", "step_too_long"]
+__all__ = ["Evidence", "diagnose", "explained", "largest_curvature", "step_too_long"]
 
 _HOMES = {
     "Evidence": "gradcheck.diagnose.evidence",
     "diagnose": "gradcheck.diagnose.ranking",
+    "explained": "gradcheck.diagnose.ranking",
     "largest_curvature": "gradcheck.diagnose.curvature",
     "step_too_long": "gradcheck.diagnose.curvature",
 }

@@ -60,22 +60,25 @@ def cotangent_findings(
     if trace is None:
         return []
     cotangents = trace.cotangents()
+    largest = passes.limits.largest
+    kept = {i: c for i, c in cotangents.items() if largest is None or c.size <= largest}
     # First where just the wrong parameters lie behind, then where others do as well.
     fitting = (
         attempt
         for wanted in (operator.eq, operator.gt)
-        for attempt in _attempts(trace, graph, cotangents)
+        for attempt in _attempts(trace, graph, kept)
         if wanted(graph.behind_all(attempt.extra), space.wrong)
     )
     if passes.sketch is not None:
         fitting = (attempt for attempt in fitting if _may_explain(attempt, passes.sketch))
     for attempt in islice(fitting, passes.left // 2):
-        passes.left -= 1
-        change = space.vector(trace.pull(attempt.extra))
-        if not np.isfinite(change).all():
+        change = passes.pulled(attempt.extra, {}, background={})
+        if change is None or not np.isfinite(change).all():
             continue
         explained = space.changed(change) & space.matched(change) & space.wrong
-        if explained and explained == space.wrong and not space.changed(change) - explained:
+        if not explained or explained != space.wrong or space.changed(change) - explained:
+            continue
+        if passes.confirmed(explained):
             return [_finding(attempt, evidence, space, graph)]
     return []
 

@@ -20,6 +20,7 @@ from gradcheck.diagnose.factors import Factor, name_factor, unnamed
 from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.graph import Graph, detailed, graph_of
 from gradcheck.diagnose.handed import handed_findings
+from gradcheck.diagnose.limits import flowing, limits_for, untried
 from gradcheck.diagnose.pairs import Column, pair_findings
 from gradcheck.diagnose.passes import Passes
 from gradcheck.diagnose.places import is_recurrence
@@ -31,9 +32,6 @@ from gradcheck.diagnose.space import Space, make_space
 from gradcheck.diagnose.tied import to_all_that_share
 from gradcheck.tracing.contract import Alteration, Operation
 
-MOST_STORED = 50_000_000
-"""Numbers kept for the search over pairs of sites: beyond it, pairs are not tried."""
-
 _CUT = Factor(0.0, "0", "cut")
 
 
@@ -42,28 +40,41 @@ class Counterfactuals:
     """What altered backward passes explain, and where the loss has its regularisers.
 
     ``regularisers`` holds pairs of a parameter and an operation through which the loss depends on
-    it in proportion to its square.
+    it in proportion to its square. ``untried`` says in words what the limits have left out.
     """
 
     findings: tuple[Finding, ...] = ()
     regularisers: tuple[tuple[str, Operation], ...] = ()
+    untried: str = ""
 
 
 def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> Counterfactuals:
     """Alter the trace's backward pass in every way that the budget allows."""
     if evidence.trace is None:
         return Counterfactuals()
-    space = make_space(evidence, evidence.trace.backward())
-    graph = graph_of(evidence.trace)
+    trace, graph = evidence.trace, graph_of(evidence.trace)
+    traced = trace.backward()
+    names = frozenset(traced)
+    n_entries = sum(evidence.facts[name].value.size for name in names & set(evidence.names))
+    limits = limits_for(n_entries, len(names), flowing(graph.operations), max_passes=max_passes)
+    space = make_space(evidence, names, sampled=limits.sampled)
     if not space.failing or not graph.operations:
         return Counterfactuals()
-    passes = Passes(evidence.trace, space, max_passes)
+    passes = Passes(evidence, trace, space, limits, space.vector(traced))
+    del traced
     passes.detach_shifts(shifts(graph))
     passes.draw_sketch(graph)
     tried = _try_all(trials(graph), evidence, space, graph, passes)
     findings = list(findings_from(tried.explanations, evidence, space, graph))
     findings += _further(findings, tried, evidence, space, graph, passes)
-    return Counterfactuals(tuple(findings), tuple(tried.regularisers))
+    left_out = untried(
+        limits,
+        graph.operations,
+        n_entries,
+        ran_out=passes.ran_out,
+        unsketched=passes.unsketched,
+    )
+    return Counterfactuals(tuple(findings), tuple(tried.regularisers), left_out)
 
 
 def _may_regularise(trial: Trial, graph: Graph) -> bool:
@@ -108,6 +119,7 @@ def _try_all(
     for trial in wanted:
         # Some runs of a loop alone are the least likely place: leave something for other looks.
         if trial.runs not in ("", "every", "last") and passes.left <= passes.reserved:
+            passes.ran_out = True
             continue
         # Single cuts also tell where the regularisers are, of other parameters as well.
         single = trial.kind == "cut" and trial.runs == ""
@@ -133,7 +145,7 @@ def _try_all(
             name = regularised(change, evidence, space)
             tried.regularisers.extend((name, graph.by_index[i]) for i in trial.sites if name)
         tried.explanations.extend(explain(trial, change, evidence, space, passes))
-        if (len(tried.columns) + 1) * change.size <= MOST_STORED:
+        if (len(tried.columns) + 1) * change.size <= passes.limits.stored:
             tried.columns.append(Column(trial, change))
     return tried
 
@@ -163,7 +175,9 @@ def _further(
     if left(found):
         found += _behind_ties(evidence, space, graph, passes)
     if left(found):
-        found += probe_findings(evidence, graph, left(found))
+        probed, stopped = probe_findings(evidence, graph, left(found), most=passes.limits.probed)
+        found += probed
+        passes.ran_out |= stopped
     if left(found):
         found += _beside(tried, left(found), evidence, space, graph, passes)
     if left(found):
@@ -191,6 +205,8 @@ def _seen(columns: list[Column], passes: Passes) -> list[Column]:
     """Return columns with their components along more directions, where only a few were made."""
     whole = [column for column in columns if column.change is not None]
     if passes.sketch is None or passes.left <= WIDER:
+        return whole
+    if WIDER * flowing(passes.sketch.flow.graph.operations) > passes.limits.stored:
         return whole
     passes.left -= 1 + WIDER
     sketch = wider(passes.sketch, passes.space, passes.background)
@@ -242,7 +258,7 @@ def explain(
         if trial.kind == "factor":
             value = next(iter(trial.alterations.values())).factor
             factor = next(name_factor(value, evidence), unnamed(value))
-        found = _judged(trial, factor, change, space)
+        found = _judged(trial, factor, change, space, passes)
         if found is not None:
             yield found
         return
@@ -252,7 +268,7 @@ def explain(
             if any(abs(factor.value - value) <= 1e-9 * max(1.0, abs(value)) for value in tried):
                 continue
             scaled = _scaled(trial, factor, change, passes)
-            found = None if scaled is None else _judged(trial, factor, scaled, space)
+            found = None if scaled is None else _judged(trial, factor, scaled, space, passes)
             if found is not None and name in found.parameters:
                 tried.append(factor.value)
                 yield found
@@ -281,19 +297,23 @@ def _scaled(trial: Trial, factor: Factor, change: Array, passes: Passes) -> Arra
 
     The runs of a loop may follow one another, and then the factors multiply: only a pass can tell.
     """
+    if passes.space.picks and factor.value == 0.0:
+        return passes.change(trial.alterations)  # what it makes is compared entry by entry
     if factor.value == 0.0:
         return change
-    if len(trial.alterations) == 1:
+    if len(trial.alterations) == 1 and not passes.space.picks:
         return change * (1.0 - factor.value)
     kind = "scale" if trial.operand is None else "scale_operand"
     alteration = Alteration(kind, operand=trial.operand, factor=factor.value)
     return passes.change(dict.fromkeys(trial.alterations, alteration))
 
 
-def _judged(trial: Trial, factor: Factor | None, change: Array, space: Space) -> Explanation | None:
+def _judged(
+    trial: Trial, factor: Factor | None, change: Array, space: Space, passes: Passes
+) -> Explanation | None:
     changed, matched = space.changed(change), space.matched(change)
     explained = changed & matched & space.wrong
-    if explained:
+    if explained and passes.confirmed(explained):
         alone = bool(changed - matched - space.wrong)
         return Explanation(trial, factor, change, explained, alone, "exact")
     if changed and space.nearly(change) and not (changed - space.wrong):

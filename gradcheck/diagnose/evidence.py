@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import MANY, flat, parts
 from gradcheck.tracing.contract import Trace
 
 Array = NDArray[np.float64]
@@ -82,14 +83,20 @@ class Facts:
     @cached_property
     def residual(self) -> Array:
         """Analytic minus reference; 0 where one of them is not known."""
-        return np.where(self.known, self.analytic - self.reference, 0.0)
+        left = np.asarray(self.analytic - self.reference)
+        left[~self.known] = 0.0
+        return left
 
     @cached_property
     def support(self) -> Mask:
         """The entries that are off by more than the tolerance, or were found wrong."""
-        return self.known & (self.failing | (np.abs(self.residual) > self.tolerance))
+        off = np.empty(self.known.shape, bool)
+        flat_off = off.reshape(-1)
+        for at in parts(off.size):
+            flat_off[at] = np.abs(flat(self.residual, at)) > flat(self.tolerance, at)
+        return self.known & (self.failing | off)
 
-    @property
+    @cached_property
     def error(self) -> float:
         """Euclidean norm of the residual."""
         return float(np.linalg.norm(self.residual))
@@ -100,18 +107,38 @@ def _facts(evidence: Evidence, name: str) -> Facts:
     analytic = np.asarray(evidence.analytic[name], dtype=np.float64)
     reference = np.asarray(evidence.reference[name], dtype=np.float64)
     known = np.isfinite(analytic) & np.isfinite(reference)
-    largest = max(
-        np.max(np.abs(analytic), initial=0.0, where=known),
-        np.max(np.abs(reference), initial=0.0, where=known),
-    )
-    uncertainty = np.nan_to_num(np.asarray(evidence.uncertainty[name], dtype=np.float64), nan=0.0)
+    largest = max(largest_of(analytic, known), largest_of(reference, known))
     failing = np.asarray(evidence.failing.get(name, np.zeros(value.shape, bool)), dtype=bool)
     return Facts(
         name=name,
         value=value,
         analytic=analytic,
         reference=reference,
-        tolerance=np.maximum(uncertainty, ROUNDING_FLOOR * largest),
+        tolerance=_tolerance(evidence.uncertainty[name], ROUNDING_FLOOR * float(largest)),
         known=known,
         failing=failing & known,
+    )
+
+
+def _tolerance(uncertainty: Array, floor: float) -> Array:
+    """Return the uncertainty where it is known, and no less than ``floor``.
+
+    What is the same for all entries takes the memory of one number.
+    """
+    given = np.asarray(uncertainty)
+    if given.size and not any(given.strides):
+        one = np.nan_to_num(given.reshape(-1)[:1].astype(np.float64), nan=0.0)
+        return np.broadcast_to(np.maximum(one, floor).reshape(()), given.shape)
+    made = np.array(given, dtype=given.dtype if given.size > MANY else np.float64, order="C")
+    entries = made.reshape(-1)
+    for at in parts(entries.size):
+        entries[at] = np.maximum(np.nan_to_num(entries[at], nan=0.0), floor)
+    return made
+
+
+def largest_of(values: Array, where: Mask) -> float:
+    """Return the largest size of the entries that are marked; 0 of none."""
+    return max(
+        float(np.max(np.abs(flat(values, at)), initial=0.0, where=flat(where, at)))
+        for at in parts(values.size)
     )

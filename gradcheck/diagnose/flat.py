@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck.diagnose.evidence import Evidence, Facts
+from gradcheck.blocks import flat, parts
+from gradcheck.diagnose.evidence import Array, Evidence, Facts, largest_of
 from gradcheck.diagnose.factors import name_coefficient
 from gradcheck.diagnose.finding import Finding, merge, spoken
 from gradcheck.diagnose.matching import fit
@@ -16,7 +17,7 @@ def zero_gradient(evidence: Evidence) -> tuple[Finding, ...]:
     names = [
         facts.name
         for facts in evidence.failing_facts
-        if not facts.analytic[facts.known].any()
+        if not np.any(facts.analytic, where=facts.known)
         and not evidence.analytic_dtype.get(facts.name, "").startswith(("int", "uint"))
     ]
     if not names:
@@ -50,14 +51,10 @@ def loss_ignores_parameter(evidence: Evidence) -> tuple[Finding, ...]:
 
 def _what_remains(facts: Facts, evidence: Evidence) -> tuple[str, str] | None:
     """Return in words what the true gradient is, where the data have no part in it."""
-    reference, scale = (
-        facts.reference,
-        float(np.max(np.abs(facts.analytic), where=facts.known, initial=0.0)),
-    )
-    noise = facts.tolerance[facts.known]
-    if np.max(noise, initial=0.0) > 1e-3 * scale:
+    reference, scale = facts.reference, largest_of(facts.analytic, facts.known)
+    if largest_of(facts.tolerance, facts.known) > 1e-3 * scale:
         return None
-    if (np.abs(reference[facts.known]) <= noise).all():
+    if _within(facts, reference, 1.0):
         return "zero", "exact"
     if facts.value.size < 4 or not evidence.scalars:
         return None
@@ -69,11 +66,22 @@ def _what_remains(facts: Facts, evidence: Evidence) -> tuple[str, str] | None:
     named = name_coefficient(found.coefficients[0], evidence) if found else None
     if named is None:
         return None
-    left = np.abs(reference - named[0] * theta)[facts.known]
-    if (left > 4.0 * noise).any() or _is_multiple(facts, theta):
+    if not _within(facts, reference - named[0] * theta, 4.0) or _is_multiple(facts, theta):
         return None
     inside = "" if where.kind == "all" else f" (in {where.words})"
     return f"{named[1]} times the parameter{inside}", "exact"
+
+
+def _within(facts: Facts, values: Array, tolerances: float) -> bool:
+    """Say whether all known entries are zero to so many tolerances."""
+    return all(
+        bool(
+            (np.abs(flat(values, at)) <= tolerances * flat(facts.tolerance, at))[
+                flat(facts.known, at)
+            ].all()
+        )
+        for at in parts(values.size)
+    )
 
 
 def _is_multiple(facts: Facts, theta: np.ndarray) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gradcheck.diagnose.evidence import Array
 from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.limits import numbers
 from gradcheck.diagnose.operations import WRITES
 from gradcheck.diagnose.plan import MOST_LAYERS, unary_chains
 from gradcheck.tracing.contract import DetailedTrace, Operation
@@ -86,10 +87,14 @@ class Handing:
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """The values and cotangents of a trace, each looked up at most once."""
+    """The values and cotangents of a trace, each looked up at most once.
+
+    What runs hand on together is left out where it is more than ``largest`` numbers.
+    """
 
     trace: DetailedTrace
     graph: Graph
+    largest: int | None = None
     _values: dict[int, Array] = field(default_factory=dict)
     _operands: dict[int, tuple[Array, ...]] = field(default_factory=dict)
 
@@ -175,6 +180,8 @@ class Flow:
 
     def _activation(self, chains: tuple[tuple[int, ...], ...]) -> Handing | None:
         graph, runs = self.graph, tuple(chain[-1] for chain in chains)
+        if not self.fits(graph.by_index[runs[0]], len(runs)):
+            return None
         right, cotangents = [], []
         for chain in chains:
             handed: Array | None = self.cotangents.get(chain[-1])
@@ -198,8 +205,21 @@ class Flow:
 
     def _used_at(self, index: int) -> object:
         """Return the places outside its own function where an operation's result ends up."""
-        here = self.graph.by_index[index].site.function
-        return frozenset(self.graph.expression(user) for user in self._outside(index, here))
+        return self._all_used_at[index]
+
+    @cached_property
+    def _all_used_at(self) -> dict[int, frozenset[object]]:
+        graph = self.graph
+        found: dict[int, frozenset[object]] = {}
+        for operation in reversed(graph.operations):
+            places: set[object] = set()
+            for user, _ in graph.consumers.get(operation.index, ()):
+                if graph.by_index[user].site.function != operation.site.function:
+                    places.add(graph.expression(user))
+                else:
+                    places |= found[user]
+            found[operation.index] = frozenset(places)
+        return found
 
     def _handing(self, runs: tuple[int, ...], operand: int) -> Handing | None:
         graph = self.graph
@@ -207,7 +227,7 @@ class Flow:
         if not runs:
             return None
         shapes = {(graph.by_index[i].output_shape, graph.by_index[i].input_shapes) for i in runs}
-        if len(shapes) != 1:
+        if len(shapes) != 1 or not self.fits(graph.by_index[runs[0]], len(runs)):
             return None
         cotangents = [self.cotangents[index] for index in runs]
         right = [self.local(index, operand) for index in runs]
@@ -274,9 +294,17 @@ class Flow:
 
     def local(self, index: int, operand: int) -> Array | None:
         """Return what an operation hands to one of its operands; None if that is no path."""
-        if index not in self._handed:
-            self._handed[index] = self.trace.local(index, self.cotangents[index])
-        return self._handed[index][operand]
+        if index in self._handed:
+            return self._handed[index][operand]
+        handed = self.trace.local(index, self.cotangents[index])
+        if self.fits(self.graph.by_index[index], 1):
+            self._handed[index] = handed
+        return handed[operand]
+
+    def fits(self, operation: Operation, runs: int) -> bool:
+        """Say whether so many runs of an operation are small enough to be looked at."""
+        shapes = (operation.output_shape, *operation.input_shapes)
+        return self.largest is None or runs * max(map(numbers, shapes)) <= self.largest
 
     @cached_property
     def _reached(self) -> dict[int, frozenset[int]]:

@@ -102,6 +102,22 @@ class Graph:
                     waiting.append(user)
         return frozenset(reached)
 
+    def reaches(self, index: int, later: int) -> bool:
+        """Say whether one operation depends on the result of another.
+
+        What ran after it is not looked at: between two steps of a loop that is nearly all.
+        """
+        seen: set[int] = set()
+        waiting = [index]
+        while waiting:
+            for user, _ in self.consumers.get(waiting.pop(), ()):
+                if user == later:
+                    return True
+                if user < later and user not in seen:
+                    seen.add(user)
+                    waiting.append(user)
+        return False
+
     @cached_property
     def parameters_behind(self) -> dict[int, frozenset[str]]:
         """For each operation, the parameters that its result depends on."""

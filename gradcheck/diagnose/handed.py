@@ -138,15 +138,16 @@ def _linear(
         moved = rows @ sketch.stacked(here.sources)
         if not moved.any():
             continue
-        right = here.right.ravel()
+        right = sketch.joined(here.sources, here.right)
         length = np.linalg.norm(moved, axis=1)
         for wrong in _wrongs(here, pool):
-            work += right.size
+            work += here.right.size
             if work > MOST_WORK or confirmed >= MOST_CONFIRMED or passes.left <= 0:
+                passes.ran_out = True
                 return _best(found)
             with np.errstate(all="ignore"):
                 handed = np.asarray(wrong.rule(here.cotangent, slice(None)), dtype=np.float64)
-            extra = handed.ravel() - right
+            extra = sketch.joined(here.sources, handed) - right
             if not np.isfinite(extra).all():
                 continue
             dropped = rows @ _dropped(here, sketch) if wrong.drops_others else 0.0
@@ -154,7 +155,7 @@ def _linear(
             if (off > slack + _CLOSE * (length * np.linalg.norm(extra) + np.abs(wanted))).any():
                 continue
             confirmed += 1
-            one = _confirmed(here, wrong, handed - here.right, evidence, space, passes)
+            one = _made(here, wrong, handed - here.right, evidence, space, passes)
             found += [] if one is None else [one]
     return _best(found)
 
@@ -201,7 +202,7 @@ def _dropped(here: Handing, sketch: Sketch) -> Array:
     return sketch.given([source for source, _ in others], [-handed for _, handed in others])
 
 
-def _confirmed(
+def _made(
     here: Handing, wrong: Wrong, extra: Array, evidence: Evidence, space: Space, passes: Passes
 ) -> Finding | None:
     """Make the rule's whole change, and compare it with the error entry by entry."""
@@ -220,15 +221,20 @@ def _confirmed(
     change = passes.pulled(given, direct)
     if change is None or not np.isfinite(change).all():
         return None
-    return _judged(here, wrong, change, evidence, space)
+    return _judged(here, wrong, change, evidence, space, passes)
 
 
 def _judged(
-    here: Handing, wrong: Wrong, change: Array, evidence: Evidence, space: Space
+    here: Handing,
+    wrong: Wrong,
+    change: Array,
+    evidence: Evidence,
+    space: Space,
+    passes: Passes,
 ) -> Finding | None:
     changed = space.changed(change)
     explained = changed & space.matched(change) & space.wrong
-    if not explained or changed & space.wrong - explained:
+    if not explained or changed & space.wrong - explained or not passes.confirmed(explained):
         return None
     return _finding(here, wrong, explained, evidence, alone=bool(changed - explained))
 
@@ -247,9 +253,12 @@ def _repeating(
                     waiting.remove((here, wrongs))
                     continue
                 if passes.left <= kept:
+                    passes.ran_out = True
                     return None
                 change = passes.change(_alterations(here, wrong))
-                found = None if change is None else _judged(here, wrong, change, evidence, space)
+                found = None
+                if change is not None:
+                    found = _judged(here, wrong, change, evidence, space, passes)
                 if found is not None and set(found.parameters) == space.wrong:
                     return found
     return None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from gradcheck.blocks import MANY, flat, parts
 from gradcheck.diagnose.evidence import Array, Facts, Mask
 
 SLACK = 4.0
@@ -33,17 +36,36 @@ def quality(facts: Facts, candidate: Array, tolerance: Array | None = None) -> s
     """
     if candidate.shape != facts.analytic.shape or facts.error == 0.0:
         return None
-    allowed = np.maximum(facts.tolerance, 0.0 if tolerance is None else tolerance)
-    usable = facts.known & np.isfinite(candidate)
-    if not usable.any() or (facts.known & ~usable).any():
-        return None
-    left = np.where(usable, np.abs(facts.analytic - np.where(usable, candidate, 0.0)), 0.0)
-    if (left <= SLACK * allowed).all():
-        spread = float(np.linalg.norm(np.where(usable, allowed, 0.0)))
-        if spread <= SHARP * facts.error:
-            return "exact"
-        return "likely" if spread <= facts.error / SLACK else None
-    return "possible" if float(np.linalg.norm(left)) <= NEAR * facts.error else None
+    within, left, spread = True, 0.0, 0.0
+    for at in parts(candidate.size):
+        known, proposed = flat(facts.known, at), flat(candidate, at)
+        usable = known & np.isfinite(proposed)
+        if (known & ~usable).any():
+            return None
+        own = flat(facts.tolerance, at)
+        allowed = own if tolerance is None else np.maximum(own, flat(tolerance, at))
+        claimed = flat(facts.analytic, at)
+        off = np.where(usable, np.abs(claimed - np.where(usable, proposed, 0.0)), 0.0)
+        within = within and bool((off <= SLACK * allowed).all())
+        left = math.hypot(left, float(np.linalg.norm(off)))
+        if not within and left > NEAR * facts.error:
+            return None
+        spread = math.hypot(spread, float(np.linalg.norm(np.where(usable, allowed, 0.0))))
+    if not within:
+        return "possible"
+    if spread <= SHARP * facts.error:
+        return "exact"
+    return "likely" if spread <= facts.error / SLACK else None
+
+
+def agrees(facts: Facts, candidate: Array) -> bool:
+    """Say whether every known entry of a gradient equals the analytic one to the tolerance."""
+    for at in parts(candidate.size):
+        off = np.abs(flat(facts.analytic, at) - flat(candidate, at))
+        within = off <= SLACK * flat(facts.tolerance, at)
+        if not (within | ~flat(facts.known, at)).all():
+            return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -60,6 +82,8 @@ def fit(facts: Facts, target: Array, *columns: Array, where: Mask | None = None)
     Returns None where the columns do not determine the coefficients.
     """
     use = facts.known if where is None else facts.known & where
+    if use.size > MANY:
+        use = _some(use, (target, *columns))
     weight = 1.0 / np.maximum(facts.tolerance[use], np.finfo(float).tiny)
     # The weights span many decades; capping them keeps the least squares well conditioned.
     weight = np.minimum(weight, 1e6 * np.median(weight)) if weight.size else weight
@@ -74,3 +98,22 @@ def fit(facts: Facts, target: Array, *columns: Array, where: Mask | None = None)
     telling = int(np.count_nonzero(np.abs(matrix).max(axis=1) > 1e-9 * np.abs(matrix).max()))
     coefficients = tuple(float(c) for c in solution / heights)
     return Fit(coefficients, overdetermined=telling >= 2 * len(columns) + 1)
+
+
+def _some(use: Mask, arrays: Sequence[Array]) -> Mask:
+    """Return some of many entries, evenly spread over those where not all of the arrays are 0.
+
+    A coefficient needs no more of them; whether it is right is judged with all.
+    """
+    telling = np.zeros(use.shape, bool)
+    for array in arrays:
+        telling |= array != 0.0
+    telling &= use
+    step = 1 + int(np.count_nonzero(telling)) // MANY
+    chosen = np.zeros(use.size, bool)
+    seen = 0
+    for at in parts(use.size):
+        here = np.flatnonzero(flat(telling, at))
+        chosen[at.start + here[-seen % step :: step]] = True
+        seen += here.size
+    return chosen.reshape(use.shape)

@@ -57,7 +57,7 @@ def pair_findings(
         change = passes.change(alterations)
         if change is None:
             continue
-        if space.matched(change) == frozenset(space.names):
+        if space.matched(change) == frozenset(space.names) and passes.confirmed(space.names):
             whole = [_whole(column, passes) for column in (one, other)]
             return [_finding(whole[0], whole[1], alterations, evidence, space, graph)]
     return []

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from gradcheck.diagnose.evidence import Array
+from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.flow import Flow
 from gradcheck.diagnose.graph import Cut, Graph, cut_alteration, detailed
+from gradcheck.diagnose.limits import Limits
+from gradcheck.diagnose.matching import agrees
 from gradcheck.diagnose.sketch import Sketch, make_sketch
 from gradcheck.diagnose.space import Space
 from gradcheck.tracing.contract import Alteration, Trace
@@ -17,21 +19,31 @@ from gradcheck.tracing.contract import Alteration, Trace
 class Passes:
     """The altered backward passes over one trace, counted."""
 
-    def __init__(self, trace: Trace, space: Space, limit: int) -> None:
-        self.trace, self.space, self.left = trace, space, limit
-        self.reserved = limit * 2 // 5
-        self.base = space.vector(trace.backward())
+    # ``ran_out`` and ``unsketched`` say what was not looked at for want of passes or of room.
+
+    def __init__(
+        self, evidence: Evidence, trace: Trace, space: Space, limits: Limits, base: Array
+    ) -> None:
+        self.evidence, self.trace, self.space, self.limits = evidence, trace, space, limits
+        self.left = limits.passes
+        self.reserved = limits.passes * 2 // 5
+        self.ran_out = self.unsketched = False
+        self.base = base
         self.background: dict[int, Alteration] = {}
         self.sketch: Sketch | None = None
         self._kept: tuple[Array, dict[int, Alteration], Sketch | None]
+        self._latest: Mapping[str, Array] = {}
 
     def draw_sketch(self, graph: Graph) -> None:
         """Make a sketch, where the trace hands out what flows through it and passes are left."""
         trace = detailed(self.trace)
         if trace is None or not hasattr(trace, "tangents"):
             return
-        sketch = make_sketch(Flow(trace, graph), self.space, self.background)
-        if sketch is not None and self.left > 2 * len(sketch.weights):
+        flow = Flow(trace, graph, self.limits.largest)
+        most = self.limits.stored
+        sketch = make_sketch(flow, self.space, self.background, most_stored=most)
+        self.unsketched = sketch is None or self.left <= 2 * len(sketch.weights)
+        if sketch is not None and not self.unsketched:
             self.left -= 1 + len(sketch.weights)
             self.sketch = sketch
 
@@ -66,27 +78,56 @@ class Passes:
         None where an operation does not allow its alteration, the result is not finite, or no
         passes are left.
         """
-        if self.left <= 0:
+        if not self._spend():
             return None
-        self.left -= 1
         try:
             altered = self.trace.backward({**self.background, **alterations})
         except ValueError:
             return None
         change = self.space.vector(altered) - self.base
+        self._keep(altered)
         return change if np.isfinite(change).all() else None
 
-    def pulled(self, cotangents: Mapping[int, Array], direct: Mapping[str, Array]) -> Array | None:
+    def pulled(
+        self,
+        cotangents: Mapping[int, Array],
+        direct: Mapping[str, Array],
+        *,
+        background: Mapping[int, Alteration] | None = None,
+    ) -> Array | None:
         """Return what cotangents of results, and of parameters, add to the gradient."""
-        if self.left <= 0:
-            return None
-        self.left -= 1
         trace = detailed(self.trace)
-        if trace is None:
+        if not self._spend() or trace is None:
             return None
-        found = trace.pull(cotangents, self.background) if cotangents else {}
+        made = self.background if background is None else background
+        found = trace.pull(cotangents, made) if cotangents else {}
         added = {
             name: found.get(name, 0.0) + direct.get(name, np.zeros(self.space.shapes[name]))
             for name in self.space.names
         }
+        if self.space.picks:
+            facts = self.evidence.facts
+            self._keep({name: facts[name].reference + part for name, part in added.items()})
         return self.space.vector(added)
+
+    def confirmed(self, names: Iterable[str]) -> bool:
+        """Say whether the latest pass made just the user's gradient of some parameters.
+
+        Where all entries are in the space that is known already.
+        """
+        facts = self.evidence.facts
+        return all(
+            agrees(facts[name], self._latest[name]) for name in names if name in self.space.picks
+        )
+
+    def _spend(self) -> bool:
+        """Take one of the passes that are left; False if there is none."""
+        self._latest = {}
+        if self.left <= 0:
+            self.ran_out = True
+            return False
+        self.left -= 1
+        return True
+
+    def _keep(self, gradients: Mapping[str, Array]) -> None:
+        self._latest = {name: gradients[name] for name in self.space.picks}

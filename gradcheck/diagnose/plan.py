@@ -204,12 +204,12 @@ def _whole_loops(graph: Graph, loops: tuple[_LoopCut, ...]) -> Iterator[Trial]:
 def _recurrences(graph: Graph) -> Iterator[Trial]:
     """Yield the cut of all ways on which a loop's result enters its next run."""
     for run in graph.loops:
-        if run[1] not in graph.reached_from(run[0]):
+        if not graph.reaches(run[0], run[1]):
             continue
         edges: dict[int, Cut] = {}
         for here, following in pairwise(run):
             for user, operand in graph.consumers.get(here, ()):
-                if user == following or following in graph.reached_from(user):
+                if user == following or graph.reaches(user, following):
                     edges[user] = (user, None if user in edges else operand)
         if len(edges) >= len(run):
             alterations = dict(cut_alteration(cut) for cut in edges.values())
@@ -228,7 +228,7 @@ def _loop_factors(
 ) -> Iterator[Trial]:
     """Yield factors on loops whose runs follow one another, where no cut tells the factor."""
     for loop in loops:
-        if loop.run[-1] in graph.reached_from(loop.run[0]):
+        if graph.reaches(loop.run[0], loop.run[-1]):
             for factor in factors:
                 kind = "scale" if loop.operand is None else "scale_operand"
                 alteration = Alteration(kind, operand=loop.operand, factor=factor)

@@ -36,11 +36,12 @@ class Pool:
         found: dict[tuple[int, ...], list[Other]] = {}
 
         def keep(value: Array, words: str, index: int | None = None) -> None:
-            found.setdefault(value.shape, []).append(Other(value[None], words, index))
+            if largest is None or value.size <= largest:
+                found.setdefault(value.shape, []).append(Other(value[None], words, index))
 
-        graph = self.flow.graph
+        graph, largest = self.flow.graph, self.flow.largest
         for operation in graph.operations:
-            if operation.index not in graph.in_long_loop:
+            if operation.index not in graph.in_long_loop and self.flow.fits(operation, 1):
                 value = self.flow.value(operation.index)
                 keep(value, f"the result of {in_words(operation)}", operation.index)
         for name, value in (*self.evidence.values.items(), *self.evidence.data.items()):
@@ -58,6 +59,8 @@ class Pool:
         for operation in self.flow.graph.operations:
             if operation.name in ("getitem", "take") and len(operation.output_shape) > 0:
                 if operation.index in self.flow.graph.in_long_loop:
+                    continue
+                if not self.flow.fits(operation, 1):
                     continue
                 table = self.flow.operands(operation.index)[0]
                 tables.setdefault(hash((table.shape, table.tobytes())), table)

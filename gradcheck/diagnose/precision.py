@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 
-from gradcheck.diagnose.evidence import Evidence, Facts
+from gradcheck.blocks import flat, parts
+from gradcheck.diagnose.evidence import Array, Evidence, Facts, largest_of
 from gradcheck.diagnose.finding import Finding, spoken
 from gradcheck.diagnose.matching import quality
 
@@ -17,10 +21,10 @@ def integer_truncation(evidence: Evidence) -> tuple[Finding, ...]:
     """Find gradients that are the right ones with their fractional part cut off or rounded."""
     found = []
     for facts in evidence.failing_facts:
-        claimed = facts.analytic[facts.known]
-        integral = bool((claimed == np.trunc(claimed)).all())
         by_type = evidence.analytic_dtype.get(facts.name, "").startswith(("int", "uint"))
-        if not integral or not (by_type or claimed.any()):
+        if not all((claimed == np.trunc(claimed)).all() for claimed in _claimed(facts)):
+            continue
+        if not by_type and not np.any(facts.analytic, where=facts.known):
             continue
         for cut, words in (
             (np.trunc, "cut off"),
@@ -64,27 +68,38 @@ def low_precision(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def _stored_in(facts: Facts) -> str | None:
-    claimed = facts.analytic[facts.known]
-    error = np.abs(facts.residual[facts.known]).max()
-    scale = np.abs(facts.reference[facts.known]).max()
+    error = largest_of(facts.residual, facts.known)
+    scale = largest_of(facts.reference, facts.known)
     for dtype, (narrow, limit) in _COARSE.items():
         with np.errstate(over="ignore"):
-            same = (claimed == claimed.astype(narrow).astype(np.float64)).all()
+            same = all(
+                (claimed == claimed.astype(narrow).astype(np.float64)).all()
+                for claimed in _claimed(facts)
+            )
         # Small integers fit every type: they say nothing about it.
-        telling = (claimed != np.trunc(claimed)).any()
+        telling = any((claimed != np.trunc(claimed)).any() for claimed in _claimed(facts))
         if same and telling and error <= limit * scale:
             return dtype
     return None
 
 
+def _claimed(facts: Facts) -> Iterator[Array]:
+    """Yield the known entries of the analytic gradient, a part at a time."""
+    return (flat(facts.analytic, at)[flat(facts.known, at)] for at in parts(facts.analytic.size))
+
+
 def _looks_like_rounding(facts: Facts) -> bool:
-    known = facts.known & (facts.reference != 0.0)
-    right = facts.reference[known]
-    if right.size < _SAMPLE:
+    size, count, upward = 0.0, 0, 0
+    for at in parts(facts.reference.size):
+        right = flat(facts.reference, at)
+        known = flat(facts.known, at) & (right != 0.0)
+        size = math.hypot(size, float(np.linalg.norm(right[known])))
+        count += int(np.count_nonzero(known))
+        off = flat(facts.residual, at)[known] * np.sign(right[known])
+        upward += int(np.count_nonzero(off > 0))
+    if count < _SAMPLE:
         return False
-    relative = facts.error / float(np.linalg.norm(right))
-    upward = float(np.mean(facts.residual[known] * np.sign(right) > 0))
-    return _NOISE[0] <= relative <= _NOISE[1] and 0.25 <= upward <= 0.75
+    return _NOISE[0] <= facts.error / size <= _NOISE[1] and 0.25 <= upward / count <= 0.75
 
 
 def _finding(names: list[str], dtype: str, confidence: str) -> Finding:

@@ -15,11 +15,15 @@ import numpy as np
 from gradcheck.diagnose.evidence import Array, Evidence, Facts
 from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.graph import Graph, detailed
+from gradcheck.diagnose.limits import numbers
 from gradcheck.diagnose.matching import quality
 from gradcheck.diagnose.operations import PRODUCTS
 from gradcheck.diagnose.sites import in_words, location
 from gradcheck.report import Location
 from gradcheck.tracing.contract import DetailedTrace, Operation
+
+MOST_KEPT = 16_000_000
+"""Numbers in what the uses of a parameter add to its gradient, where numbers are counted."""
 
 _ADDITIONS = {"add": 1.0, "subtract": -1.0}
 
@@ -34,29 +38,44 @@ class Use:
     contribution: Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Probe:
-    """The values and cotangents of a trace, looked up once."""
+    """The values and cotangents of a trace, looked up once.
+
+    ``left`` counts down how many numbers the gradients that are tried may still have together.
+    """
 
     trace: DetailedTrace
     graph: Graph
     cotangents: dict[int, Array]
+    left: float = float("inf")
     _uses: dict[str, list[Use]] = field(default_factory=dict)
+
+    def may_try(self, facts: Facts) -> bool:
+        """Say whether one more gradient of a parameter may be tried, and count it."""
+        self.left -= facts.value.size
+        return self.left >= 0
 
     def uses(self, name: str) -> list[Use]:
         """Return the operations that read a parameter and how each adds to its gradient."""
         if name not in self._uses:
-            self._uses[name] = list(self._find_uses(name))
+            readers = [
+                (operation, operand)
+                for operation in self.graph.operations
+                for operand, source in enumerate(operation.inputs)
+                if source == ("parameter", name) and operation.index in self.cotangents
+            ]
+            kept = sum(numbers(op.input_shapes[operand]) for op, operand in readers)
+            if kept > MOST_KEPT and self.left < float("inf"):
+                self.left, readers = -1, []
+            found = (self._use(operation, operand) for operation, operand in readers)
+            self._uses[name] = [use for use in found if use is not None]
         return self._uses[name]
 
-    def _find_uses(self, name: str) -> Iterator[Use]:
-        for operation in self.graph.operations:
-            for operand, source in enumerate(operation.inputs):
-                if source == ("parameter", name) and operation.index in self.cotangents:
-                    c = self.cotangents[operation.index]
-                    part = self.trace.local(operation.index, c)[operand]
-                    if part is not None:
-                        yield Use(operation, operand, c, part)
+    def _use(self, operation: Operation, operand: int) -> Use | None:
+        c = self.cotangents[operation.index]
+        part = self.trace.local(operation.index, c)[operand]
+        return None if part is None else Use(operation, operand, c, part)
 
     def single_uses(self, name: str) -> list[Use]:
         """Return the uses that are not one of the many runs of a loop: these go together."""
@@ -72,23 +91,30 @@ class Probe:
         return (op for op in self.outside_long_loops() if op.output_shape == shape)
 
 
-def probe_findings(evidence: Evidence, graph: Graph, names: frozenset[str]) -> list[Finding]:
-    """Return what explains single parameters of ``names`` by a wrong value, cotangent or axis."""
+def probe_findings(
+    evidence: Evidence, graph: Graph, names: frozenset[str], *, most: int | None = None
+) -> tuple[list[Finding], bool]:
+    """Return what explains single parameters of ``names`` by a wrong value, cotangent or axis.
+
+    Gradients are tried that have ``most`` numbers together; also returned is whether there were
+    more to try.
+    """
     trace = detailed(evidence.trace)
     if trace is None:
-        return []
-    probe = Probe(trace, graph, trace.cotangents())
+        return [], False
+    left = float("inf") if most is None else most
+    probe = Probe(trace, graph, trace.cotangents(), left)
     from gradcheck.diagnose.repeated import overwritten, stale_in_loop
 
     looks = (wrong_sums, lost_duplicates, overwritten, stale_factors, stale_cotangents)
     findings = []
-    for name in names:
+    for name in sorted(names, key=evidence.names.index):
         for look in (*looks, stale_in_loop, missing_factors, scaled_by_result):
             found = look(evidence.facts[name], evidence, probe)
             if found is not None:
                 findings.append(found)
                 break
-    return findings
+    return findings, probe.left < 0
 
 
 def wrong_sums(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
@@ -147,6 +173,8 @@ def lost_duplicates(facts: Facts, evidence: Evidence, probe: Probe) -> Finding |
         if use.operation.name not in ("getitem", "take"):
             continue
         for name, indices in evidence.integer_arrays.items():
+            if not probe.may_try(facts):
+                return None
             try:
                 added = np.zeros(facts.value.shape)
                 added[indices] += use.cotangent
@@ -178,6 +206,8 @@ def stale_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
         if factor is None:
             continue
         for operation in probe.of_shape(factor.shape):
+            if not probe.may_try(facts):
+                return None
             value = probe.trace.value(operation.index)
             exchanged = product(value, use)
             if exchanged is None or exchanged.shape != facts.value.shape:
@@ -203,6 +233,8 @@ def stale_cotangents(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
         for operation in probe.of_shape(use.cotangent.shape):
             if operation.index == use.operation.index or operation.index not in probe.cotangents:
                 continue
+            if not probe.may_try(facts):
+                return None
             other = probe.cotangents[operation.index]
             part = probe.trace.local(use.operation.index, other)[use.operand]
             grade = None if part is None else explains(facts, part - use.contribution)
@@ -231,6 +263,8 @@ def missing_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
         if value.ndim == 0 or not _fits(value.shape, use.cotangent.shape) or (value == 0).any():
             continue
         for factor, words in ((value, "divide"), (1.0 / value, "multiply")):
+            if not probe.may_try(facts):
+                return None
             part = probe.trace.local(use.operation.index, use.cotangent * factor)[use.operand]
             grade = None if part is None else explains(facts, part - use.contribution)
             if grade is None:
@@ -259,6 +293,8 @@ def scaled_by_result(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
         if value.ndim == 0 or not _fits(value.shape, facts.value.shape) or (value == 0).any():
             continue
         for factor, words in ((value, "divide"), (1.0 / value, "multiply")):
+            if not probe.may_try(facts):
+                return None
             grade = explains(facts, facts.reference * (factor - 1.0))
             if grade is None:
                 continue

@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradcheck.blocks import flat, parts
 from gradcheck.diagnose.entries import unexplained
-from gradcheck.diagnose.evidence import ROUNDING_FLOOR, Evidence
+from gradcheck.diagnose.evidence import ROUNDING_FLOOR, Evidence, largest_of
 from gradcheck.diagnose.finding import CONFIDENCES, Finding
+from gradcheck.diagnose.limits import DEFAULT_PASSES
 from gradcheck.diagnose.patterns import match_patterns
 from gradcheck.report import Diagnosis
 
 MAX_DIAGNOSES = 3
-DEFAULT_PASSES = 200
 _AGREE = 8.0
 _FEW = 0.1
 
 
+@dataclass(frozen=True)
+class Explained:
+    """What a search for the cause found, and in words what it left out; empty if nothing.
+
+    What was left out is not worth mentioning where everything is explained exactly.
+    """
+
+    diagnoses: tuple[Diagnosis, ...] = ()
+    untried: str = ""
+
+
 def diagnose(evidence: Evidence, *, max_passes: int = DEFAULT_PASSES) -> tuple[Diagnosis, ...]:
+    """Say why the failing parameters' gradient is wrong, and where: ``explained`` in short."""
+    return explained(evidence, max_passes=max_passes).diagnoses
+
+
+def explained(evidence: Evidence, *, max_passes: int = DEFAULT_PASSES) -> Explained:
     """Say why the failing parameters' gradient is wrong, and where.
 
     Args:
         evidence: what is known of the gradient.
-        max_passes: how many altered backward passes over the trace may be spent.
+        max_passes: how many altered backward passes over the trace may be spent; fewer are where
+            there is much to pass (``gradcheck.diagnose.limits``).
 
     Returns:
         At most three diagnoses, the best first; none when nothing fails. Together they cover the
         failing parameters as far as something explains them; what nothing explains is
         ``unexplained``, with the pattern of where it lies.
     """
-    if not evidence.failing_facts:
-        return ()
-    usable = sharpened(evidence)
+    # What is derived of a large gradient takes memory: of the evidence as it came, for a moment.
+    as_it_came = replace(evidence)
+    names = tuple(facts.name for facts in as_it_came.failing_facts)
+    if not names:
+        return Explained()
+    untried = ""
+    usable = sharpened(as_it_came)
+    del as_it_came
     findings = list(match_patterns(usable))
     if usable.trace is not None:
         from gradcheck.diagnose.counterfactual import match_counterfactuals
@@ -41,14 +64,16 @@ def diagnose(evidence: Evidence, *, max_passes: int = DEFAULT_PASSES) -> tuple[D
 
         found = match_counterfactuals(usable, max_passes=max_passes)
         findings += found.findings
+        untried = found.untried
         findings = [locate(finding, usable, found.regularisers) for finding in findings]
-    names = tuple(facts.name for facts in evidence.failing_facts)
     chosen = cover(findings, names)
-    explained = {name for finding in chosen for name in finding.parameters}
-    left = tuple(name for name in names if name not in explained)
+    covered = {name for finding in chosen for name in finding.parameters}
+    left = tuple(name for name in names if name not in covered)
     if left and len(chosen) < MAX_DIAGNOSES:
         chosen = (*chosen, unexplained(evidence, left))
-    return tuple(finding.to_diagnosis(evidence.names) for finding in chosen)
+    if not left and all(finding.confidence == "exact" for finding in chosen):
+        untried = ""
+    return Explained(tuple(one.to_diagnosis(evidence.names) for one in chosen), untried)
 
 
 def cover(findings: Iterable[Finding], names: tuple[str, ...]) -> tuple[Finding, ...]:
@@ -79,18 +104,26 @@ def sharpened(evidence: Evidence) -> Evidence:
     """
     if evidence.trace is None:
         return evidence
-    traced = evidence.trace.backward()
+    traced = dict(evidence.trace.backward())
     reference, uncertainty = dict(evidence.reference), dict(evidence.uncertainty)
     for name in (name for name in evidence.names if name in traced):
         facts = evidence.facts[name]
-        gradient = np.array(traced[name], dtype=np.float64)
-        apart = facts.known & (np.abs(gradient - facts.reference) > _AGREE * facts.tolerance)
-        if apart.sum() > _FEW * facts.known.sum():
+        gradient = np.array(traced.pop(name), dtype=np.float64, order="C")
+        entries, apart = gradient.reshape(-1), 0
+        for at in parts(entries.size):
+            off = np.abs(entries[at] - flat(facts.reference, at)) > (
+                _AGREE * flat(facts.tolerance, at)
+            )
+            off &= flat(facts.known, at)
+            apart += int(np.count_nonzero(off))
+            entries[at][off] = np.nan
+        if apart > _FEW * facts.known.sum():
             return replace(evidence, trace=None)
-        gradient[apart] = np.nan
-        largest = float(np.max(np.abs(gradient), initial=0.0, where=np.isfinite(gradient)))
+        largest = largest_of(gradient, np.isfinite(gradient))
         reference[name] = gradient
-        uncertainty[name] = np.full(facts.value.shape, _rounding(evidence, name) * largest)
+        # One number for all entries takes no memory.
+        rounding = np.float64(_rounding(evidence, name) * largest)
+        uncertainty[name] = np.broadcast_to(rounding, facts.value.shape)
     return replace(evidence, reference=reference, uncertainty=uncertainty)
 
 

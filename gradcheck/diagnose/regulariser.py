@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from gradcheck.blocks import flat, parts
 from gradcheck.diagnose.evidence import Array, Evidence, Facts
 from gradcheck.diagnose.factors import name_coefficient
 from gradcheck.diagnose.finding import Finding, merge, spoken
@@ -50,8 +51,11 @@ def is_all_of_the_loss(facts: Facts) -> bool:
     square = float(theta @ theta)
     if theta.size < 2 or square == 0.0 or not facts.known.all() or not truth.any():
         return False
-    rest = np.abs(truth - float(truth @ theta) / square * theta)
-    return bool((rest <= facts.tolerance.ravel()).all())
+    strength = float(truth @ theta) / square
+    return all(
+        bool((np.abs(truth[at] - strength * theta[at]) <= flat(facts.tolerance, at)).all())
+        for at in parts(theta.size)
+    )
 
 
 def _coefficient(facts: Facts, evidence: Evidence) -> tuple[float, str, Place, str] | None:
@@ -124,10 +128,10 @@ def is_regulariser(change: Array, names: Iterable[str], evidence: Evidence, spac
     """
     for name in names:
         facts = evidence.facts[name]
-        theta = facts.value.ravel()
         if is_all_of_the_loss(facts):
             return False
         along = space.part(change * space.scale, name)
+        theta = space.pick(name, facts.value)
         here = along != 0.0
         # Any single number is a multiple of another.
         if np.count_nonzero(theta[here]) < 2:

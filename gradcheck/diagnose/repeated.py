@@ -195,7 +195,7 @@ def stale_in_loop(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
         for run in probe.graph.loops:
             if len(run) != len(uses):
                 continue
-            for what, total in _exchanged(uses, run, probe):
+            for what, total in _exchanged(facts, uses, run, probe):
                 grade = None if total.shape != known.shape else explains(facts, total - known)
                 if grade is None:
                     continue
@@ -246,8 +246,12 @@ def _maker_of_factor(use: Use, probe: Probe) -> Operation | None:
     return probe.graph.by_index.get(int(source)) if kind == "operation" else None
 
 
-def _exchanged(uses: list[Use], run: tuple[int, ...], probe: Probe) -> Iterator[tuple[str, Array]]:
+def _exchanged(
+    facts: Facts, uses: list[Use], run: tuple[int, ...], probe: Probe
+) -> Iterator[tuple[str, Array]]:
     """Yield a parameter's contributions with the values, or gradients, of another loop's runs."""
+    if not all(probe.may_try(facts) for _ in uses):
+        return
     pairs = list(zip(uses, run, strict=True))
     factors = [other_factor(use, probe) for use in uses]
     if all(

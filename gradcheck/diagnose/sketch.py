@@ -8,13 +8,14 @@ every alteration at every operation whether it can explain the error at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradcheck.diagnose.evidence import Array
 from gradcheck.diagnose.flow import Flow, Source
+from gradcheck.diagnose.limits import MOST_STORED, flowing
 from gradcheck.diagnose.plan import Trial
 from gradcheck.diagnose.space import Space
 from gradcheck.tracing.contract import Alteration
@@ -28,24 +29,22 @@ ALONG = 1e-2
 WIDER = 8
 """Directions more, for the search over pairs."""
 
-MOST_STORED = 50_000_000
-"""Numbers that the tangents may hold."""
-
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
     """Random directions of the parameters, the tangents of a trace along them, and the error.
 
-    ``blocks`` names the parameters that each direction moves: each wrong one alone, and all right
-    ones together. ``directions`` holds ``n_each`` for each block, one block after the other.
+    Of a large parameter only the entries that the space has are moved. ``blocks`` names the
+    parameters that each direction moves: each wrong one alone, and all right
+    ones together. ``weights`` holds ``n_each`` for each block, one block after the other.
     """
 
     flow: Flow
+    space: Space
     blocks: tuple[frozenset[str], ...]
     n_wrong: int
     n_each: int
     weights: Array
-    directions: tuple[Mapping[str, Array], ...]
     tangents: tuple[Mapping[int, Array], ...]
     residual: Array
     slack: Array
@@ -56,14 +55,27 @@ class Sketch:
 
     def given(self, sources: Sequence[Source], extra: Sequence[Array]) -> Array:
         """Return the components of what ``extra`` for these operands changes."""
-        flat = np.concatenate([part.ravel() for part in extra])
-        return np.asarray(self.stacked(sources) @ flat, dtype=np.float64)
+        return np.asarray(self.stacked(sources) @ self.joined(sources, extra), dtype=np.float64)
+
+    def joined(self, sources: Sequence[Source], handed: Iterable[Array]) -> Array:
+        """Return in one vector what operands are handed, as ``stacked`` has its columns."""
+        if not self.space.picks and isinstance(handed, np.ndarray):
+            return handed.reshape(-1)
+        pairs = zip(sources, handed, strict=True)
+        return np.concatenate(
+            [
+                self.space.pick(str(name), part) if kind == "parameter" else part.ravel()
+                for (kind, name), part in pairs
+            ]
+        )
 
     def moved(self, source: Source, k: int) -> Array:
         """Return how an operand moves along direction ``k``, flat."""
         kind, name = source
-        along = self.tangents[k][int(name)] if kind == "operation" else None
-        return (self.directions[k][str(name)] if along is None else along).ravel()
+        if kind == "operation":
+            return self.tangents[k][int(name)].ravel()
+        here = self.space.slices[str(name)]
+        return np.asarray(self.weights[k][here] / self.space.scale[here], dtype=np.float64)
 
     def stacked(self, sources: Sequence[Source]) -> Array:
         """Return how the operands move, one row for each direction."""
@@ -73,7 +85,7 @@ class Sketch:
 
     def predicted(self, trial: Trial) -> Array | None:
         """Return the components of a trial's change; None where only a pass can tell them."""
-        total = np.zeros(len(self.directions))
+        total = np.zeros(len(self.weights))
         indices = sorted(trial.alterations)
         if len(indices) > 1 and self._meets_itself(indices, trial):
             return None
@@ -143,7 +155,13 @@ class Sketch:
         return False
 
 
-def make_sketch(flow: Flow, space: Space, background: Mapping[int, Alteration]) -> Sketch | None:
+def make_sketch(
+    flow: Flow,
+    space: Space,
+    background: Mapping[int, Alteration],
+    *,
+    most_stored: int = MOST_STORED,
+) -> Sketch | None:
     """Return the sketch of a trace, with at most 18 directions; None where it would not fit."""
     named = [frozenset({name}) for name in space.failing[:MOST_BLOCKS]]
     if len(space.failing) > MOST_BLOCKS:
@@ -151,8 +169,7 @@ def make_sketch(flow: Flow, space: Space, background: Mapping[int, Alteration]) 
     right = frozenset(space.names) - space.wrong
     blocks = (*named, right) if right else tuple(named)
     n_each = 3 if len(blocks) <= 3 else 2
-    size = sum(int(np.prod(op.output_shape)) for op in flow.graph.operations)
-    if size * n_each * len(blocks) > MOST_STORED:
+    if flowing(flow.graph.operations) * n_each * len(blocks) > most_stored:
         return None
     return _sketched(flow, space, background, blocks, len(named), n_each, seed=20)
 
@@ -182,21 +199,14 @@ def _sketched(
         use &= space.known
         rows += [np.where(use, rng.standard_normal(use.shape), 0.0) for _ in range(n_each)]
     weights = np.stack(rows)
-    directions = tuple(
-        {
-            name: (row / space.scale)[space.slices[name]].reshape(shape)
-            for name, shape in space.shapes.items()
-        }
-        for row in weights
-    )
     return Sketch(
         flow=flow,
+        space=space,
         blocks=blocks,
         n_wrong=n_wrong,
         n_each=n_each,
         weights=weights,
-        directions=directions,
-        tangents=tuple(flow.trace.tangents(directions, background)),
+        tangents=tuple(flow.trace.tangents((space.moved(row) for row in weights), background)),
         residual=weights @ space.residual,
         slack=4.0 * np.linalg.norm(weights * space.tolerance, axis=1),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +49,7 @@ def place(mask: Mask, consider: Mask | None = None) -> Place:
         return Place("few", ("entry " if wrong == 1 else "entries ") + _and(listed), mask)
     block = _block(mask)
     if mask.ndim > 1 and (mask == (block & shows)).all():
-        corner = np.argwhere(mask)
-        spans = (f"{a}:{b + 1}" for a, b in zip(corner.min(0), corner.max(0), strict=True))
+        spans = (f"{a}:{b + 1}" for a, b in _spans(mask))
         return Place("block", f"the block [{', '.join(spans)}]", block)
     return Place("scattered", f"{wrong} of {mask.size} entries", mask)
 
@@ -69,10 +69,15 @@ def _slices(ndim: int, axis: int, hit: Mask) -> str:
 
 def _block(mask: Mask) -> Mask:
     block = np.zeros(mask.shape, bool)
-    corner = np.argwhere(mask)
-    spans = zip(corner.min(0), corner.max(0), strict=True)
-    block[tuple(slice(a, b + 1) for a, b in spans)] = True
+    block[tuple(slice(a, b + 1) for a, b in _spans(mask))] = True
     return block
+
+
+def _spans(mask: Mask) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last marked index along each axis."""
+    for axis in range(mask.ndim):
+        hit = np.flatnonzero(mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis)))
+        yield int(hit[0]), int(hit[-1])
 
 
 def _index(index: np.ndarray) -> str:

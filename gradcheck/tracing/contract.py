@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -135,7 +135,7 @@ class DetailedTrace(Trace, Protocol):
 
     def tangents(
         self,
-        directions: Sequence[Mapping[str, NDArray[np.float64]]],
+        directions: Iterable[Mapping[str, NDArray[np.float64]]],
         alterations: Mapping[int, Alteration] | None = None,
     ) -> list[dict[int, NDArray[np.float64]]]:
         """Return, for each direction of the parameters, how each operation's output moves along it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ Hook = Callable[[Any], Any]
 
 _ELEMENTWISE_EXCEPTIONS = frozenset({"matmul", "dot"})
 _MOST_FLIPS = 16
+_MOST_MULTIPLIED = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,14 +120,12 @@ class NumpyTrace:
         found: tuple[Any, ...] = (None,) * len(leaves)
         if outputs:
             with self._altered(alterations or {}):
-                found = torch.autograd.grad(
-                    outputs, leaves, given, retain_graph=True, allow_unused=True
-                )
+                found = self._pulled(outputs, leaves, given, retain_graph=True)
         return self._named(found)
 
     def tangents(
         self,
-        directions: Sequence[Mapping[str, NDArray[np.float64]]],
+        directions: Iterable[Mapping[str, NDArray[np.float64]]],
         alterations: Mapping[int, Alteration] | None = None,
     ) -> list[dict[int, NDArray[np.float64]]]:
         """Return, for each direction of the parameters, how each (first) output moves along it.
@@ -138,10 +137,8 @@ class NumpyTrace:
         outputs = [operation.outputs[0] for operation in self._recorded]
         given = [torch.zeros_like(output).requires_grad_(True) for output in outputs]
         with self._altered(alterations or {}):
-            pulled = torch.autograd.grad(
-                outputs, list(self._parameters.values()), given, create_graph=True,
-                allow_unused=True,
-            )  # fmt: skip
+            leaves = list(self._parameters.values())
+            pulled = self._pulled(outputs, leaves, given, create_graph=True)
         names = list(self._parameters)
         used = [(n, g) for n, g in zip(names, pulled, strict=True) if g is not None]
         found = []
@@ -152,10 +149,8 @@ class NumpyTrace:
                 else torch.zeros_like(g)
                 for n, g in used
             ]
-            moved = torch.autograd.grad(
-                [gradient for _, gradient in used], given, along, retain_graph=True,
-                allow_unused=True,
-            )  # fmt: skip
+            gradients = [gradient for _, gradient in used]
+            moved = self._pulled(gradients, given, along, retain_graph=True)
             found.append(
                 {
                     index: np.zeros(tuple(output.shape)) if part is None else _array(part)
@@ -173,11 +168,28 @@ class NumpyTrace:
         output = operation.outputs[0]
         edges = [edge for edge in operation.edges if edge is not None]
         given = torch.from_numpy(np.array(cotangent)).to(output.dtype).reshape(output.shape)
-        found = iter(
-            torch.autograd.grad(output, edges, given, retain_graph=True, allow_unused=True)
-        )
+        found = iter(self._pulled([output], edges, [given], retain_graph=True))
         handed = [None if edge is None else next(found) for edge in operation.edges]
         return tuple(None if part is None else _array(part) for part in handed)
+
+    def _pulled(
+        self, outputs: Sequence[Any], inputs: Sequence[Any], given: Sequence[Any], **kept: bool
+    ) -> tuple[Any, ...]:
+        """Return what the cotangents ``given`` of some outputs make of ``inputs``.
+
+        It is the gradient of their scalar product with the outputs: torch imports an algebra
+        system, which takes most of a second, as soon as it is handed cotangents themselves. Of
+        many outputs the products would take longer.
+        """
+        grad = self._torch.autograd.grad
+        many = len(outputs) > _MOST_MULTIPLIED
+        if many or any(output.is_complex() for output in outputs):
+            found = grad(outputs, inputs, given, allow_unused=True, **kept)
+        else:
+            pairs = zip(outputs, given, strict=True)
+            product = sum((output * cotangent).sum() for output, cotangent in pairs)
+            found = grad(product, inputs, allow_unused=True, **kept)
+        return tuple(found)
 
     def _named(self, found: tuple[Any, ...]) -> Gradient:
         return {
