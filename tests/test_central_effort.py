@@ -184,6 +184,16 @@ def test_what_a_budget_leaves_out_is_unchecked_and_no_edge(budget):
     assert not found["x"].edges.any()
 
 
+def test_an_edge_seen_before_a_budget_ends_is_one():
+    def loss(x):
+        return float(x @ CLAIMS) if x[5] <= 1.0 else float("nan")
+
+    found, spent = differences(loss, {"x": CLAIMS}, budget=201)
+    assert spent <= 201
+    assert np.flatnonzero(found["x"].edges).tolist() == [5]
+    assert np.isnan(found["x"].value[5])
+
+
 def test_a_budget_that_ends_before_errors_are_confirmed_leaves_them_unknown():
     found, _ = differences(weighted, {"x": 2 * CLAIMS}, budget=201)
     assert (~np.isfinite(found["x"].uncertainty)).sum() >= 88

@@ -63,6 +63,25 @@ def test_the_step_is_a_tiny_part_of_each_entry(size):
     np.testing.assert_allclose(steps[-4], 1e-30 * lengths, rtol=1e-12)  # along the line
 
 
+def test_the_line_goes_from_a_hundred_thousandth_to_a_tenth_of_the_scales_on_both_sides():
+    places = []
+
+    def loss(x):
+        if np.isrealobj(x):
+            places.append(x - X)
+        return np.sum(np.exp(x))
+
+    problem = numpy_problem(lambda x: (loss(x), np.exp(x)), X.copy())
+    places.clear()
+    noise = Noise(1e-15, problem.facts.value, np.dtype(float), 1.0)
+    complex_step(problem, selection=ALL, central={}, noise=noise)
+    lengths = np.maximum(np.abs(X), np.sqrt(np.mean(X**2)))
+    along = np.array(places) / lengths
+    np.testing.assert_allclose(along[0::2], -along[1::2], rtol=1e-9)
+    steps = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
+    np.testing.assert_allclose(np.abs(along[0::2]), np.outer(steps, np.ones(3)), rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("error", "proved"), [(0.04, True), (-0.04, True), (0.06, False), (-0.06, False), (-1.0, False)]
 )

@@ -132,6 +132,26 @@ def test_entries_that_were_asked_for_are_listed_first():
     assert [one.index for one in summarise(whole, ten).worst] == [(0, k) for k in ten]
 
 
+def test_what_differs_although_nothing_is_allowed_comes_before_what_differs_by_much_more():
+    claimed = np.ones(SHAPE)
+    claimed[0, 7] += 4e-7  # a thousand times what is allowed
+    claimed[1, 3000] += 2e-7  # where nothing is
+    uncertainty = np.full(SHAPE, 4e-10)
+    uncertainty[1, 3000] = 0.0
+    one = smooth_estimate("central", np.ones(SHAPE), uncertainty)
+    found = judge_in_parts(
+        claimed,
+        np.zeros(SHAPE),
+        in_pieces(one),
+        LIMITS,
+        typical=lambda at: np.ones(at.stop - at.start),
+    )
+    assert found.worst[:2].tolist() == [10_000, 7]
+    whole = judge(claimed, np.zeros(SHAPE), one, LIMITS, typical=1.0)
+    assert whole.codes.reshape(-1)[[7, 10_000]].tolist() == [INCONCLUSIVE] * 2
+    assert worst_positions(whole)[:2].tolist() == [10_000, 7]
+
+
 def test_a_gradient_of_zeros_differs_by_nothing():
     zeros = np.zeros(SHAPE)
     whole, parted = judged_both_ways(zeros, smooth_estimate("central", zeros, zeros + 1e-12))
