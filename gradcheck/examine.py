@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.blocks import flat, in_little
 from gradcheck.calling.quiet import quiet
 from gradcheck.noise import Noise, loss_noise
-from gradcheck.oracle_runs import OracleRuns, run_oracles
+from gradcheck.oracle_runs import OracleRuns, autograd_of, run_oracles
 from gradcheck.oracles.directions import DirectionResult, check_directions
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
@@ -62,6 +62,7 @@ def examine(
     with quiet():
         noise = loss_noise(problem, generator)
         noise = replace(noise, variation=variation(problem, generator))
+        noise, jumps = _across_jumps(problem, settings, noise, generator)
         problem = _with_rounding(problem, noise, generator)
         runs = run_oracles(problem, settings, noise, generator, thorough=thorough)
         parameters = {
@@ -107,10 +108,36 @@ def examine(
         parameters,
         _names(runs),
         diagnoses,
-        (*problem.notices, *runs.notices, *notices),
+        (*problem.notices, *jumps, *runs.notices, *notices),
         evaluations,
         disagreeing,
     )
+
+
+def _across_jumps(
+    problem: Problem, settings: Settings, noise: Noise, generator: np.random.Generator
+) -> tuple[Noise, tuple[Notice, ...]]:
+    """Settle what the derivative of a loss is that jumps all along: across the jumps, or between.
+
+    As autograd of it says; without, the slope between them is doubted, and a gradient that claims
+    it cannot be told from one that misses a term in lower precision.
+    """
+    jumps = noise.jumps
+    if jumps is None:
+        return noise, ()
+    names = [parameter.name for parameter in problem.parameters]
+    exact = autograd_of(problem, settings, noise, generator).estimates
+    by_steps = {name: estimate.value for name, estimate in exact.items()}
+    if jumps.lies_between(by_steps, names):
+        return replace(noise, level=jumps.level, jumps=None), ()
+    if not by_steps and jumps.lies_between(problem.analytic, names):
+        noise = replace(noise, level=max(noise.level, abs(jumps.across - jumps.between)))
+    text = (
+        "the loss jumps all along, as one does that computes in lower precision inside: its slope "
+        f"along a random direction is {jumps.across:.3g} across the jumps, which counts, and "
+        f"{jumps.between:.3g} between them"
+    )
+    return noise, (Notice("loss_jumps", text),)
 
 
 def _with_rounding(problem: Problem, noise: Noise, generator: np.random.Generator) -> Problem:

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from gradcheck.blocks import in_little
 from gradcheck.oracles.ladder import KAPPA
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.scales import lengths_in_parts
+
+if TYPE_CHECKING:
+    from gradcheck.jumps import Jumps
 
 POINTS = 8
 TABLES = 12
@@ -34,7 +37,8 @@ class Noise:
     """Standard deviation of the loss's roundoff, absolute, and the loss value it was found at.
 
     ``variation`` is how much the loss changes when all parameters move by their scales. Where it
-    is not ``measured``, no table could be made, and ``level`` is what the dtype alone says.
+    is not ``measured``, no table could be made, and ``level`` is what the dtype alone says. Of a loss
+    that ``jumps`` all along it is how far it jitters across the jumps.
     """
 
     level: float
@@ -42,6 +46,7 @@ class Noise:
     dtype: np.dtype[Any]
     variation: float = 0.0
     measured: bool = True
+    jumps: Jumps | None = None
 
     def at(self, losses: NDArray[np.float64]) -> FloatArray:
         """Return the noise level at other values of the loss, which scales with their size."""
@@ -86,6 +91,12 @@ def table_noise(losses: Sequence[float]) -> float:
 
 def _stays(levels: Sequence[float]) -> bool:
     return all(later > 0.3 * earlier for earlier, later in itertools.pairwise(levels))
+
+
+def _is_rough(losses: FloatArray) -> bool:
+    """Return whether a table shows no curvature but noise, kinks or jumps: all orders alike."""
+    higher = table_levels(losses.tolist())[2:6]
+    return bool(higher.min() > 0.1 * higher.max())
 
 
 def is_flat(losses: FloatArray) -> bool:
@@ -134,7 +145,8 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     The spacing of the table begins wide, where a loss that computes in lower precision inside
     shows its steps, and narrows tenfold until the estimate is that of plain roundoff or stays the
     same three times, and then also at a far narrower spacing: kinks and curvature shrink with the
-    spacing, an oscillation is resolved at last, noise does neither. A table whose values hardly
+    spacing, an oscillation is resolved at last, noise does neither. If the narrower one shows none
+    because it lies between two of many jumps, the jumps are the noise. A table whose values hardly
     change lies within one step of a staircase: the noise is that of the wider ones. It is no
     less than half the grain of the values, as far as plain roundoff or a wider table has shown one.
 
@@ -155,6 +167,7 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     spacing = 1e-3 / math.sqrt(problem.size)
     found: list[float] = []
     grains: list[float] = []
+    tables: list[tuple[float, FloatArray]] = []
     plain = 0.0
     widened = settled = False
     for _ in range(TABLES):
@@ -173,6 +186,7 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
         largest = float(half_ulp(np.abs(losses).max(keepdims=True), facts.dtype)[0])
         plain = ORDINARY * max(floor, largest)
         grains.append(_grain(losses))
+        tables.append((unit, losses))
         if widened or found[-1] <= plain:
             break
         if len(found) >= 3 and _stays(found[-3:]):
@@ -181,7 +195,16 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
             settled = True
             spacing /= 1e3
         spacing /= 10
+    jumps = None
+    rough = settled or (len(found) > 1 and _is_rough(tables[0][1]))
+    if rough and found[-1] <= plain and not exact:
+        from gradcheck.jumps import find_jumps
+
+        length = POINTS * tables[-1][0]
+        jumps = find_jumps(problem, direction, tables[0], length, max(floor, found[-1]))
+    if jumps is not None:
+        found = [min(found[:-1])]
     level = max(floor, found[-1], _drift(problem, direction)) if found else floor
     if found and not exact:
         level = max(level, min(min(grains), max(plain, *found)))
-    return Noise(level, facts.value, facts.dtype, measured=bool(found))
+    return Noise(level, facts.value, facts.dtype, measured=bool(found), jumps=jumps)

@@ -21,7 +21,7 @@ from gradcheck.oracles.torch_autograd import (
 )
 from gradcheck.problem import Problem
 from gradcheck.report import Notice
-from gradcheck.second_look import in_more_digits, undecided
+from gradcheck.second_look import again, undecided
 from gradcheck.settings import Settings
 from gradcheck.sweep.selection import Selection, select
 from gradcheck.verdict.applicable import inapplicable, refusals
@@ -55,7 +55,7 @@ def run_oracles(
 ) -> OracleRuns:
     """Run every oracle that applies or was asked for."""
     found: Found = {name: {} for name in problem.analytic}
-    autograd = _autograd(problem, settings, noise, generator)
+    autograd = autograd_of(problem, settings, noise, generator)
     _add(found, "autograd", autograd.estimates)
     # Declared checks are given every oracle, whether it applies or not.
     notices = () if thorough else refusals(problem, settings)
@@ -87,9 +87,7 @@ def run_oracles(
             thorough=thorough,
         )
         with problem.evaluator.keeping():
-            central = in_more_digits(
-                problem, settings, noise, generator, central, exact, thorough=thorough
-            )
+            central = again(problem, settings, noise, generator, central, exact, thorough=thorough)
         _add(found, "central", central)
     notices += _distrusted_forward(found)
     if autograd.trace is not None:
@@ -115,9 +113,10 @@ def _add(found: Found, oracle: str, estimates: Mapping[str, AnyEstimate]) -> Non
             found[name][oracle] = estimate
 
 
-def _autograd(
+def autograd_of(
     problem: Problem, settings: Settings, noise: Noise, generator: np.random.Generator
 ) -> Autograd:
+    """Differentiate the twin or the traced code, where there is one and it is wanted."""
     if not settings.autograd or not _runs(problem, settings, "autograd"):
         return NONE
     if importlib.util.find_spec("torch") is None:

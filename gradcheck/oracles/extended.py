@@ -59,13 +59,15 @@ def in_extended_precision(
     """Return the problem with its loss in extended precision; None where that gains nothing.
 
     It does not where ``numpy.longdouble`` is float64, the target takes no such arrays, works in
-    lower precision, draws at random, or drops the additional digits, and where the limits leave no
+    lower precision or jumps, draws at random, or drops the additional digits, and where the limits leave no
     evaluations to prove otherwise.
     """
     loss = problem.extended_loss
     longer = np.finfo(np.longdouble).eps < 0.1 * np.finfo(np.float64).eps
     low = any(parameter.value.dtype != np.float64 for parameter in problem.parameters)
     if loss is None or not longer or low or noise.dtype != np.float64 or problem.facts.spread > 0:
+        return None
+    if noise.jumps is not None:
         return None
     values = problem.evaluator.values
     try:
