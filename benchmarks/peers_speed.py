@@ -3,8 +3,8 @@
     python benchmarks/peers_speed.py [CASE ...]
 
 Each cell is a process of its own, ended after a minute (``SPEED_LIMIT`` seconds, where that is set
-in the environment); what takes longer is shown as that. All of it has 48 cells, of which some 20
-reach the limit: it takes half an hour, and never more than 48 minutes.
+in the environment); what takes longer is shown as that. All of it has 48 cells, of which fifteen to
+twenty reach the limit: it takes about 25 minutes, and never more than 48.
 Times are processor times of the checker on the right gradient; ratios are to gradcheck as it comes.
 Peers that are not installed are left out (``pip install gradcheck[bench]``).
 """

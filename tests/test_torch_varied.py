@@ -205,6 +205,24 @@ def test_losses_together_are_those_of_plain_calls(name):
         np.testing.assert_allclose(together, alone, rtol=rounding, atol=rounding)
 
 
+@pytest.mark.parametrize("name", ["every entry alone", "rows and columns", "broadcasting"])
+def test_a_loss_does_not_depend_on_how_many_are_evaluated_together(name):
+    loss, tensors = LOSSES[name]
+    tensor = tensors[0]
+    places = dict(enumerate(unravelled(torch.arange(7) % tensor.numel(), tensor.shape)))
+    values = drawn(7)
+    with torch.no_grad():
+
+        def losses(at):
+            chosen = {d: where[at] for d, where in places.items()}
+            varied = Varied(tensor, values[at], chosen, Tally(len(values[at])))
+            return varied_of(loss(carrier(varied), *tensors[1:])).loosened().values
+
+        together = losses(slice(0, 7))
+        parts = torch.cat([losses(slice(0, 2)), losses(slice(2, 3)), losses(slice(3, 7))])
+    assert torch.equal(together, parts)
+
+
 def test_only_what_changes_is_computed():
     width = 50
     loss = LOSSES["linear and cross entropy"][0]
