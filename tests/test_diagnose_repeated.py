@@ -7,7 +7,7 @@ import pytest
 
 from gradcheck.diagnose.evidence import Evidence
 from gradcheck.diagnose.graph import graph_of
-from gradcheck.diagnose.probes import Probe
+from gradcheck.diagnose.probes import Probe, missing_factors, scaled_by_result
 from gradcheck.diagnose.repeated import _readings, overwritten, overwritten_results, stale_in_loop
 from gradcheck.tracing import trace
 
@@ -184,3 +184,25 @@ def test_results_of_a_loop_read_twice_in_each_pass():
     changes = [extra[sine] for _, extra in found if sine in extra]
     # of 1 + 2 + 3 times the gradient the last is kept
     assert any(np.allclose(change, -3.0) for change in changes)
+
+
+def ratio(p, q):
+    size = np.exp(q)
+    share = p * 2.0
+    return np.sum(share / size)
+
+
+def test_a_factor_that_is_a_result_left_out_of_a_gradient():
+    p, q = generator.normal(size=(2, 3))
+    claimed = np.full(3, 2.0)  # not divided by the size
+    found = asked(missing_factors, ratio, "p", claimed, p=p, q=q)
+    assert (found.cause, found.confidence) == ("factor_missing", "exact")
+    assert "does not divide by the result of the `exp`" in found.message
+    assert found.remedy.startswith("Divide by the result of line")
+    twice = 2.0 / np.exp(2 * q)
+    found = asked(missing_factors, ratio, "p", twice, p=p, q=q)
+    assert "does not multiply by the result of the `exp`" in found.message
+    found = asked(scaled_by_result, ratio, "p", claimed, p=p, q=q)
+    assert "is exactly the right one without the factor" in found.message
+    assert asked(missing_factors, ratio, "p", claimed * 1.01, p=p, q=q) is None
+    assert asked(scaled_by_result, ratio, "p", claimed * 1.01, p=p, q=q) is None

@@ -53,6 +53,20 @@ def nested_targets(v):
     return out
 
 
+class Holder:
+    kept: float = 0.0
+
+
+def annotated(v):
+    w, holder = np.zeros(3), Holder()
+    first: float = v[0] ** 2
+    w[0]: float = first * v[1]
+    holder.kept: float = w[0] * v[2]
+    later: float
+    later = holder.kept * 2
+    return w, first, holder.kept * later
+
+
 def grouped(v):
     return [sum(group) * key for key, group in itertools.groupby(v, key=lambda x: x > 0)]
 
@@ -111,6 +125,7 @@ FOLLOWED = {
     "a mean of a set": (lambda v: statistics.mean({v[0] * v[1], v[2]}), V),
     "targets in a row": (bound_twice, V),
     "targets within targets": (nested_targets, V),
+    "annotated": (annotated, V),
     "groups": (grouped, V),
     "merged": (merged, V),
     "pairs": (lambda v: [a * b for a, b in itertools.combinations(v, 2)], V),

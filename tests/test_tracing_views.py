@@ -94,7 +94,7 @@ def drawn(seed):
     """A program that NumPy can run, found by running it."""
     rng = np.random.default_rng(seed)
     layout = LAYOUTS[seed % len(LAYOUTS)]
-    x = rng.normal(size=(2, 3))
+    x = rng.normal(size=(2, 3) if seed % 4 else (3, 3))
     steps = []
     for _ in range(60):
         kind = KINDS[rng.integers(len(KINDS))]

@@ -61,6 +61,6 @@ class Sites:
         positions = self._positions.get(code)
         if positions is None:
             positions = self._positions[code] = list(code.co_positions())
-        line, end_line, column, end_column = positions[frame.f_lasti // 2]
-        line = line if line is not None else frame.f_lineno
+        _, end_line, column, end_column = positions[frame.f_lasti // 2]
+        line = frame.f_lineno
         return Site(code.co_filename, line, code.co_qualname, column, end_line, end_column)
