@@ -445,3 +445,18 @@ def test_a_check_comes_to_its_verdict_however_it_is_evaluated(way, function, ver
         assert calls["single"] < 40
     else:
         assert calls["parts"] <= 1  # on trial
+
+
+def test_the_weights_of_a_module_that_a_closure_holds_are_moved_so():
+    torch.manual_seed(5)
+    net = nn.Sequential(nn.Linear(4, 30), nn.ReLU(inplace=True), nn.Linear(30, 3)).double()
+    calls = []
+
+    def loss(x):
+        calls.append(x)
+        return functional.cross_entropy(net(x), LABELS)
+
+    check = gradcheck.check(loss, (X,), entries="all", oracles=("central",))
+    assert check.verdict == "pass"
+    assert check.evaluations > 480
+    assert len(calls) < 120
