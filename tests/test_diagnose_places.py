@@ -130,6 +130,12 @@ def test_a_parameter_broadcast_along_as_many_as_a_factor_divides_by():
     assert not spreads(0, trial(0), number(1.0, "inverse_size", 1), same)
 
 
+def test_an_operand_without_entries_is_broadcast_along_nothing():
+    inputs = (("constant", "array"), ("parameter", "b"))
+    graph = Graph((operation(0, "add", inputs, [(0, 4), (4,)], (0, 4)),))
+    assert not spreads(0, trial(0), SIXTH, graph)
+
+
 def test_a_parameter_that_is_broadcast_after_one_operation_more():
     def after(first):
         return Graph(
