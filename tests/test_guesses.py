@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import types
 
 import numpy as np
@@ -189,6 +190,19 @@ class TestTrial:
 
         assert try_out(loss, {"w": ["0.5"] * 9}, {}, seconds=0.2).outcome == NOTHING
 
+    def test_a_machine_that_is_busy_with_other_things_finds_the_same(self, monkeypatch):
+        """Processor time counts; the clock may go on four times as long."""
+        clock = itertools.count()
+        busy = types.SimpleNamespace(monotonic=lambda: next(clock), process_time=lambda: 0.0)
+        monkeypatch.setattr("gradcheck.targets.trial.time", busy)
+
+        def loss(w):
+            return float(np.sum(w * np.arange(9.0)[: len(w)])) if len(w) == 9 else None
+
+        specs = [f"randn({length})" for length in range(2, 10)]
+        found = try_out(loss, {"w": specs}, {}, seconds=10)
+        assert (found.specs, found.outcome) == ({"w": "randn(9)"}, LOSS)
+
     def test_penalties_that_are_off_by_default_are_proposed_on(self):
         def loss(w, reg=0.0):
             return float(np.sum(w * w)) * (1 + reg), 2 * w * (1 + reg)
@@ -206,10 +220,38 @@ class TestTrial:
 
     def test_labels_that_may_be_none_are_proposed_where_the_loss_needs_them(self):
         def loss(w, X, y=None):
-            return X @ w if y is None else (float(np.sum(X @ w - y)), X.sum(axis=0))
+            return X @ w if y is None else (float(np.sum((X @ w)[y])), np.zeros(5))
 
         with pytest.raises(UsageError, match=r"--arg 'y=integers\(3, size=7\)'"):
             plan_inputs(loss, name="homework:loss")
+
+    def test_what_a_regression_subtracts_is_proposed_as_real_numbers(self):
+        """0 and 1 are their own squares."""
+
+        def loss(W, X, Y):
+            """Mean squared error; no exp or log in it."""
+            residual = X @ W - Y
+            return float(np.mean(residual**2)), 2 * X.T @ residual / residual.size
+
+        with pytest.raises(UsageError, match=r"--arg 'Y=randn\(7(,\d)?\)'"):
+            plan_inputs(loss, name="homework:loss")
+
+    @pytest.mark.parametrize("kind", ["logistic", "indexed", "compared"])
+    def test_labels_of_classes_stay_labels(self, kind):
+        def logistic(w, X, y):
+            p = 1 / (1 + np.exp(-X @ w))
+            return float(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))), X.T @ (p - y) / len(y)
+
+        def indexed(w, X, y):
+            s = X @ w
+            return float(np.sum(s[y] - s[y - 1])), X[y].sum(axis=0) - X[y - 1].sum(axis=0)
+
+        def compared(w, X, y):
+            chosen = (y == 1) - 0.5 * (1 - y)
+            return float(chosen @ (X @ w)), X.T @ chosen
+
+        with pytest.raises(UsageError, match=r"--arg 'y=integers\(\d, size=7\)'"):
+            plan_inputs(locals()[kind], name="homework:loss")
 
     def test_a_default_that_is_a_function_is_shown_by_its_name(self):
         def loss(w, activation=np.tanh):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from gradcheck.targets.docstring_shapes import documented
 from gradcheck.targets.guesses import SIZES, guesses, is_label, is_wanted
 from gradcheck.targets.held_sizes import module_specs, sizes_held
 from gradcheck.targets.partners import loss_beside, partner
+from gradcheck.targets.real_targets import with_real_targets
 from gradcheck.targets.signature import Signature
 from gradcheck.targets.switched_off import switched_off
 from gradcheck.targets.target import is_torch_function
@@ -176,16 +178,21 @@ def _tried(
         alternatives[flat] = flat_alternatives()
     place = shown.rpartition(":")[2]
     found = None if module is None else partner(target, place, module)
-    return try_out(
+    attempt = functools.partial(
+        try_out,
         _plain_call(target),
-        alternatives,
-        given,
+        given=given,
         gradient=found.function if found is not None and found.option == "grad" else None,
         backward=found.function if found is not None and found.option == "vjp" else None,
         tensors=tensors,
         positional=signature.positional({**dict.fromkeys(alternatives), **given}),
-        flat=flat,
     )
+    tried = attempt(alternatives, flat=flat)
+    real = with_real_targets(target, tried.specs)
+    if real == tried.specs or written.keys() & {n for n in real if real[n] != tried.specs[n]}:
+        return tried
+    again = attempt({name: [text] for name, text in real.items()})
+    return again if again.outcome == tried.outcome else tried
 
 
 def _plain_call(target: Callable[..., Any]) -> Callable[..., Any]:

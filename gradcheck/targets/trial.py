@@ -31,7 +31,10 @@ from gradcheck.targets.spec_grammar import parse
 from gradcheck.targets.tensor_inputs import Tensors
 
 SECONDS = 1.5
-"""How long guesses are tried before the best so far is taken."""
+"""Seconds of processor time for which guesses are tried before the best so far is taken."""
+
+BUSY = 4
+"""How many times as long it may last by the clock, on a machine that has other things to do."""
 
 LARGEST_FLAT = 300
 """Lengths up to which a vector that holds all parameters is tried."""
@@ -74,14 +77,14 @@ def try_out(
         tensors: how arrays become tensors, for a torch target.
         positional: the order of the arguments, where they cannot be passed by name.
         flat: the argument whose length is searched for with every choice of the others.
-        seconds: when to stop.
+        seconds: of processor time, after which to stop.
     """
     first = {name: specs[0] for name, specs in alternatives.items()}
     best = Tried(first, NOTHING)
-    end = time.monotonic() + seconds
+    spent, end = time.process_time() + seconds, time.monotonic() + BUSY * seconds
     drawn: dict[tuple[str, str], Any] = {}
     for specs in _combinations(alternatives, flat):
-        if time.monotonic() > end:
+        if time.process_time() > spent or time.monotonic() > end:
             break
         values = dict(given)
         for name, text in specs.items():
