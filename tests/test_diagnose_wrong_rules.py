@@ -322,6 +322,12 @@ def test_another_matrix_in_place_of_the_factor_of_a_product(parameter, operand, 
 U = np.array([0.9, 0.2, -0.7])
 
 
+def test_another_vector_in_place_of_the_factor_of_a_scalar_product():
+    here, pool = handed(lambda W: 3.0 * (W @ V), "matmul", {"W": Z[0].copy()}, data={"X": Z[1]})
+    found = by_words(wrong_matrix_products(here, pool))
+    same(found["is multiplied by X itself in place of the other factor"], here, 3.0 * Z[1])
+
+
 def test_the_gradient_of_a_square_product_transposed():
     here, pool = handed(lambda W: np.sum((M @ W) * M), "matmul", {"W": M.T.copy()}, 1)
     found = by_words(wrong_matrix_products(here, pool))
