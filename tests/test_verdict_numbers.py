@@ -254,6 +254,8 @@ def test_an_entry_without_a_claim_steps_as_its_neighbours_do():
     alone = first_steps(np.zeros(2), np.ones(2), 1e-16, 1e3)
     assert alone.tolist() == [2.0 ** round(math.log2(math.cbrt(3e-19)))] * 2
     assert np.isfinite(first_steps(np.zeros(2), np.ones(2), 0.0, 0.0)).all()
+    # of a loss of zero all is noise: as long a step as there is
+    assert first_steps(np.zeros(1), np.ones(1), 1e-16, 0.0).tolist() == [2.0**-7]
 
 
 # Noise
