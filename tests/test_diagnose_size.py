@@ -1,5 +1,10 @@
 """The search for a cause is bounded by size: few passes, few numbers kept, and it says so."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -19,6 +24,7 @@ from gradcheck.diagnose.matching import agrees, quality
 from gradcheck.diagnose.space import make_space
 from gradcheck.tracing.graph import NumpyTrace
 
+ROOT = str(Path(gradcheck.__file__).parent.parent)
 ROWS, COLUMNS = 401, 330
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(4, ROWS)) / np.sqrt(ROWS)
@@ -161,6 +167,25 @@ def test_the_passes_over_a_trace_are_bounded_by_the_entries(monkeypatch):
     assert 0 < len(altered) + len(pulls) <= FEWEST_PASSES
     (said,) = (one.message for one in found.warnings if one.key == "search_cut_short")
     assert "altered backward passes" in said
+
+
+def test_a_cause_is_found_without_an_algebra_system(tmp_path):
+    script = tmp_path / "forgotten.py"
+    script.write_text(
+        "import sys, numpy as np, gradcheck\n"
+        "def f(x, w):\n"
+        "    y = np.tanh(x * w)\n"
+        "    return float(y @ y), (2 * y * w, 2 * y * (1 - y**2) * x)\n"
+        "draw = np.random.default_rng(0)\n"
+        "found = gradcheck.check(f, (draw.normal(size=7), draw.normal(size=7)), [0, 1])\n"
+        "first = found.diagnoses[0]\n"
+        "print(first.cause, first.location.line, 'sympy' in sys.modules)\n"
+    )
+    command = [sys.executable, str(script)]
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": ROOT}
+    )
+    assert run.stdout.split() == ["activation_derivative_missing", "3", "False"]
 
 
 def test_limits_by_size():

@@ -347,7 +347,9 @@ def _slope(torch: Any, operation: Recorded, edge: Any) -> Any:
     if operation.name in _ELEMENTWISE_EXCEPTIONS:
         raise ValueError(f"{operation.name} is not elementwise")
     output = operation.outputs[0]
-    (slope,) = torch.autograd.grad(output, [edge], torch.ones_like(output), retain_graph=True)
+    ones = torch.ones_like(output) if output.is_complex() else None  # else the sum's, as `_pulled`
+    whole = output if ones is not None else output.sum()
+    (slope,) = torch.autograd.grad(whole, [edge], ones, retain_graph=True)
     return slope
 
 

@@ -73,7 +73,8 @@ def judge_estimate(
     if _is_null(problem, parameter, noise):
         thresholds = replace(thresholds, faint=np.inf)
         ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
-        typical = typical_at_null(estimate.value, estimate.uncertainty + rounding, float(ordinary))
+        seen = _slopes_seen(as_whole(estimate))
+        typical = typical_at_null(seen, estimate.uncertainty + rounding, float(ordinary))
     known = trace is not None
     if claimed.size > BLOCK:
         size = own_size_in_parts(parameter, typical, noise.variation, problem.size)
@@ -86,15 +87,23 @@ def judge_estimate(
 
 
 def _typical_value(estimate: AnyEstimate) -> float:
-    """Root mean square of an estimate's values."""
+    """Root mean square of an estimate's values; of a kink, the steeper side counts."""
     if isinstance(estimate, Estimate):
-        return rms(estimate.value)
+        return rms(_slopes_seen(estimate))
     squares = SumOfSquares()
     for at in parts(estimate.size):
         if not estimate.is_empty(at):
-            value = estimate.part(at).value
+            value = _slopes_seen(estimate.part(at))
             squares.add(value[np.isfinite(value)])
     return squares.mean_root
+
+
+def _slopes_seen(estimate: Estimate) -> FloatArray:
+    """The values, and at kinks the steeper of the one-sided slopes, which may cancel in a value."""
+    if not estimate.kinks.any():
+        return estimate.value
+    steeper = np.fmax(np.abs(estimate.lower), np.abs(estimate.upper))
+    return np.where(estimate.kinks & np.isfinite(steeper), steeper, estimate.value)
 
 
 def _is_null(problem: Problem, parameter: Parameter, noise: Noise) -> bool:
@@ -257,16 +266,20 @@ def _moves(shape: tuple[int, ...]) -> Iterator[float | FloatArray]:
 
 def reference_of(findings: ParameterFindings) -> tuple[FloatArray, FloatArray]:
     """Return the most certain value of each entry over all oracles, and its uncertainty."""
-    estimates = [as_whole(one) for one in findings.estimates.values()]
+    estimates = list(findings.estimates.values())
+    shape = findings.combined.codes.shape
     if not estimates:  # of a parameter without entries
-        shape = findings.combined.codes.shape
         return np.full(shape, np.nan), np.full(shape, np.inf)
     if len(estimates) == 1:
         return estimates[0].value, estimates[0].uncertainty
-    values = np.stack([one.value for one in estimates])
-    errors = np.stack([one.uncertainty for one in estimates])
-    ranked = np.where(np.isfinite(values) & np.isfinite(errors), errors, np.inf)
-    finest = np.argmin(ranked, axis=0)[None]
-    value = np.take_along_axis(values, finest, axis=0)[0]
-    error = np.take_along_axis(errors, finest, axis=0)[0]
-    return value, error
+    size = estimates[0].size
+    value, error = np.empty(size), np.empty(size)
+    for at in parts(size):
+        pieces = [one.part(at) for one in estimates]
+        values = np.stack([one.value for one in pieces])
+        errors = np.stack([one.uncertainty for one in pieces])
+        ranked = np.where(np.isfinite(values) & np.isfinite(errors), errors, np.inf)
+        finest = np.argmin(ranked, axis=0)[None]
+        value[at] = np.take_along_axis(values, finest, axis=0)[0]
+        error[at] = np.take_along_axis(errors, finest, axis=0)[0]
+    return value.reshape(shape), error.reshape(shape)
