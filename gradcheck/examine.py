@@ -69,6 +69,9 @@ def examine(
             name: compare_parameter(problem, settings, name, estimates, noise, runs.autograd.trace)
             for name, estimates in runs.found.items()
         }
+        known: tuple[Diagnosis, ...] = ()
+        with problem.evaluator.keeping():
+            parameters, known = _kinks_together(problem, noise, generator, parameters, runs)
         directions: tuple[DirectionResult, ...] = ()
         with problem.evaluator.keeping():
             directions = _directions(
@@ -95,6 +98,7 @@ def examine(
                 noise,
                 learning_rate=learning_rate,
                 disagreeing=disagreeing,
+                known=known,
                 seen=(*problem.notices, *runs.notices),
             )
         evaluations = problem.evaluator.count
@@ -198,6 +202,43 @@ def _directions(
         return ()
     names = tuple(problem.analytic) if thorough else None
     return check_directions(problem, noise, generator, n=1, parameters=names)
+
+
+def _kinks_together(
+    problem: Problem,
+    noise: Noise,
+    generator: np.random.Generator,
+    parameters: dict[str, ParameterFindings],
+    runs: OracleRuns,
+) -> tuple[dict[str, ParameterFindings], tuple[Diagnosis, ...]]:
+    """Fail entries at kinks whose claims are valid each alone, and contradict the loss together."""
+    if problem.facts.spread > 0 or any(
+        one.combined.verdict is Verdict.FAIL for one in parameters.values()
+    ):
+        return parameters, ()
+    if not any(_has_kinks(one) for one in parameters.values()):
+        return parameters, ()
+    from gradcheck.verdict.failed import accepted_kinks, failed
+    from gradcheck.verdict.joint_kinks import contradicted_together, diagnoses_of
+
+    trace = runs.autograd.trace
+    wrong = contradicted_together(
+        problem,
+        noise,
+        generator,
+        differences=runs.differences,
+        accepted=accepted_kinks(parameters),
+        choices=trace.subgradients() if trace is not None and trace.ties else None,
+    )
+    for together in wrong:
+        for name, entries in together.entries.items():
+            parameters = {**parameters, name: failed(parameters[name], entries)}
+    return parameters, diagnoses_of(wrong)
+
+
+def _has_kinks(findings: ParameterFindings) -> bool:
+    central = findings.comparisons.get("analytic~central")
+    return central is not None and bool(central.kinks.any())
 
 
 def _all_pass(parameters: Mapping[str, ParameterFindings]) -> bool:

@@ -28,11 +28,13 @@ def explain(
     *,
     learning_rate: float | None = None,
     disagreeing: Sequence[str] = (),
+    known: Sequence[Diagnosis] = (),
     seen: Sequence[Notice] = (),
 ) -> tuple[tuple[Diagnosis, ...], tuple[Notice, ...]]:
     """Diagnose what fails or stays open, and collect what a passing check should know.
 
-    ``seen`` are the notices so far: why an oracle did not run.
+    ``known`` explains all that fails, where it is given; ``seen`` are the notices so far: why an
+    oracle did not run.
     """
     diagnoses = [
         Diagnosis(one.cause, one.parameter, sentence(one.message), "exact")
@@ -41,7 +43,9 @@ def explain(
     diagnoses += non_finite_gradients(problem.analytic)
     untried: list[Notice] = []
     failing = any(one.combined.verdict is Verdict.FAIL for one in parameters.values())
-    if failing:
+    if known:
+        diagnoses += known
+    elif failing:
         causes, untried = _causes(problem, parameters, autograd)
         diagnoses += causes
     elif disagreeing:

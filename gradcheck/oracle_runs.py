@@ -37,11 +37,15 @@ Found = dict[str, dict[str, AnyEstimate]]
 
 @dataclass(frozen=True, eq=False)
 class OracleRuns:
-    """Estimates by parameter and oracle, with what came along."""
+    """Estimates by parameter and oracle, with what came along.
+
+    ``differences`` are the central ones as they were measured, before the trace widened kinks.
+    """
 
     found: Found
     autograd: Autograd
     selection: Selection
+    differences: Mapping[str, AnyEstimate]
     notices: tuple[Notice, ...] = field(default=())
 
 
@@ -68,6 +72,7 @@ def run_oracles(
     }
     suspected = _suspects(problem, exact)
     selection = Selection({}, sampled=False)
+    central: dict[str, AnyEstimate] = {}
     if _wanted(settings, "central"):
         selection = select(
             problem,
@@ -96,7 +101,7 @@ def run_oracles(
     with problem.evaluator.keeping():
         notices += _complex(problem, settings, noise, selection, autograd, found)
     autograd, discarded = _trusted(autograd, found)
-    return OracleRuns(found, autograd, selection, notices + discarded)
+    return OracleRuns(found, autograd, selection, central, notices + discarded)
 
 
 def _wanted(settings: Settings, oracle: str) -> bool:

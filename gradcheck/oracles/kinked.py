@@ -1,0 +1,196 @@
+"""Slopes of the loss along directions that move several entries which all sit at kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.noise import Noise
+from gradcheck.oracles.parted import AnyEstimate, as_whole
+from gradcheck.problem import FloatArray, Problem
+from gradcheck.sweep.moves import Block
+
+LARGEST = 1 << 17
+"""Entries of a parameter up to which its kinks are looked at together."""
+SHORTEST, LONGEST = 1e-5, 1e-3
+"""Steps, in units of the parameters' scales."""
+APART = 16.0
+"""How far from the point the slopes nearby are taken, in steps."""
+DRAWN = 6
+"""Points nearby that are drawn, and as many opposite to them."""
+SMALLEST = 1e-3
+"""Part of the largest kink below which another is left alone."""
+NOISE = 4.0
+"""Standard deviations that an error spans."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kinked:
+    """Entries at kinks, of one or several parameters, and how they move.
+
+    Attributes:
+        places: number, name and flat positions of the entries, by parameter.
+        claimed: the claimed gradient of each entry, and ``rounding`` the bound on its error.
+        units: how far each moves at distance 1: so far that all kinks bend the loss alike.
+        kink: by how much they bend it, in units of the loss by distance.
+        step: the distance at which noise is small against that.
+        noise: standard deviation of the loss's roundoff.
+    """
+
+    problem: Problem
+    places: tuple[tuple[int, str, NDArray[np.intp]], ...]
+    claimed: FloatArray
+    rounding: FloatArray
+    units: FloatArray
+    kink: float
+    step: float
+    noise: float
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self.claimed.size
+
+    def claim(self, direction: FloatArray) -> float:
+        """Return the claimed slope along a direction."""
+        return float(self.claimed @ (self.units * direction))
+
+    def error(self, direction: FloatArray) -> float:
+        """Return a bound on the error of a slope along a direction, and on that of the claim."""
+        rounding = self.rounding + 1e-6 * np.abs(self.claimed)
+        return float(rounding @ (self.units * np.abs(direction))) + NOISE * self.noise / self.step
+
+    def sides(self, direction: FloatArray, step: float) -> tuple[float, float]:
+        """Return the one-sided slopes along a direction, in order of size; NaN off the domain."""
+        here = self.problem.facts.value
+        up, down = self._losses(direction, (step, -step))
+        slopes = ((up - here) / step, (here - down) / step)
+        return float(min(slopes)), float(max(slopes))
+
+    def nearby(
+        self, direction: FloatArray, step: float, generator: np.random.Generator
+    ) -> FloatArray:
+        """Return slopes along a direction at points about ``APART`` steps from the point.
+
+        Entries that the direction moves lie on the direction, or each another way; the others lie
+        nearer in half of the points, and farther in the rest.
+        """
+        moved = direction != 0
+        offsets = [np.where(moved, direction, 0.0)]
+        for number in range(DRAWN):
+            reach = np.where(moved, 1.0, 0.25 if number % 2 else 4.0)
+            signs = generator.choice((-1.0, 1.0), self.size)
+            offsets.append(reach * signs * generator.uniform(0.5, 1.0, self.size))
+        slopes = []
+        for offset in (*offsets, *(-one for one in offsets)):
+            away = APART * step * offset
+            up, down = (self._losses(away + t * direction, (1.0,))[0] for t in (step, -step))
+            slopes.append((up - down) / (2.0 * step))
+        return np.array(slopes)
+
+    def entries(self, marked: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:
+        """Return the flat positions of marked entries by parameter name."""
+        found = {}
+        for (_, name, positions), marks in zip(self.places, self._split(marked), strict=True):
+            if marks.any():
+                found[name] = positions[marks]
+        return found
+
+    def picked(self, gradient: Mapping[str, FloatArray]) -> FloatArray:
+        """Return the entries of a gradient by parameter name."""
+        return np.concatenate([gradient[name].reshape(-1)[at] for _, name, at in self.places])
+
+    def _losses(self, offset: FloatArray, distances: Sequence[float]) -> FloatArray:
+        """Return the losses at the point with the entries moved."""
+        blocks = []
+        pieces = self._split(self.units * offset)
+        for (number, _, positions), piece in zip(self.places, pieces, strict=True):
+            shape = self.problem.parameters[number].value.shape
+            steps = np.zeros(shape)
+            steps.reshape(-1)[positions] = piece
+            blocks.append(Block(number, (), steps))
+        return self.problem.evaluator.moved(blocks, distances)
+
+    def _split(self, values: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+        ends = np.cumsum([len(positions) for _, _, positions in self.places])
+        return np.split(values, ends[:-1])
+
+
+def kinked(
+    problem: Problem,
+    noise: Noise,
+    differences: Mapping[str, AnyEstimate],
+    accepted: Mapping[str, NDArray[np.bool_]],
+) -> Kinked | None:
+    """Gather the accepted entries whose claim lies between the one-sided slopes of its kink.
+
+    None where there are fewer than two, or where noise hides what they do together.
+    """
+    places, gaps, scales = [], [], []
+    for number, parameter in enumerate(problem.parameters):
+        marks = accepted.get(parameter.name)
+        if marks is None or parameter.value.size > LARGEST or not marks.any():
+            continue
+        one = as_whole(differences[parameter.name])
+        claimed = problem.analytic[parameter.name]
+        blur = 4.0 * one.uncertainty + problem.analytic_rounding[parameter.name]
+        between = (claimed >= one.lower - blur) & (claimed <= one.upper + blur)
+        positions = np.flatnonzero(marks & one.kinks & between)
+        if positions.size:
+            places.append((number, parameter.name, positions))
+            gaps.append((one.upper - one.lower).reshape(-1)[positions])
+            scales.append(parameter.scales.reshape(-1)[positions])
+    if not places:
+        return None
+    gap, scale = np.concatenate(gaps), np.concatenate(scales)
+    with np.errstate(all="ignore"):
+        bends = gap * scale
+    return _made(problem, noise, places, gap, bends)
+
+
+def _made(
+    problem: Problem,
+    noise: Noise,
+    places: list[tuple[int, str, NDArray[np.intp]]],
+    gap: FloatArray,
+    bends: FloatArray,
+) -> Kinked | None:
+    usable = np.isfinite(bends) & (bends > 0)
+    usable &= bends >= SMALLEST * bends[usable].max(initial=0.0)
+    if int(usable.sum()) < 2:
+        return None
+    ends = np.cumsum([len(positions) for _, _, positions in places])[:-1]
+    kept = [
+        (number, name, positions[marks])
+        for (number, name, positions), marks in zip(places, np.split(usable, ends), strict=True)
+        if marks.any()
+    ]
+    kink = float(bends[usable].min())
+    units = kink / gap[usable]
+    level = float(noise.at(np.array([problem.facts.value]))[0])
+    step = max(SHORTEST, 100.0 * NOISE * level / kink, _resolved(problem, kept, units))
+    if not step <= LONGEST:
+        return None
+
+    def of(values: Mapping[str, FloatArray]) -> FloatArray:
+        return np.concatenate(
+            [np.asarray(values[name], dtype=np.float64).reshape(-1)[at] for _, name, at in kept]
+        )
+
+    claimed, rounding = of(problem.analytic), of(problem.analytic_rounding)
+    return Kinked(problem, tuple(kept), claimed, rounding, units, kink, step, level)
+
+
+def _resolved(
+    problem: Problem, places: list[tuple[int, str, NDArray[np.intp]]], units: FloatArray
+) -> float:
+    """Return the step of which the rounding of the entries' values is a ten-thousandth."""
+    rounding = []
+    for number, _, positions in places:
+        parameter = problem.parameters[number]
+        own = float(np.finfo(parameter.value.dtype).eps)
+        rounding.append(own * parameter.magnitudes.reshape(-1)[positions])
+    return 1e4 * float((np.concatenate(rounding) / units).max())
