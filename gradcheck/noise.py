@@ -37,8 +37,8 @@ class Noise:
     """Standard deviation of the loss's roundoff, absolute, and the loss value it was found at.
 
     ``variation`` is how much the loss changes when all parameters move by their scales. Where it
-    is not ``measured``, no table could be made, and ``level`` is what the dtype alone says. Of a loss
-    that ``jumps`` all along it is how far it jitters across the jumps.
+    is not ``measured``, no table could be made, and ``level`` is what the dtype alone says. Of a
+    loss that ``jumps`` all along it is how far it jitters across the jumps.
     """
 
     level: float

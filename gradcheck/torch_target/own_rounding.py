@@ -23,19 +23,20 @@ MOVES = 12
 
 
 def low_precision_rounding(
-    claim: Claim, parameters: Sequence[Parameter], gradient: Gradient, *, mixed: bool
+    claim: Claim, parameters: Sequence[Parameter], gradient: Gradient, *, mixed: bool, half: bool
 ) -> dict[str, FloatArray]:
     """How far the gradient in its own low precision is from the same code's in float64.
 
     With ``mixed``, the target reads tensors of low precision besides its parameters, and all
-    gradients are compared. More than a thousandth of the entry (or of the parameter's typical
-    entry), a twentieth in half precision, is not taken for rounding, unless the rounding of a loss
-    of this size leaves as much where its terms cancel.
+    gradients are compared, as with ``half``, where it computes in half precision inside. More than
+    a thousandth of the entry (or of the parameter's typical entry), a twentieth in half precision,
+    is not taken for rounding, unless the rounding of a loss of this size leaves as much where its
+    terms cancel.
     """
     dtypes = {one.name: one.dtype for one in parameters}
     scales = {one.name: one.scales for one in parameters}
     rounding = {name: np.zeros(array.shape) for name, array in claim.arrays.items()}
-    low = [name for name in claim.arrays if mixed or dtypes[name] != np.float64]
+    low = [name for name in claim.arrays if mixed or half or dtypes[name] != np.float64]
     if not low:
         return rounding
     with quiet():
@@ -44,7 +45,7 @@ def low_precision_rounding(
         if name not in precise:
             continue
         reference = precise[name]
-        share = 0.05 if dtypes[name] == np.float16 else 1e-3
+        share = 0.05 if half or dtypes[name] == np.float16 else 1e-3
         cap = share * np.maximum(np.abs(reference), rms(reference))
         unit = float(np.finfo(np.float32 if dtypes[name] == np.float64 else dtypes[name]).eps)
         cap = np.maximum(cap, CANCELLED * unit * abs(claim.loss) / scales[name])

@@ -24,6 +24,7 @@ from gradcheck.torch_target.batch import batched_losses
 from gradcheck.torch_target.call import TorchCall
 from gradcheck.torch_target.claim import first_call, gradients_of, working_call
 from gradcheck.torch_target.forward import forward_derivatives
+from gradcheck.torch_target.half_inside import computes_in_half
 from gradcheck.torch_target.kinds import is_torch_target, understand
 from gradcheck.torch_target.outputs import as_array, as_real
 from gradcheck.torch_target.own_rounding import low_precision_rounding, with_residue
@@ -97,6 +98,7 @@ def _build(
     if not np.isfinite(claim.loss):
         raise TargetError("non_finite_loss", _non_finite_message(claim.loss))
     mixed = prepared.low_others or any(widened(one.dtype) != one.dtype for one in own.watched())
+    half_claimed = computes_in_half(own)
     call = working_call(prepared, own, claim)
     values = [np.asarray(as_real(memory).numpy()) for memory in call.memory]
     parameters = tuple(
@@ -109,8 +111,13 @@ def _build(
         return {key: array.astype(np.float64) for key, array in arrays.items()}
 
     analytic = {key: array.astype(np.float64) for key, array in claim.arrays.items()}
-    rounding = low_precision_rounding(claim, parameters, gradient_at, mixed=mixed)
+    half = computes_in_half(call)
+    rounding = low_precision_rounding(
+        claim, parameters, gradient_at, mixed=mixed, half=half_claimed
+    )
     facts, repeats = _examine_loss(call, repetition, sum(value.size for value in values), notices)
+    if half:
+        facts = replace(facts, dtype=np.dtype(np.float16))
     random = facts.spread > 0
     if random:
         analytic, rounding = _averaged(gradient_at, rounding, repetition)
@@ -127,7 +134,7 @@ def _build(
         progress=limits.progress,
         calls=repetition.averaged if random else 1,
     )
-    evaluator.count = 2 + repeats
+    evaluator.count = 4 + repeats
     return Problem(
         name=name,
         target="",
@@ -136,6 +143,7 @@ def _build(
         analytic_rounding=rounding,
         gradient_problems=claim.problems,
         facts=facts,
+        gradient_dtypes=dict.fromkeys(analytic, np.dtype(np.float16)) if half_claimed else {},
         evaluator=evaluator,
         notices=tuple(notices),
         forward_gradient=forward_derivatives(replace(call, function=plain(call.function)), values),
