@@ -21,7 +21,7 @@ from gradcheck.verdict.judging import (
     reference_of,
     settle_kinks,
 )
-from gradcheck.verdict.verdicts import combine, share_kinks
+from gradcheck.verdict.verdicts import Combined, combine, share_kinks
 
 NAN = float("nan")
 X = np.array([1.0, -2.0, 0.5])
@@ -157,7 +157,9 @@ def test_what_counts_as_checked_is_what_differences_looked_at():
 
 
 def reference(**estimates):
-    return reference_of(ParameterFindings(estimates, {}, None))
+    codes = np.full(3, PASS, dtype=np.int8)
+    combined = Combined(codes, "central", np.zeros(3, dtype=bool))
+    return reference_of(ParameterFindings(estimates, {}, combined))
 
 
 def test_the_reference_is_the_most_certain_value_of_each_entry():
