@@ -10,7 +10,7 @@ PACKAGE = ROOT / "gradcheck"
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 # Data that change as the work goes on, each within its own module or stage.
-CHANGEABLE = {"Recorded", "Tie", "Call", "TorchCall", "Bench", "Walk", "_Search"}
+CHANGEABLE = {"Recorded", "Tie", "Call", "TorchCall", "Bench", "Walk", "Probe", "_Search"}
 
 # From what everything may use to what may use everything; a module may import from its own layer
 # and from those before it. Whatever is not named belongs to the middle.
