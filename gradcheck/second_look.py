@@ -14,7 +14,7 @@ from gradcheck.oracles.parted import AnyEstimate, PartedEstimate, as_whole
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import Problem
 from gradcheck.settings import Settings
-from gradcheck.verdict.compare import INCONCLUSIVE, PASS
+from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS
 from gradcheck.verdict.in_parts import AnyJudged
 from gradcheck.verdict.judging import judge_estimate
 
@@ -24,8 +24,62 @@ RESOLVED = 1e-6
 """Relative uncertainty above which an entry is looked at in extended precision."""
 MANY, FEW, SHARE = 1000, 50, 50
 """How many of a parameter, at most: in a thorough check; else so many, or one in so many."""
+ENOUGH = 3e-4
+"""Relative uncertainty at which no more noise is averaged out."""
 MOST_EXTENDED = 1 << 17
 """Entries of a parameter up to which it is: every one takes some hundred bytes then."""
+
+
+def again(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    central: dict[str, AnyEstimate],
+    exact: Mapping[str, AnyEstimate],
+    *,
+    thorough: bool,
+) -> dict[str, AnyEstimate]:
+    """Look again at entries that float64 leaves coarse or undecided.
+
+    In extended precision first, then with the noise averaged out of those that stay undecided.
+    """
+    central = in_more_digits(problem, settings, noise, generator, central, exact, thorough=thorough)
+    if problem.facts.spread > 0 or noise.jumps is not None:  # no noise that others do not know of
+        return central
+    return central | {
+        name: one
+        for number, name in enumerate(parameter.name for parameter in problem.parameters)
+        if name in central and (thorough or name not in exact)
+        for one in (_averaged(problem, settings, noise, generator, number, central[name]),)
+        if one is not None
+    }
+
+
+def _averaged(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    number: int,
+    estimate: AnyEstimate,
+) -> Estimate | None:
+    """Average the noise out of the entries of a parameter that are undecided, if they are few."""
+    if estimate.size > MOST_EXTENDED:
+        return None
+    name, whole = problem.parameters[number].name, as_whole(estimate)
+    judged = judge_estimate(problem, settings, name, whole, noise, None)
+    if (judged.codes == FAIL).any():
+        return None
+    unknown = (judged.codes == INCONCLUSIVE) & ~whole.kinks & np.isfinite(judged.allowed)
+    entries = np.flatnonzero(unknown)
+    if not 0 < entries.size <= FEW:
+        return None
+    from gradcheck.oracles.averaged import averaged
+
+    own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference)).reshape(-1)
+    wanted = {entry: ENOUGH * float(own[entry]) for entry in entries.tolist()}
+    return averaged(problem, noise, generator, number, whole, wanted)
 
 
 def in_more_digits(

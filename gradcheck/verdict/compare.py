@@ -41,20 +41,22 @@ class Thresholds:
 
     ``coarsest`` is the largest relative uncertainty at which agreement is worth a pass,
     ``smallest`` the smallest relative difference that counts as wrong, ``same`` the largest that
-    counts as none whatever the uncertainty. With ``rtol`` set, a plain
+    counts as none whatever the uncertainty, ``faint`` the share of the typical gradient below which
+    an error in an entry counts by the typical gradient alone. With ``rtol`` set, a plain
     threshold on the relative error decides instead.
     """
 
     coarsest: float = 1e-3
     smallest: float = 1e-6
     same: float = 1e-8
+    faint: float = SMALL
     rtol: float | None = None
 
 
 def thresholds_for(dtype: np.dtype[np.generic], rtol: float | None = None) -> Thresholds:
     """Return the thresholds for a parameter handed in with ``dtype``."""
     if dtype.name == "float16" or dtype.name == "bfloat16":
-        return Thresholds(5e-2, 1e-2, same=1e-3, rtol=rtol)
+        return Thresholds(5e-2, 1e-2, same=1e-3, faint=math.inf, rtol=rtol)
     if dtype.name == "float32":
         return Thresholds(5e-3, 1e-3, same=1e-6, rtol=rtol)
     return Thresholds(1e-3, 1e-6, rtol=rtol)
@@ -133,7 +135,8 @@ def judge(
     stays inconclusive. A gradient that is not finite is wrong, whether it was checked or not.
 
     The scale of an entry is its own size, but no less than ``SMALL`` of the parameter's
-    ``typical`` gradient; where even that is lost in the uncertainty, it is the typical one itself.
+    ``typical`` gradient. Where that is lost in the uncertainty, and the entry with it is no more
+    than ``faint`` of the typical gradient, it is the typical one itself.
 
     Args:
         analytic: the claimed gradient.
@@ -190,14 +193,22 @@ def _judge_at_once(
         allowed = np.where(confirmed, np.fmin(allowed, thresholds.same * size), allowed)
     own = np.where(np.isfinite(size), np.maximum(size, SMALL * typical), size)
     lost = ~(allowed <= thresholds.coarsest * own)
-    scale = np.where(lost, np.maximum(own, typical), own)
+    wide = np.where(lost, np.maximum(own, typical), own)
+    with np.errstate(invalid="ignore"):
+        rough = allowed > thresholds.coarsest * wide
+        faint = size + allowed <= thresholds.faint * typical
+        scale = np.where(faint | rough, wide, own)
+        # What agrees within the coarsest uncertainty may be off by twice that, and so may this.
+        bound = difference + estimate.uncertainty
+        near = lost & ~faint & ~rough & (bound <= 2.0 * thresholds.coarsest * own)
     with np.errstate(all="ignore"):
-        resolution = np.where(scale > 0, allowed / scale, np.where(allowed > 0, np.inf, 0.0))
+        known = np.where(near, bound, allowed)
+        resolution = np.where(scale > 0, known / scale, np.where(known > 0, np.inf, 0.0))
     # Zero in every bit, and none claimed: exact, whatever the noise might hide. But a gradient that
     # is another one a rounding away is not that of the loss.
     nothing = estimate.flat & (analytic == 0.0)
     if estimate.oracle != "central":
-        nothing &= (allowed <= scale) | (scale == 0.0)
+        nothing &= (allowed <= wide) | (wide == 0.0)
     resolution = np.where(nothing, 0.0, resolution)
     # A difference in the ninth digit is rounding, or an iteration's own tolerance: it is not seen.
     resolution = np.where(resolution > 0, np.fmax(resolution, thresholds.same), resolution)
@@ -209,11 +220,12 @@ def _judge_at_once(
     in_tail = difference <= TAIL * allowed
     slight = in_tail & (difference <= thresholds.smallest * scale)
     resolution = np.where(slight, np.fmax(resolution, seen), resolution)
-    agrees = ((difference <= allowed) | close | slight) & (resolution <= thresholds.coarsest)
-    differs = ~close & (difference > allowed) & (difference > thresholds.smallest * scale)
-    differs &= ~in_tail | (difference > CLEAR * thresholds.smallest * scale)
+    agrees = (difference <= allowed) | close | slight
+    agrees &= near | (resolution <= thresholds.coarsest)
+    differs = ~close & (difference > allowed) & (difference > thresholds.smallest * wide)
+    differs &= ~in_tail | (difference > CLEAR * thresholds.smallest * wide)
     if estimate.oracle != "central":
-        differs &= (allowed <= DEEP * scale) | (difference > CLEAR * allowed)
+        differs &= (allowed <= DEEP * wide) | (difference > CLEAR * allowed)
     codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))
     outside = estimate.kinks & (codes == FAIL)
     codes = np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)
