@@ -14,9 +14,9 @@ from gradcheck.oracles.parted import AnyEstimate, PartedEstimate, as_whole
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import Problem
 from gradcheck.settings import Settings
-from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS
+from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS, thresholds_for
 from gradcheck.verdict.in_parts import AnyJudged
-from gradcheck.verdict.judging import judge_estimate
+from gradcheck.verdict.judging import judge_estimate, precision_of
 
 FINE = 1e-5
 """Relative uncertainty above which an entry is referred to the complex step."""
@@ -24,8 +24,8 @@ RESOLVED = 1e-6
 """Relative uncertainty above which an entry is looked at in extended precision."""
 MANY, FEW, SHARE = 1000, 50, 50
 """How many of a parameter, at most: in a thorough check; else so many, or one in so many."""
-ENOUGH = 3e-4
-"""Relative uncertainty at which no more noise is averaged out."""
+ENOUGH = 0.5
+"""Share of the coarsest uncertainty that is worth a pass at which no more noise is averaged out."""
 MOST_EXTENDED = 1 << 17
 """Entries of a parameter up to which it is: every one takes some hundred bytes then."""
 
@@ -78,7 +78,8 @@ def _averaged(
     from gradcheck.oracles.averaged import averaged
 
     own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference)).reshape(-1)
-    wanted = {entry: ENOUGH * float(own[entry]) for entry in entries.tolist()}
+    coarsest = thresholds_for(precision_of(problem, name, noise)).coarsest
+    wanted = {entry: ENOUGH * coarsest * float(own[entry]) for entry in entries.tolist()}
     return averaged(problem, noise, generator, number, whole, wanted)
 
 

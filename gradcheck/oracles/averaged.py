@@ -24,6 +24,8 @@ REACHES = (0.25, 0.5, 0.125, 0.0625)
 """Longest steps of a fit, in units of the entry's scale, in the order in which they are tried."""
 PAIRS = 32
 """Pairs of losses that each of them adds."""
+MORE = 12
+"""How many times as many are added at last, at most."""
 DEGREES = (4, 6, 8)
 """Each takes one odd power more than the data show."""
 DISTINCT = 0.5
@@ -100,22 +102,37 @@ def _along(
     number, entry, scale = place
     moves, losses = np.zeros(0), np.zeros(0)
     best: Fit | None = None
-    for reach in REACHES:
-        drawn = (np.arange(PAIRS) + generator.uniform(size=PAIRS)) / PAIRS * reach * scale
+    for k in range(len(REACHES) + MORE):
+        # At last, more points where the best fit comes from.
+        reach = best.reach if best is not None and k >= len(REACHES) else REACHES[k] * scale
+        drawn = (np.arange(PAIRS) + generator.uniform(size=PAIRS)) / PAIRS * reach
         more = _losses(problem, number, entry, drawn)
         if more is None:
             break
         moves, losses = np.append(moves, more[0]), np.append(losses, more[1])
-        within = np.abs(moves) <= reach * scale
         level = float(noise.at(np.abs(losses).max(keepdims=True))[0])
-        for fit in fits(moves[within], losses[within], level, reach * scale):
-            smallest = known.uncertainty if best is None else best.uncertainty
-            agree = abs(fit.value - known.value) <= fit.uncertainty + known.uncertainty
-            if agree and fit.uncertainty < smallest:
-                best = fit
+        # All again: what few points leave open, more of them may contradict.
+        seen = [scale * one for one in REACHES[: k + 1]]
+        best = _best(moves, losses, level, seen, known)
+        if k + 1 >= len(REACHES) and best is None:
+            break
         if best is not None and best.uncertainty <= wanted:
             break
     return best
+
+
+def _best(
+    moves: FloatArray, losses: FloatArray, level: float, reaches: list[float], known: Fit
+) -> Fit | None:
+    """Return the best fit over some reaches that agrees with what is known, and betters it."""
+    best = known
+    for reach in reaches:
+        within = np.abs(moves) <= reach
+        for fit in fits(moves[within], losses[within], level, reach):
+            agree = abs(fit.value - known.value) <= fit.uncertainty + known.uncertainty
+            if agree and fit.uncertainty < best.uncertainty:
+                best = fit
+    return None if best is known else best
 
 
 def _losses(
