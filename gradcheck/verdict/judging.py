@@ -117,7 +117,7 @@ def _is_null(problem: Problem, parameter: Parameter, noise: Noise) -> bool:
 
 def precision_of(problem: Problem, name: str, noise: Noise) -> np.dtype[Any]:
     """Return the lowest precision that the parameter, its gradient or the loss has."""
-    parameter = next(one for one in problem.parameters if one.name == name)
+    (parameter,) = [one for one in problem.parameters if one.name == name]
     found = [parameter.dtype, noise.dtype, problem.gradient_dtypes.get(name, parameter.dtype)]
     if is_single_precision(problem.analytic[name], noise):
         found.append(np.dtype(np.float32))
