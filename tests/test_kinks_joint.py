@@ -190,3 +190,38 @@ def test_a_row_that_is_nearly_tied_has_one_largest(autograd: bool) -> None:
     x = np.array([[1.0, 1.0 - 1e-9], [0.3, 0.9]])
     assert check(pooled(to_each), {"x": x}, autograd).verdict == "pass"
     assert check(pooled(in_shares), {"x": x}, autograd).verdict == "pass"
+
+
+@BOTH
+@pytest.mark.parametrize(("share", "right"), [(to_each, False), (to_first, True)])
+@pytest.mark.parametrize("beside", ["steep", "curved", "offset"])
+def test_what_stands_beside_a_tie_hides_nothing(
+    beside: str, share: Any, right: bool, autograd: bool
+) -> None:
+    def loss_fn(x: Any) -> Any:
+        gradient = share(x == x.max(1, keepdims=True))
+        if beside == "steep":
+            return np.sum(x.max(1)) + 1e4 * np.sum(x), {"x": gradient + 1e4}
+        if beside == "curved":
+            return np.sum(x.max(1)) + 1e3 * np.sum(x * x), {"x": gradient + 2e3 * x}
+        return np.sum(x.max(1)) + 1e6, {"x": gradient}
+
+    result = check(loss_fn, {"x": np.array([[1.0, 1.0, 0.2]])}, autograd)
+    assert result.verdict == ("pass" if right else "fail")
+
+
+def test_a_tie_in_a_large_parameter_is_found() -> None:
+    x = np.random.default_rng(0).normal(size=(9000, 2))
+    x[4000] = 0.5
+
+    def loss_fn(x: Any, share: Any) -> Any:
+        top = x.max(1, keepdims=True)
+        return np.sum(top), {"x": share(x == top)}
+
+    wrong = gradcheck.check(loss_fn, {"x": x, "share": to_each}, "x", entries="all")
+    assert wrong.verdict == "fail"
+    comparison = wrong.parameters["x"].comparisons["analytic~central"]
+    assert comparison.failing_entries == 2
+    assert {entry.index for entry in comparison.worst[:2]} == {(4000, 0), (4000, 1)}
+    right = gradcheck.check(loss_fn, {"x": x, "share": to_first}, "x", entries="all")
+    assert right.verdict == "pass"

@@ -15,12 +15,14 @@ from gradcheck.sweep.moves import Block
 
 LARGEST = 1 << 17
 """Entries of a parameter up to which its kinks are looked at together."""
-SHORTEST, LONGEST = 1e-5, 1e-3
+SHORTEST, LONGEST = 1e-6, 1e-3
 """Steps, in units of the parameters' scales."""
 APART = 16.0
 """How far from the point the slopes nearby are taken, in steps."""
-DRAWN = 6
+DRAWN = 8
 """Points nearby that are drawn, and as many opposite to them."""
+FEW = 5
+"""Entries up to which each way of moving them up or down is among these."""
 SMALLEST = 1e-3
 """Part of the largest kink below which another is left alone."""
 NOISE = 4.0
@@ -70,22 +72,34 @@ class Kinked:
         slopes = ((up - here) / step, (here - down) / step)
         return float(min(slopes)), float(max(slopes))
 
-    def nearby(
-        self, direction: FloatArray, step: float, generator: np.random.Generator
-    ) -> FloatArray:
-        """Return slopes along a direction at points about ``APART`` steps from the point.
+    def offsets(
+        self, direction: FloatArray, generator: np.random.Generator
+    ) -> tuple[FloatArray, ...]:
+        """Draw ways away from the point, in pairs of opposite ones.
 
-        Entries that the direction moves lie on the direction, or each another way; the others lie
-        nearer in half of the points, and farther in the rest.
+        Entries that the direction moves lie on the direction, or each another way: of a few, every
+        way there is. The others rest in half of the points, and go farther in the rest.
         """
-        moved = direction != 0
-        offsets = [np.where(moved, direction, 0.0)]
-        for number in range(DRAWN):
-            reach = np.where(moved, 1.0, 0.25 if number % 2 else 4.0)
-            signs = generator.choice((-1.0, 1.0), self.size)
-            offsets.append(reach * signs * generator.uniform(0.5, 1.0, self.size))
+        moved = np.flatnonzero(direction)
+        ways = 2 ** (len(moved) - 1)
+        drawn = [direction]
+        for number in range(max(DRAWN, ways) if len(moved) <= FEW else DRAWN):
+            rest = number // ways % 2 == 0 if len(moved) <= FEW else number % 2 == 0
+            offset = (0.0 if rest else 4.0) * generator.choice((-1.0, 1.0), self.size)
+            if len(moved) <= FEW:
+                offset[moved] = [-1.0 if number >> bit & 1 else 1.0 for bit in range(len(moved))]
+                offset[moved[-1]] = 1.0  # the opposite ways come with the opposite points
+            else:
+                offset[moved] = generator.choice((-1.0, 1.0), len(moved))
+            drawn.append(offset * generator.uniform(0.5, 1.0, self.size))
+        return (*drawn, *(-one for one in drawn))
+
+    def nearby(
+        self, direction: FloatArray, step: float, offsets: Sequence[FloatArray]
+    ) -> FloatArray:
+        """Return slopes along a direction at points ``APART`` steps from the point."""
         slopes = []
-        for offset in (*offsets, *(-one for one in offsets)):
+        for offset in offsets:
             away = APART * step * offset
             up, down = (self._losses(away + t * direction, (1.0,))[0] for t in (step, -step))
             slopes.append((up - down) / (2.0 * step))

@@ -27,12 +27,16 @@ FEW = 6
 """Entries up to which every pair is looked at."""
 CLOSER = 6
 """Directions that are looked at more closely, at most."""
-HALVES = 64
+HALVES = 32
 """Parts of a set of entries that are looked at to find those that contradict the loss."""
 SLACK = 0.1
 """Part of an entry's kink, and of the range of the slopes, by which a claim may be beyond these."""
 FARTHER = 8.0
 """How much longer the steps are of the second look."""
+
+
+REACH = 2.0
+"""Times the standard deviation of a sum of many, and the root of their number, that it reaches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +161,17 @@ def _merged(pairs: Sequence[FloatArray], groups: Sequence[FloatArray]) -> Iterat
             yield direction
 
 
+def _is_far(claim: float, slopes: FloatArray, moved: int) -> bool:
+    """Whether a slope lies beyond all that may occur, of which some were drawn.
+
+    Of two entries every case is among these. A sum of more that switch on and off by themselves
+    reaches further than the few that are drawn: by the root of their number in standard deviations.
+    """
+    if moved == 2:
+        return True
+    return bool(abs(claim - slopes.mean()) > REACH * slopes.std() * np.sqrt(moved))
+
+
 class _Search:
     """Directions of several entries, and whether the claim along them contradicts the loss."""
 
@@ -191,7 +206,7 @@ class _Search:
                 for half in np.array_split(moved, 2):
                     part = np.zeros(direction.size)
                     part[half] = direction[half]
-                    if self._beyond(part) > 0.0:
+                    if self._beyond(part) > 0.0 and self._is_certain(part):
                         wrong.append(part)
             pending += wrong
             smallest += [] if wrong else [direction]
@@ -222,18 +237,23 @@ class _Search:
         return SLACK * (found.kink + upper - lower) + found.error(direction)
 
     def _is_certain(self, direction: FloatArray) -> bool:
-        """Whether no slope nearby lies beyond the one-sided ones, at two lengths of step."""
+        """Whether no slope nearby lies beyond the one-sided ones.
+
+        Those nearby are seen at two distances, and what changes with it is curvature.
+        """
         found = self._found
-        for times in (1.0, FARTHER):
-            if self._beyond(direction, times) <= 0.0:
-                return False
-            step = times * found.step
-            lower, upper = found.sides(direction, step)
-            nearby = found.nearby(direction, step, self._generator)
-            allowed = self._allowed(direction, lower, upper)
-            if not ((nearby >= lower - allowed) & (nearby <= upper + allowed)).all():
-                return False
-        return True
+        if not all(self._beyond(direction, times) > 0.0 for times in (1.0, FARTHER)):
+            return False
+        offsets = found.offsets(direction, self._generator)
+        near, far = (
+            found.nearby(direction, times * found.step, offsets) for times in (1.0, FARTHER)
+        )
+        nearest = near + (near - far) / (FARTHER - 1.0)
+        lower, upper = found.sides(direction, found.step)
+        allowed = self._allowed(direction, lower, upper)
+        if not ((nearest >= lower - allowed) & (nearest <= upper + allowed)).all():
+            return False
+        return _is_far(found.claim(direction), nearest, int((direction != 0).sum()))
 
     def _is_chosen(self, direction: FloatArray) -> bool:
         """Whether the operations' own choices of a subgradient allow the claim."""
