@@ -14,10 +14,10 @@ from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
 from gradcheck.sentences import sentence
-from gradcheck.verdict.compare import FAIL, INCONCLUSIVE
+from gradcheck.verdict.compare import FAIL
 from gradcheck.verdict.judging import ParameterFindings, reference_of
 from gradcheck.verdict.non_finite import non_finite_gradients
-from gradcheck.verdict.unchecked import cut_short, limit_notices, not_checked
+from gradcheck.verdict.unchecked import limit_notices
 
 
 def explain(
@@ -51,7 +51,9 @@ def explain(
     elif disagreeing:
         diagnoses.append(_somewhere(disagreeing))
     elif not diagnoses:
-        diagnoses += _open_questions(problem, parameters, autograd, noise, seen)
+        from gradcheck.verdict.open_questions import open_questions
+
+        diagnoses += open_questions(problem, parameters, autograd, noise, seen)
     notices = _vacuous(problem, parameters)
     if failing:
         notices += [*untried, *limit_notices(problem, parameters)]
@@ -157,118 +159,6 @@ def _sizes(problem: Problem) -> tuple[tuple[int, str], ...]:
         else:
             found += [(n, f"axis {axis} of {name}") for axis, n in enumerate(array.shape)]
     return tuple((n, text) for n, text in found if n > 1)
-
-
-def _open_questions(
-    problem: Problem,
-    parameters: Mapping[str, ParameterFindings],
-    autograd: Autograd,
-    noise: Noise,
-    notices: Sequence[Notice],
-) -> list[Diagnosis]:
-    """Say why nothing could be decided, and what would decide it."""
-    open_ = [
-        name
-        for name, one in parameters.items()
-        if one.combined.verdict is Verdict.INCONCLUSIVE or cut_short(problem, one)
-    ]
-    if not open_:
-        return []
-    contested = [name for name in open_ if parameters[name].combined.contested.any()]
-    if contested and autograd.source == "twin":
-        return [_wrong_twin(problem, contested, autograd)]
-    return [_open(problem, name, parameters[name], noise, notices) for name in open_[:3]]
-
-
-def _wrong_twin(problem: Problem, contested: Sequence[str], autograd: Autograd) -> Diagnosis:
-    values = (
-        f"the twin's loss is {autograd.loss:.10g}, the target's {problem.facts.value:.10g}"
-        if not autograd.agrees_on_loss(problem)
-        else "the two losses agree at this point, but not around it"
-    )
-    names = ", ".join(contested)
-    return Diagnosis(
-        "wrong_twin",
-        contested[0] if len(contested) == 1 else "",
-        f"The analytic gradient agrees with central differences of the target's own loss, but "
-        f"PyTorch autograd of the twin gives another gradient for {names}: {values}. The two "
-        "compute different losses.",
-        "likely",
-        evidence={"loss": problem.facts.value, "twin_loss": autograd.loss},
-        remedy="Compare the twin's forward pass with the target's, term by term.",
-    )
-
-
-def _open(
-    problem: Problem,
-    name: str,
-    one: ParameterFindings,
-    noise: Noise,
-    notices: Sequence[Notice],
-) -> Diagnosis:
-    central = one.estimates.get("central")
-    unclear = one.combined.codes == INCONCLUSIVE
-    count = int(unclear.sum())
-    left = not_checked(problem, name, one, notices)
-    if left is not None:
-        return left
-    if central is not None and (central.edges & unclear).any():
-        edges = int((central.edges & unclear).sum())
-        raised = problem.evaluator.first_error
-        return Diagnosis(
-            "domain_edge",
-            name,
-            f"At {edges} entries of {name} the loss is not finite on either side of the point"
-            + (f" ({raised})." if raised else "."),
-            "exact",
-            remedy="Choose a point inside the loss's domain, or try --jitter 0.01.",
-        )
-    if central is not None and (central.kinks & unclear).any():
-        return Diagnosis(
-            "kink",
-            name,
-            f"{int((central.kinks & unclear).sum())} entries of {name} sit on a kink of the loss, "
-            "and the analytic value lies outside the one-sided slopes.",
-            "likely",
-            remedy="Move off the kink with --jitter 0.01: at a smooth point the answer is clear.",
-        )
-    slight = _slight(one)
-    if slight is not None:
-        return Diagnosis(
-            "precision_limited",
-            name,
-            f"The gradient of {name} is off by at most {slight:.1g} of its size at {count} of "
-            f"{unclear.size} entries: more than rounding explains, less than a mistake in a "
-            "formula makes.",
-            "likely",
-            evidence={"relative_error": slight},
-            remedy="Where the gradient or the loss is itself an approximation (finite differences, "
-            "an iteration that stops), tighten its tolerance, or accept it with --rtol 1e-6.",
-        )
-    return Diagnosis(
-        "precision_limited",
-        name,
-        f"The arithmetic cannot tell: the loss {noise.loss:.4g} jitters by {noise.level:.1g}, "
-        f"which hides the gradient of {count} of {unclear.size} entries of {name}.",
-        "exact",
-        evidence={"noise": noise.level, "loss": noise.loss},
-        remedy="Evaluate in float64, scale the loss, or leave out large constant terms.",
-    )
-
-
-def _slight(one: ParameterFindings) -> float | None:
-    """Largest relative error of the open entries, if every one of them is seen to be off."""
-    open_ = one.combined.codes == INCONCLUSIVE
-    seen = np.zeros(open_.shape, dtype=bool)
-    worst = 0.0
-    for name, judged in one.comparisons.items():
-        if not name.startswith("analytic~"):
-            continue
-        difference = np.abs(judged.analytic - judged.reference)
-        here = open_ & (difference > judged.allowed) & ~judged.kinks
-        seen |= here
-        worst = max(worst, float(judged.relative_error[here].max(initial=0.0)))
-    return worst if np.isfinite(worst) and bool((seen | ~open_).all()) and worst < 1e-3 else None
 
 
 def _sees_a_slope(one: ParameterFindings) -> bool:

@@ -12,7 +12,8 @@ from gradcheck.diagnose.evidence import Array, Evidence, Facts, largest_of
 from gradcheck.diagnose.finding import Finding, spoken
 from gradcheck.diagnose.matching import quality
 
-_COARSE = {"float16": (np.float16, 5e-2), "float32": (np.float32, 1e-3)}
+_COARSE = {"bfloat16": (8, 5e-2), "float16": (11, 5e-2), "float32": (24, 1e-3)}
+"""Significant bits, and the relative errors that they explain, of the narrow types."""
 _NOISE = (1e-9, 3e-6)
 _SAMPLE = 20
 
@@ -70,17 +71,46 @@ def low_precision(evidence: Evidence) -> tuple[Finding, ...]:
 def _stored_in(facts: Facts) -> str | None:
     error = largest_of(facts.residual, facts.known)
     scale = largest_of(facts.reference, facts.known)
-    for dtype, (narrow, limit) in _COARSE.items():
-        with np.errstate(over="ignore"):
-            same = all(
-                (claimed == claimed.astype(narrow).astype(np.float64)).all()
-                for claimed in _claimed(facts)
-            )
-        # Small integers fit every type: they say nothing about it.
-        telling = any((claimed != np.trunc(claimed)).any() for claimed in _claimed(facts))
-        if same and telling and error <= limit * scale:
+    if error > max(limit for _, limit in _COARSE.values()) * scale:
+        return None
+    for dtype, (bits, limit) in _COARSE.items():
+        if error <= limit * scale and _fits(facts, dtype, bits):
             return dtype
     return None
+
+
+def _fits(facts: Facts, dtype: str, bits: int) -> bool:
+    """Whether every entry is a number of the narrow type, and some need all of its bits.
+
+    Small integers fit every type, and so does what is left of numbers near 1 where they cancel:
+    multiples of one grain. They say nothing about it.
+    """
+    grain, largest = np.inf, 0.0
+    for claimed in _claimed(facts):
+        if not np.array_equal(_rounded(claimed, dtype), claimed):
+            return False
+        nonzero = claimed[claimed != 0.0]
+        if nonzero.size:
+            grain = min(grain, float(_lowest_bit(nonzero).min()))
+            largest = max(largest, float(np.abs(nonzero).max()))
+    return largest >= grain * 2.0 ** (bits - 2)
+
+
+def _rounded(values: Array, dtype: str) -> Array:
+    """Return the values as the narrow type keeps them; those of bfloat16 are cut off."""
+    with np.errstate(over="ignore"):
+        if dtype != "bfloat16":
+            return values.astype(dtype).astype(np.float64)
+        single = values.astype(np.float32)
+        kept = single.view(np.uint32) & np.uint32(0xFFFF0000)
+        return kept.view(np.float32).astype(np.float64)
+
+
+def _lowest_bit(values: Array) -> Array:
+    """Return the power of two that the last bit set of each value stands for."""
+    mantissas, exponents = np.frexp(values)
+    whole = (mantissas * 2.0**53).astype(np.int64)
+    return np.asarray(np.ldexp((whole & -whole).astype(np.float64), exponents - 53))
 
 
 def _claimed(facts: Facts) -> Iterator[Array]:
