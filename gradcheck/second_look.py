@@ -22,6 +22,9 @@ FINE = 1e-5
 """Relative uncertainty above which an entry is referred to the complex step."""
 RESOLVED = 1e-6
 """Relative uncertainty above which an entry is looked at in extended precision."""
+CHEAP = 1000
+"""Entries of a problem above which that is ``FINE``: to prove extended precision would take longer
+than a twentieth of a sweep over losses of a tenth of a millisecond."""
 MANY, FEW, SHARE = 1000, 50, 50
 """How many of a parameter, at most: in a thorough check; else so many, or one in so many."""
 ENOUGH = 0.5
@@ -130,7 +133,7 @@ def _coarse(
     *,
     thorough: bool,
 ) -> NDArray[np.intp]:
-    """The entries that are undecided, or known less well than ``RESOLVED``; the worst first."""
+    """The entries that are undecided, or known less well than they should; the worst first."""
     judged = judge_estimate(problem, settings, name, estimate, noise, None)
     relative = judged.resolution
     if thorough:
@@ -141,7 +144,8 @@ def _coarse(
     relative[judged.codes == INCONCLUSIVE] = np.inf
     relative[~estimate.checked] = 0.0
     worst_first = np.argsort(-relative.reshape(-1), kind="stable")
-    return worst_first[relative.reshape(-1)[worst_first] > RESOLVED]
+    wanted = RESOLVED if thorough or problem.size <= CHEAP else FINE
+    return worst_first[relative.reshape(-1)[worst_first] > wanted]
 
 
 def undecided(
