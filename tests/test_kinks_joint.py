@@ -211,17 +211,18 @@ def test_what_stands_beside_a_tie_hides_nothing(
 
 
 def test_a_tie_in_a_large_parameter_is_found() -> None:
-    x = np.random.default_rng(0).normal(size=(9000, 2))
-    x[4000] = 0.5
+    x = np.random.default_rng(0).normal(size=16500)
+    x[16400:16402] = 0.5
 
-    def loss_fn(x: Any, share: Any) -> Any:
-        top = x.max(1, keepdims=True)
-        return np.sum(top), {"x": share(x == top)}
+    def loss_fn(x: Any, to_second: float) -> Any:
+        gradient = x.copy()
+        gradient[16400:16402] += (1.0, to_second)
+        return np.max(x[16400:16402]) + 0.5 * x @ x, {"x": gradient}
 
-    wrong = gradcheck.check(loss_fn, {"x": x, "share": to_each}, "x", entries="all")
+    wrong = gradcheck.check(loss_fn, {"x": x, "to_second": 1.0}, "x", entries="all")
     assert wrong.verdict == "fail"
     comparison = wrong.parameters["x"].comparisons["analytic~central"]
     assert comparison.failing_entries == 2
-    assert {entry.index for entry in comparison.worst[:2]} == {(4000, 0), (4000, 1)}
-    right = gradcheck.check(loss_fn, {"x": x, "share": to_first}, "x", entries="all")
+    assert {entry.index for entry in comparison.worst[:2]} == {(16400,), (16401,)}
+    right = gradcheck.check(loss_fn, {"x": x, "to_second": 0.0}, "x", entries="all")
     assert right.verdict == "pass"
