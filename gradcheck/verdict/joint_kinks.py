@@ -68,7 +68,7 @@ def diagnoses_of(found: Sequence[Together]) -> tuple[Diagnosis, ...]:
 def _diagnosis(alike: Sequence[Together]) -> Diagnosis:
     one = alike[0]
     names = ", ".join(one.entries)
-    count = sum(len(entries) for each in alike for entries in each.entries.values())
+    shared = {(name, i) for each in alike for name, at in each.entries.items() for i in at.tolist()}
     first = " and ".join(f"{name}{_index(one, name)}" for name in one.entries)
     slope = f"a slope of {one.upper:.4g}"
     if one.upper - one.lower > 1e-3 * max(abs(one.upper), abs(one.lower)):
@@ -76,13 +76,13 @@ def _diagnosis(alike: Sequence[Together]) -> Diagnosis:
     return Diagnosis(
         "kink",
         names if len(one.entries) == 1 else "",
-        f"At kinks that {count} entries of {names} share, the gradient is a valid slope of each "
-        f"alone, but not of them together: where {first} move together, the loss has {slope}, and "
+        f"At kinks that {len(shared)} entries of {names} share, the gradient is a valid slope of "
+        f"each alone, but not of them together: where {first} move together, the loss has {slope}, and "
         f"the gradient claims {one.claimed:.4g}.",
         "exact",
         evidence={"lower": one.lower, "upper": one.upper, "claimed": one.claimed},
         remedy="Of equals, hand the gradient on to one, or to each its share: a mask such as "
-        "`x == x.max()` hands all of it to each.",
+        "`x == x.max()` hands all of it to each. At the kink of a norm, 0 is right in every entry.",
     )
 
 
