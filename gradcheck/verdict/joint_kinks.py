@@ -77,8 +77,8 @@ def _diagnosis(alike: Sequence[Together]) -> Diagnosis:
         "kink",
         names if len(one.entries) == 1 else "",
         f"At kinks that {len(shared)} entries of {names} share, the gradient is a valid slope of "
-        f"each alone, but not of them together: where {first} move together, the loss has {slope}, and "
-        f"the gradient claims {one.claimed:.4g}.",
+        f"each alone, but not of them together: where {first} move together, the loss has {slope}, "
+        f"and the gradient claims {one.claimed:.4g}.",
         "exact",
         evidence={"lower": one.lower, "upper": one.upper, "claimed": one.claimed},
         remedy="Of equals, hand the gradient on to one, or to each its share: a mask such as "
