@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck.errors import TargetError
 from gradcheck.examine import Findings
 from gradcheck.problem import Parameter, Problem
 from gradcheck.report import (
     Check,
+    Comparison,
     Diagnosis,
     Expectation,
     ParameterResult,
@@ -22,6 +25,7 @@ from gradcheck.sentences import sentence
 from gradcheck.settings import Settings
 from gradcheck.verdict.compare import UNCHECKED
 from gradcheck.verdict.in_parts import summarise, worst_positions
+from gradcheck.verdict.judging import ParameterFindings
 from gradcheck.verdict.unchecked import cut_short
 
 
@@ -84,13 +88,22 @@ def _parameter(parameter: Parameter, findings: Findings, problem: Problem) -> Pa
         checked=int((counted != UNCHECKED).sum()),
         verdict=verdict,
         kinks=0 if central is None else int(central.kinks.sum()),
-        comparisons={key: summarise(one, first) for key, one in found.comparisons.items()},
+        comparisons=_comparisons(found, first),
         best=best,
         path=parameter.path,
         note=_note(parameter),
         taylor=tuple(direction.to_plain() for direction in found.directions),
         **_pictures(found.pictures),
     )
+
+
+def _comparisons(found: ParameterFindings, first: NDArray[np.intp] | None) -> dict[str, Comparison]:
+    """Sum up the comparisons; entries left out count by what random directions would have seen."""
+    summed = {key: summarise(one, first) for key, one in found.comparisons.items()}
+    central = summed.get("analytic~central")
+    if central is not None and found.along > central.resolution:
+        summed["analytic~central"] = replace(central, resolution=found.along)
+    return summed
 
 
 def _note(parameter: Parameter) -> str:

@@ -85,7 +85,11 @@ def examine(
                 thorough=thorough,
             )
         parameters = {
-            name: replace(one, directions=_those_of(name, directions))
+            name: replace(
+                one,
+                directions=_those_of(name, directions),
+                along=_seen_along(problem, name, one, runs, directions),
+            )
             for name, one in parameters.items()
         }
         disagreeing = _disagreeing(parameters, directions, runs)
@@ -250,6 +254,22 @@ def _all_pass(parameters: Mapping[str, ParameterFindings]) -> bool:
 
 def _those_of(name: str, directions: tuple[DirectionResult, ...]) -> tuple[DirectionResult, ...]:
     return tuple(one for one in directions if one.parameter in ("", name))
+
+
+def _seen_along(
+    problem: Problem,
+    name: str,
+    one: ParameterFindings,
+    runs: OracleRuns,
+    directions: tuple[DirectionResult, ...],
+) -> float:
+    """Smallest error, relative to a typical entry, that was seen of those left out; 0 of none."""
+    if not one.left_out:
+        return 0.0
+    if runs.selection.localisation is not None:
+        return runs.selection.localisation.resolution.get(name, 0.0)
+    share = [d.uncertainty / d.size for d in directions if d.size > 0]
+    return min(share, default=0.0) * float(np.sqrt(problem.size))
 
 
 def _disagreeing(

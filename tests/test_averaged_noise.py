@@ -117,3 +117,26 @@ def test_many_points_know_a_slope_better_than_a_pair():
 def test_nothing_is_averaged_below_the_grain_of_a_loss():
     moves = 0.25 * np.random.default_rng(0).uniform(-1, 1, 64)
     assert fits(moves, np.round(7.0 + 1e-3 * moves, 4), 1e-5, 0.25) == []
+
+
+def located(spoil):
+    """A loss of too many entries to step in each, one of which is small and ``spoil`` off."""
+
+    def loss(w, offset):
+        gradient = np.cos(w)
+        gradient[7] *= 1 + spoil
+        return np.sum(np.sin(w)) + offset, {"w": gradient}
+
+    w = np.random.default_rng(0).normal(size=6000)
+    w[7] = np.arccos(1.5e-3)
+    return gradcheck.check(loss, {"w": w, "offset": 1e8}, "w", autograd=False)
+
+
+def test_the_resolution_of_a_parameter_covers_the_entries_left_out():
+    # an error of 1% in an entry of 1.5e-3 of the typical one
+    found = located(0.01)
+    parameter = found.parameters["w"]
+    assert parameter.checked < 6000
+    assert found.verdict == "fail" or parameter.resolution > 1.5e-5
+    assert located(0.0).verdict == "pass"
+    assert located(30.0).verdict == "fail"

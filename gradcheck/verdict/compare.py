@@ -197,7 +197,7 @@ def _judge_at_once(
     with np.errstate(invalid="ignore"):
         rough = allowed > thresholds.coarsest * wide
         faint = size + allowed <= thresholds.faint * typical
-        scale = np.where(faint | rough, wide, own)
+        scale = np.where(faint | (rough & (size <= allowed)), wide, own)
         # What agrees within the coarsest uncertainty may be off by twice that, and so may this.
         bound = difference + estimate.uncertainty
         near = lost & ~faint & ~rough & (bound <= 2.0 * thresholds.coarsest * own)

@@ -38,14 +38,16 @@ MIXED = 4
 class ParameterFindings:
     """What the oracles say of one parameter.
 
-    ``directions`` holds the random directions that it took part in, ``pictures`` what the pages
-    draw.
+    ``directions`` holds the random directions that it took part in, ``along`` the smallest error of
+    an entry that these would have seen, relative to a typical one, where they speak for entries
+    that central differences left out; ``pictures`` what the pages draw.
     """
 
     estimates: Mapping[str, AnyEstimate]
     comparisons: Mapping[str, AnyJudged]
     combined: Combined
     directions: tuple[Any, ...] = ()
+    along: float = 0.0
     pictures: Mapping[str, Any] = field(default_factory=dict)
 
     @property
