@@ -22,6 +22,8 @@ from gradcheck.verdict.gradient_noise import measured_rounding
 from gradcheck.verdict.judging import ParameterFindings, compare_parameter
 from gradcheck.verdict.rounding import is_single_precision, rounding_error
 
+COARSE = 1e-5
+"""Jumps of a loss, relative to it, that are larger than rounding in single precision makes."""
 MANY_DIRECTIONS = 20
 MOST_WITH_TAYLOR = 1 << 17
 """Entries of a full sweep up to which a direction is drawn for the Taylor test alone."""
@@ -129,7 +131,8 @@ def _across_jumps(
     """Settle what the derivative of a loss is that jumps all along: across the jumps, or between.
 
     As autograd of it says; without, the slope between them is doubted, and a gradient that claims
-    it cannot be told from one that misses a term in lower precision.
+    it cannot be told from one that misses a term in lower precision. Jumps larger than those of
+    single precision leave both undecided.
     """
     jumps = noise.jumps
     if jumps is None:
@@ -140,7 +143,8 @@ def _across_jumps(
     if jumps.lies_between(by_steps, names):
         return replace(noise, level=jumps.level, jumps=None), ()
     alone = not by_steps and "forward" in inapplicable(problem)
-    if alone and jumps.lies_between(problem.analytic, names):
+    by_design = noise.level > COARSE * max(abs(noise.loss), noise.variation)
+    if alone and (by_design or jumps.lies_between(problem.analytic, names)):
         noise = replace(noise, level=max(noise.level, abs(jumps.across - jumps.between)))
     text = (
         "the loss jumps all along, as one does that computes in lower precision inside: its slope "

@@ -52,6 +52,14 @@ def test_without_autograd_no_steps_that_agree_by_chance_contradict_a_saw(seed: i
     assert gradcheck.check(right, inputs=inputs, autograd=False).verdict != "fail"
 
 
+def test_jumps_too_large_for_single_precision_leave_the_slope_across_them_undecided() -> None:
+    def across(x: Any) -> Any:
+        return saw(x, 1e-4), 2 * x
+
+    inputs = {"x": between_jumps(0, 1e-4)}
+    assert gradcheck.check(across, inputs=inputs, autograd=False).verdict == "inconclusive"
+
+
 def half_single(detached: bool) -> Any:
     """A network computed in single precision, with a penalty in double precision."""
 
