@@ -137,3 +137,40 @@ def test_a_solver_that_starts_where_it_last_ended_is_not_taken_for_a_constant() 
     report = gradcheck.check(loss_fn, inputs={"b": np.array([1.0, -2.0, 0.5]), "A": A}, wrt="b")
     assert report.verdict == "pass"
     assert "trace_discarded" in {one.key for one in report.warnings}
+
+
+def saturated(margin: float, spoil: float) -> Any:
+    """Logistic regression on data far on the right side, whose p - 1 keeps few digits."""
+    draw = np.random.default_rng(1)
+    w = draw.normal(size=3)
+    w /= np.linalg.norm(w)
+    data = draw.normal(size=(30, 3))
+    data += np.outer(margin + draw.uniform(0, 1, 30) - data @ w, w)
+
+    def loss(w: Any, X: Any) -> Any:
+        score = X @ w
+        return np.mean(np.log1p(np.exp(-score))), X.T @ (
+            (1 + spoil) * (1 / (1 + np.exp(-score)) - 1)
+        ) / len(X)
+
+    return gradcheck.check(loss, {"w": w, "X": data}, "w").verdict
+
+
+@pytest.mark.parametrize("margin", [20, 23, 26])
+def test_the_rounding_of_numbers_near_one_is_seen_in_what_they_leave(margin: float) -> None:
+    # right to 5e-6: a rounding of the parameters changes no bit of 1 - p
+    assert saturated(margin, 0.0) == "pass"
+    assert saturated(margin, 2e-4) == "fail"
+
+
+def test_jumps_of_a_gradient_are_no_rounding() -> None:
+    def hinge(factor: float) -> Any:
+        def loss(w: Any, X: Any) -> Any:
+            active = X @ w < 1
+            return np.sum(np.where(active, 1 - X @ w, 0.0)), -factor * X[active].sum(axis=0)
+
+        return gradcheck.check(loss, {"w": np.ones(4), "X": data}, "w").verdict
+
+    data = np.random.default_rng(0).normal(size=(40, 4))
+    assert hinge(1.0) == "pass"
+    assert hinge(1.0002) == "fail"

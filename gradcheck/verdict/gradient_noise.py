@@ -1,9 +1,10 @@
-"""The rounding of a gradient measured, where a guess from the loss's noise would decide.
+"""The rounding of a gradient measured, where guesses or moves by a rounding do not tell it.
 
 Terms that cancel may leave as much rounding in a gradient as the loss has noise, over the scale of
 the parameter. Where that would hide much of the gradient, its own noise is looked at: difference
 tables of each entry along a random direction, as those of the loss (More and Wild, "Estimating
-computational noise", SIAM J. Sci. Comput. 33, 2011, section 3).
+computational noise", SIAM J. Sci. Comput. 33, 2011, section 3). So is that of a gradient which
+stays the same a rounding away from the point.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from gradcheck.verdict.rounding import SAFETY, cancellation_floor
 HIDES = 1e-6, 0.1
 """Shares of a gradient that a guess of its rounding may hide: below, it decides nothing, and above,
 the gradient may be nothing but rounding."""
+SLIGHT = 1e-4
+"""Share of a gradient up to which the noise of one that does not change a rounding away counts:
+more is no rounding, but a jump, or a mistake whatever made it."""
 NARROWEST = 1e-3
 """Spacing of the first table, in units of the parameter's scales."""
 WIDENED = 7.0
@@ -57,7 +61,13 @@ def measured_rounding(
         at = slice(0, parameter.value.size)
         guess = cancellation_floor(parameter, base[name], noise)(at).reshape(base[name].shape)
         share = float(guess.max(initial=0.0)) / (rms(base[name]) or np.inf)
-        if not HIDES[0] < share < HIDES[1] or parameter.value.dtype != np.float64:
+        if parameter.value.dtype != np.float64:
+            continue
+        if not HIDES[0] < share < HIDES[1]:
+            if share <= HIDES[0] and _stays(base[name], bounds[name] - guess):
+                least = _level(problem, parameter, gradient, generator, widest=NARROWEST) or 0.0
+                if SAFETY * least <= SLIGHT * rms(base[name]):
+                    bounds[name] = bounds[name] + SAFETY * least
             continue
         level = _level(problem, parameter, gradient, generator)
         if level is not None:
@@ -66,15 +76,30 @@ def measured_rounding(
     return bounds
 
 
+def _stays(values: FloatArray, rounding: FloatArray) -> bool:
+    """Whether a gradient is the same to the last bit a rounding away from the point.
+
+    It is that of a linear function, or has a grain that hides the move: ``p - 1`` of a saturated
+    sigmoid ``p`` is rounded as numbers near 1 are.
+    """
+    own = float(np.finfo(np.float64).eps) * (SAFETY * np.abs(values) + 2.0 * rms(values))
+    return bool(values.any()) and bool((rounding <= 1.02 * own).all())
+
+
 def _level(
-    problem: Problem, parameter: Parameter, gradient: Gradient, generator: np.random.Generator
+    problem: Problem,
+    parameter: Parameter,
+    gradient: Gradient,
+    generator: np.random.Generator,
+    *,
+    widest: float = WIDEST,
 ) -> float | None:
     """Standard deviation of the noisiest entry; None where the tables lie below its grain."""
     start, shape = parameter.value.copy(), parameter.value.shape
     direction = generator.uniform(0.5, 1.0, shape) * generator.choice((-1.0, 1.0), shape)
     direction *= np.where(start != 0, parameter.magnitudes, parameter.scales)
     spacing = NARROWEST
-    while spacing <= WIDEST and problem.evaluator.spend(POINTS):
+    while spacing <= widest and problem.evaluator.spend(POINTS):
         rows = _table(parameter, gradient, start, spacing * direction)
         if rows is None:
             return None
