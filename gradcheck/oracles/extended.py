@@ -59,8 +59,8 @@ def in_extended_precision(
     """Return the problem with its loss in extended precision; None where that gains nothing.
 
     It does not where ``numpy.longdouble`` is float64, the target takes no such arrays, works in
-    lower precision or jumps, draws at random, or drops the additional digits, and where the limits leave no
-    evaluations to prove otherwise.
+    lower precision or jumps, draws at random, or drops the additional digits, and where the limits
+    leave no evaluations to prove otherwise.
     """
     loss = problem.extended_loss
     longer = np.finfo(np.longdouble).eps < 0.1 * np.finfo(np.float64).eps
