@@ -174,3 +174,14 @@ def test_jumps_of_a_gradient_are_no_rounding() -> None:
     data = np.random.default_rng(0).normal(size=(40, 4))
     assert hinge(1.0) == "pass"
     assert hinge(1.0002) == "fail"
+
+
+def test_the_rounding_of_one_entry_is_not_that_of_another() -> None:
+    sizes = 10.0 ** np.arange(-9.0, 10.0, 3.0)
+
+    def loss(w: Any) -> Any:
+        return np.sum(0.5 * (w / sizes) ** 2), w / sizes**2
+
+    found = gradcheck.check(loss, 0.7 * sizes, autograd=False)
+    assert found.verdict == "pass"
+    assert found.parameters["w"].resolution < 1e-6

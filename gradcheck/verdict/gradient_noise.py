@@ -65,9 +65,9 @@ def measured_rounding(
             continue
         if not HIDES[0] < share < HIDES[1]:
             if share <= HIDES[0] and _stays(base[name], bounds[name] - guess):
-                least = _level(problem, parameter, gradient, generator, widest=NARROWEST) or 0.0
-                if SAFETY * least <= SLIGHT * rms(base[name]):
-                    bounds[name] = bounds[name] + SAFETY * least
+                least = SAFETY * _of_each(problem, parameter, gradient, generator)
+                slight = least <= SLIGHT * np.abs(base[name])
+                bounds[name] = bounds[name] + np.where(slight, least, 0.0)
             continue
         level = _level(problem, parameter, gradient, generator)
         if level is not None:
@@ -86,20 +86,36 @@ def _stays(values: FloatArray, rounding: FloatArray) -> bool:
     return bool(values.any()) and bool((rounding <= 1.02 * own).all())
 
 
+def _of_each(
+    problem: Problem, parameter: Parameter, gradient: Gradient, generator: np.random.Generator
+) -> FloatArray:
+    """Standard deviation of each entry in the narrowest table; 0 where it shows none."""
+    shape = parameter.value.shape
+    if not problem.evaluator.spend(POINTS):
+        return np.zeros(shape)
+    step = NARROWEST * _direction(parameter, generator)
+    rows = _table(parameter, gradient, parameter.value.copy(), step)
+    if rows is None:
+        return np.zeros(shape)
+    levels = [0.0 if is_flat(row) else table_noise(row.tolist()) for row in rows]
+    return np.array(levels).reshape(shape)
+
+
+def _direction(parameter: Parameter, generator: np.random.Generator) -> FloatArray:
+    """Draw a direction in which each entry moves by about itself, or its scale where it is 0."""
+    shape = parameter.value.shape
+    direction = generator.uniform(0.5, 1.0, shape) * generator.choice((-1.0, 1.0), shape)
+    sizes = np.where(parameter.value != 0, parameter.magnitudes, parameter.scales)
+    return np.asarray(direction * sizes)
+
+
 def _level(
-    problem: Problem,
-    parameter: Parameter,
-    gradient: Gradient,
-    generator: np.random.Generator,
-    *,
-    widest: float = WIDEST,
+    problem: Problem, parameter: Parameter, gradient: Gradient, generator: np.random.Generator
 ) -> float | None:
     """Standard deviation of the noisiest entry; None where the tables lie below its grain."""
-    start, shape = parameter.value.copy(), parameter.value.shape
-    direction = generator.uniform(0.5, 1.0, shape) * generator.choice((-1.0, 1.0), shape)
-    direction *= np.where(start != 0, parameter.magnitudes, parameter.scales)
+    start, direction = parameter.value.copy(), _direction(parameter, generator)
     spacing = NARROWEST
-    while spacing <= widest and problem.evaluator.spend(POINTS):
+    while spacing <= WIDEST and problem.evaluator.spend(POINTS):
         rows = _table(parameter, gradient, start, spacing * direction)
         if rows is None:
             return None
