@@ -20,6 +20,8 @@ RATIO = 4.0
 KAPPA = 4.0
 """Standard deviations of noise that an uncertainty covers."""
 MAX_ORDER = 4
+SLOWEST = 0.75
+"""Ratio of successive changes of a slope that is taken over from larger steps, at most."""
 ABOUT = 3
 """Larger steps at which signs of a kink make a smaller step suspect."""
 
@@ -252,25 +254,40 @@ def _extrapolate_side(slopes: FloatArray, noise: FloatArray) -> tuple[float, flo
 
     The remainder follows from how fast successive differences shrink (Aitken), which is not
     faster than the fourth that a smooth side gives, and slower where the loss behaves like a
-    fractional power; where they do not shrink there is no limit. Nor is one where the slopes of
-    smaller steps are further from it than they still move.
+    fractional power; where they do not shrink there is no limit. Where noise hides it, they shrink
+    as at larger steps. Nor is there a limit where the slopes of smaller steps are further from it
+    than they still move.
     """
     best = (float(slopes[0]), float("inf"))
+    ratios = _shrinking(slopes, noise)
     for j in range(1, len(slopes)):
-        change = slopes[j - 1] - slopes[j]
-        ratio = 1 / RATIO
-        if j + 1 < len(slopes):
-            before = abs(slopes[j] - slopes[j + 1])
-            hidden = 4 * (noise[j - 1] + noise[j])
-            if abs(change) > hidden:
-                ratio = max(ratio, abs(change) / before) if before > 0 else 1.0
+        ratio = ratios[j - 1]
         if ratio >= 0.95:
             continue
-        remainder = change * ratio / (1 - ratio)
+        remainder = (slopes[j - 1] - slopes[j]) * ratio / (1 - ratio)
         value, error = slopes[j - 1] + remainder, 1.5 * abs(remainder) + 4 * noise[j - 1]
         if error < best[1] and _follows(slopes[:j], noise[:j], value, error):
             best = (float(value), float(error))
     return best
+
+
+def _shrinking(slopes: FloatArray, noise: FloatArray) -> list[float]:
+    """Ratio of each change between neighbouring slopes to the next larger one.
+
+    Where noise hides it, that of larger steps, but no more than ``SLOWEST``; of the largest, that
+    of the next.
+    """
+    ratios = [1 / RATIO] * (len(slopes) - 1)
+    changes = np.abs(np.diff(slopes))
+    for j in range(len(changes) - 2, -1, -1):
+        if changes[j] > 4 * (noise[j] + noise[j + 1]):
+            before = changes[j + 1]
+            ratios[j] = max(1 / RATIO, changes[j] / before) if before > 0 else 1.0
+            if j == len(changes) - 2:
+                ratios[j + 1] = ratios[j]
+        else:
+            ratios[j] = min(ratios[j + 1], SLOWEST)
+    return ratios
 
 
 def _follows(slopes: FloatArray, noise: FloatArray, limit: float, error: float) -> bool:
