@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,10 @@ def _need_torch() -> list[str]:
     traced = {"test_courses", "test_diagnose_loops", "test_kinks_traced", "test_reference_run"}
     return [f"{name}.py" for name in sorted(direct | through | traced)]
 
+
+# A shell that starts a command in the background has it ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = [] if HAS_TORCH else _need_torch()
 
