@@ -130,13 +130,16 @@ def _across_jumps(
 ) -> tuple[Noise, tuple[Notice, ...]]:
     """Settle what the derivative of a loss is that jumps all along: across the jumps, or between.
 
-    As autograd of it says; without, the slope between them is doubted, and a gradient that claims
-    it cannot be told from one that misses a term in lower precision. Jumps larger than those of
-    single precision leave both undecided.
+    Between, where every operation was seen to work in double precision; else as autograd of it
+    says; without, the slope between them is doubted, and a gradient that claims it cannot be told
+    from one that misses a term in lower precision. Jumps larger than those of single precision
+    leave both undecided.
     """
     jumps = noise.jumps
     if jumps is None:
         return noise, ()
+    if problem.precision_inside == np.float64:
+        return replace(noise, level=jumps.level, jumps=None), ()
     names = [parameter.name for parameter in problem.parameters]
     exact = autograd_of(problem, settings, noise, generator).estimates
     by_steps = {name: estimate.value for name, estimate in exact.items()}

@@ -131,6 +131,8 @@ class Problem:
         torch_trace: records a torch target's operations, for a diagnosis; None where it cannot.
         gradient_dtypes: dtype of the gradient as the target returned it, by parameter name.
         outputs: how many tensors with a graph a torch target returned.
+        precision_inside: the lowest precision that operations on the parameters were seen to give;
+            None where nobody looked.
     """
 
     name: str
@@ -154,6 +156,7 @@ class Problem:
     torch_trace: Callable[[], Any] | None = None
     kind: str = "numpy"
     outputs: int = 1
+    precision_inside: np.dtype[Any] | None = None
     cleanup: Callable[[], None] | None = None
 
     @property

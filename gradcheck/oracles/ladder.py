@@ -151,7 +151,7 @@ def _best_window(slopes: _Slopes) -> tuple[float, float, float, bool]:
             if not smooth[: first + ABOUT].all():
                 # The nearest kink may lie just inside the step, hidden from smaller ones by noise;
                 # or a jump within smaller ones is seen by neither of two that agree by chance.
-                truncation += 0.5 * _largest_gap(slopes, first)
+                truncation += 0.6 * _largest_gap(slopes, first)
             uncertainty = roundoff + truncation
             if uncertainty < best[1] and _believable(slopes, first, value, uncertainty):
                 step = float(slopes.steps[first])

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from gradcheck.blocks import flat, parts
 from gradcheck.calling.time_limit import limited
 from gradcheck.noise import Noise
 from gradcheck.numpy_target.problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
-from gradcheck.problem import FloatArray, Problem
+from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.report import Notice
+from gradcheck.scales import rms
 from gradcheck.verdict.gradient_noise import measured_rounding
-from gradcheck.verdict.rounding import rounding_error
+from gradcheck.verdict.rounding import cancellation_floor, rounding_error
 
 LOSS_TOLERANCE = 1e-9
 """Relative difference up to which two ways of computing a loss give the same value."""
@@ -121,7 +123,27 @@ def _estimates(
         unit = float(np.finfo(np.float32).eps)
     errors = rounding_error(again, problem.parameters, generator, unit, noise, base=gradients)
     errors = measured_rounding(problem, again, gradients, errors, noise, generator)
-    return {
+    found = {
         name: smooth_estimate("autograd", np.asarray(value, dtype=np.float64), errors[name])
         for name, value in gradients.items()
     }
+    return found | {
+        parameter.name: _without_lost_zeros(found[parameter.name], parameter, noise)
+        for parameter in problem.parameters
+        if parameter.name in found
+    }
+
+
+def _without_lost_zeros(estimate: Estimate, parameter: Parameter, noise: Noise) -> Estimate:
+    """Take no zero for exact that is another number a rounding away: it comes from no derivative.
+
+    A cache that is found by the bytes of the parameters, for one, gives a constant.
+    """
+    if not np.asarray(estimate.flat).any():
+        return estimate
+    floor = cancellation_floor(parameter, estimate.value, noise)
+    slight = 32.0 * float(np.finfo(np.float64).eps) * rms(estimate.value)
+    still = np.empty(estimate.size, dtype=bool)
+    for at in parts(estimate.size):
+        still[at] = flat(estimate.uncertainty, at) <= 2.0 * floor(at) + slight
+    return replace(estimate, flat=estimate.flat & still.reshape(estimate.value.shape))

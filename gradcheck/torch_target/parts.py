@@ -114,6 +114,9 @@ class PartLosses:
             try:
                 array.flat[index] = moved[k]
                 losses[k] = self._call.loss()
+            except Exception:
+                # Outside its domain, so far from the point: nothing to compare with there.
+                continue
             finally:
                 array.flat[index] = start[k]
         return indices, moved, losses

@@ -24,10 +24,10 @@ from gradcheck.torch_target.batch import batched_losses
 from gradcheck.torch_target.call import TorchCall
 from gradcheck.torch_target.claim import first_call, gradients_of, working_call
 from gradcheck.torch_target.forward import forward_derivatives
-from gradcheck.torch_target.half_inside import computes_in_half
 from gradcheck.torch_target.kinds import is_torch_target, understand
 from gradcheck.torch_target.outputs import as_array, as_real
 from gradcheck.torch_target.own_rounding import low_precision_rounding, with_residue
+from gradcheck.torch_target.precision_inside import lowest_precision
 from gradcheck.torch_target.prepared import Prepared, prepare
 from gradcheck.torch_target.second import double_backward
 from gradcheck.torch_target.setup import widened, with_private_modules
@@ -98,7 +98,7 @@ def _build(
     if not np.isfinite(claim.loss):
         raise TargetError("non_finite_loss", _non_finite_message(claim.loss))
     mixed = prepared.low_others or any(widened(one.dtype) != one.dtype for one in own.watched())
-    half_claimed = computes_in_half(own)
+    half_claimed = lowest_precision(own) == np.float16
     call = working_call(prepared, own, claim)
     values = [np.asarray(as_real(memory).numpy()) for memory in call.memory]
     parameters = tuple(
@@ -111,12 +111,12 @@ def _build(
         return {key: array.astype(np.float64) for key, array in arrays.items()}
 
     analytic = {key: array.astype(np.float64) for key, array in claim.arrays.items()}
-    half = computes_in_half(call)
+    inside = lowest_precision(call)
     rounding = low_precision_rounding(
         claim, parameters, gradient_at, mixed=mixed, half=half_claimed
     )
     facts, repeats = _examine_loss(call, repetition, sum(value.size for value in values), notices)
-    if half:
+    if inside == np.float16:
         facts = replace(facts, dtype=np.dtype(np.float16))
     random = facts.spread > 0
     if random:
@@ -152,6 +152,7 @@ def _build(
         surroundings=_surroundings(prepared),
         torch_trace=_tracer(call, [parameter.name for parameter in parameters]),
         kind="torch",
+        precision_inside=inside,
         outputs=_outputs(call),
         cleanup=_cleanup(prepared, states),
     )

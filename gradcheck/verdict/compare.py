@@ -189,7 +189,8 @@ def _judge_at_once(
     size = np.fmax(np.abs(analytic), np.abs(reference))
     if estimate.oracle != "central":
         # Two independent exact ways to eight digits: that is how well the value is known.
-        confirmed = np.isfinite(allowed) & (difference <= thresholds.same * size) & (size > 0)
+        confirmed = np.isfinite(allowed) & (difference <= thresholds.same * size)
+        confirmed &= estimate.flat | (size > 0)
         allowed = np.where(confirmed, np.fmin(allowed, thresholds.same * size), allowed)
     own = np.where(np.isfinite(size), np.maximum(size, SMALL * typical), size)
     lost = ~(allowed <= thresholds.coarsest * own)
@@ -204,11 +205,8 @@ def _judge_at_once(
     with np.errstate(all="ignore"):
         known = np.where(near, bound, allowed)
         resolution = np.where(scale > 0, known / scale, np.where(known > 0, np.inf, 0.0))
-    # Zero in every bit, and none claimed: exact, whatever the noise might hide. But a gradient that
-    # is another one a rounding away is not that of the loss.
+    # Zero in every bit, and none claimed: exact, whatever the noise might hide.
     nothing = estimate.flat & (analytic == 0.0)
-    if estimate.oracle != "central":
-        nothing &= (allowed <= wide) | (wide == 0.0)
     resolution = np.where(nothing, 0.0, resolution)
     # A difference in the ninth digit is rounding, or an iteration's own tolerance: it is not seen.
     resolution = np.where(resolution > 0, np.fmax(resolution, thresholds.same), resolution)
@@ -223,7 +221,9 @@ def _judge_at_once(
     agrees = (difference <= allowed) | close | slight
     agrees &= near | (resolution <= thresholds.coarsest)
     differs = ~close & (difference > allowed) & (difference > thresholds.smallest * wide)
-    differs &= ~in_tail | (difference > CLEAR * thresholds.smallest * wide)
+    # What is too coarse for a pass is too coarse to call its tail wrong.
+    sharp = allowed <= thresholds.coarsest * wide
+    differs &= ~in_tail | (sharp & (difference > CLEAR * thresholds.smallest * wide))
     if estimate.oracle != "central":
         differs &= (allowed <= DEEP * wide) | (difference > CLEAR * allowed)
     codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))

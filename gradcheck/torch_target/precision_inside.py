@@ -1,24 +1,26 @@
-"""Whether a torch target of higher precision computes in half precision inside."""
+"""The precision that a torch target computes in inside, which may be lower than its parameters'."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from gradcheck.torch_target.call import TorchCall
+from gradcheck.torch_target.outputs import numpy_dtype
 
 
-def computes_in_half(call: TorchCall) -> bool:
-    """Return whether an operation on the parameters gives float16 or bfloat16.
+def lowest_precision(call: TorchCall) -> np.dtype[Any]:
+    """Return the lowest precision that an operation on the parameters gives; bfloat16 as float16.
 
-    As under ``torch.autocast``, or after a cast: the loss then has the noise of half precision,
+    As under ``torch.autocast``, or after a cast: the loss then has the noise of that precision,
     whatever its dtype, in steps that short tables of differences do not see.
     """
     import torch
     from torch.overrides import TorchFunctionMode
     from torch.utils._pytree import tree_leaves
 
-    half = (torch.float16, torch.bfloat16)
-    seen = False
+    seen = np.dtype(np.float64)
     # Also what was detached from the graph depends on the parameters.
     followed: dict[int, Any] = {}
 
@@ -34,7 +36,8 @@ def computes_in_half(call: TorchCall) -> bool:
             if any(map(depends, tree_leaves((args, kwargs)))):
                 tensors = [one for one in tree_leaves(result) if isinstance(one, torch.Tensor)]
                 followed.update({id(one): one for one in tensors})
-                seen = seen or any(one.dtype in half for one in tensors)
+                real = [one.dtype for one in tensors if one.is_floating_point() or one.is_complex()]
+                seen = min([seen, *map(numpy_dtype, real)], key=lambda dtype: dtype.itemsize)
             return result
 
     with torch.enable_grad(), call.preserved(), Watch():
