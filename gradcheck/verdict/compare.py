@@ -221,8 +221,9 @@ def _judge_at_once(
     agrees = (difference <= allowed) | close | slight
     agrees &= near | (resolution <= thresholds.coarsest)
     differs = ~close & (difference > allowed) & (difference > thresholds.smallest * wide)
-    # What is too coarse for a pass is too coarse to call its tail wrong.
-    sharp = allowed <= thresholds.coarsest * wide
+    # What is too coarse for a pass is too coarse to call its tail wrong; but in lower precision
+    # nothing is finer, and the exact oracles share what the target cuts off.
+    sharp = (allowed <= thresholds.coarsest * wide) | (thresholds.coarsest > Thresholds.coarsest)
     differs &= ~in_tail | (sharp & (difference > CLEAR * thresholds.smallest * wide))
     if estimate.oracle != "central":
         differs &= (allowed <= DEEP * wide) | (difference > CLEAR * allowed)
