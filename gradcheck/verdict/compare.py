@@ -31,6 +31,9 @@ DEEP = 0.05
 """Share of its scale that the rounding of an entry may be of, up to which its bound is one; of a
 gradient that rounding nearly hides, it is a guess within ``CLEAR`` times."""
 
+DOUBLE = 1e-3
+"""Relative uncertainty that agreement is worth a pass up to in double precision."""
+
 SMALL = 1e-3
 """Share of the typical gradient below which an entry is judged by this share of it."""
 
@@ -46,7 +49,7 @@ class Thresholds:
     threshold on the relative error decides instead.
     """
 
-    coarsest: float = 1e-3
+    coarsest: float = DOUBLE
     smallest: float = 1e-6
     same: float = 1e-8
     faint: float = SMALL
@@ -59,7 +62,7 @@ def thresholds_for(dtype: np.dtype[np.generic], rtol: float | None = None) -> Th
         return Thresholds(5e-2, 1e-2, same=1e-3, faint=math.inf, rtol=rtol)
     if dtype.name == "float32":
         return Thresholds(5e-3, 1e-3, same=1e-6, rtol=rtol)
-    return Thresholds(1e-3, 1e-6, rtol=rtol)
+    return Thresholds(DOUBLE, 1e-6, rtol=rtol)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +226,7 @@ def _judge_at_once(
     differs = ~close & (difference > allowed) & (difference > thresholds.smallest * wide)
     # What is too coarse for a pass is too coarse to call its tail wrong; but in lower precision
     # nothing is finer, and the exact oracles share what the target cuts off.
-    sharp = (allowed <= thresholds.coarsest * wide) | (thresholds.coarsest > Thresholds.coarsest)
+    sharp = (allowed <= thresholds.coarsest * wide) | (thresholds.coarsest > DOUBLE)
     differs &= ~in_tail | (sharp & (difference > CLEAR * thresholds.smallest * wide))
     if estimate.oracle != "central":
         differs &= (allowed <= DEEP * wide) | (difference > CLEAR * allowed)
