@@ -45,6 +45,7 @@ def found_of(*gradients, claimed=None, rounding=0.0, dtype=float, names="abc"):
     claimed = {name: one for name, one in claimed.items() if one is not None}
     problem = SimpleNamespace(
         forward_gradient=exact,
+        precision_inside=None,
         parameters=tuple(parameters),
         analytic=claimed,
         analytic_rounding={name: np.full(one.shape, rounding) for name, one in claimed.items()},
@@ -144,6 +145,7 @@ def test_why_it_does_not_apply():
 
     problem = SimpleNamespace(
         forward_gradient=unknown,
+        precision_inside=None,
         parameters=(Parameter("a", "a", np.ones(3), np.dtype(float)),),
         analytic={"a": np.ones(3)},
         analytic_rounding={"a": np.zeros(3)},
