@@ -205,6 +205,8 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     if jumps is not None:
         found = [min(found[:-1])]
     level = max(floor, found[-1], _drift(problem, direction)) if found else floor
-    if found and not exact:
-        level = max(level, min(min(grains), max(plain, *found)))
+    if found:
+        # A loss of more digits that is rounded to float64 at last has the grain of that.
+        known = float(half_ulp(np.array([facts.offset]), np.dtype(np.float64))[0])
+        level = max(level, min(min(grains), max(known if exact else plain, *found)))
     return Noise(level, facts.value, facts.dtype, measured=bool(found), jumps=jumps)

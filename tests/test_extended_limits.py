@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import gradcheck
 from gradcheck.calling.quiet import quiet
 from gradcheck.noise import Noise, loss_noise
 from gradcheck.numpy_target.problem import numpy_problem
@@ -181,3 +182,34 @@ def test_values_of_a_kink_do_not_contradict_a_slope():
     back = _merged(fine, replace(coarse, uncertainty=np.full(2, 1e-12)))
     assert back.kinks.tolist() == [True, False]
     assert back.upper.tolist() == [2.0, 5.0]
+
+
+@needs_digits
+def test_a_loss_rounded_to_float64_at_last_is_refused_whatever_its_tables_show():
+    generator = np.random.default_rng(0)
+    for seed in range(60):
+        draw = np.random.default_rng(seed)
+        X, x = draw.normal(size=(10, 40)) / np.sqrt(40), draw.normal(size=40)
+
+        def loss(W, X=X):
+            hidden = np.tanh(X @ W)
+            return float(hidden @ hidden), X.T @ (2 * hidden * (1 - hidden**2))
+
+        problem = numpy_problem(loss, {"W": x}, "W")
+        with quiet():
+            noise = loss_noise(problem, generator)
+            assert in_extended_precision(problem, noise, generator) is None
+
+
+@needs_digits
+def test_coarse_entries_of_a_smooth_loss_are_not_contradicted_by_digits_that_are_not_there():
+    draw = np.random.default_rng(0)
+    X = draw.normal(size=(100, 1000)) / np.sqrt(1000)
+
+    def loss(w):
+        hidden = np.tanh(X @ w)
+        return float(hidden @ hidden), {"w": X.T @ (2 * hidden * (1 - hidden**2))}
+
+    report = gradcheck.check(loss, {"w": draw.normal(size=1000)}, oracles=("central",))
+    assert report.verdict == "pass"
+    assert report.evaluations < 2.1 * 1000
