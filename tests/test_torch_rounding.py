@@ -78,3 +78,28 @@ def test_a_path_cut_off_in_half_precision_is_not_passed_on_the_word_of_forward_m
     x = torch.tensor([1.5, -7.25], dtype=F64, requires_grad=True)
     assert gradcheck.check(loss, (x,)).verdict != "pass"
     assert gradcheck.check(lambda x: (2 * x - x).to(torch.bfloat16), (x,)).verdict == "pass"
+
+
+class _Underflows(torch.autograd.Function):
+    """``size * sum(x**2)``, with a backward pass that rounds its gradient to the dtype of ``x``."""
+
+    @staticmethod
+    def forward(ctx, x, size, factor):
+        ctx.save_for_backward(x)
+        ctx.size = size * factor
+        return size * (x * x).float().sum()
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        (x,) = ctx.saved_tensors
+        return (cotangent * 2 * ctx.size * x.float()).to(x.dtype), None, None
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "inconclusive"), (5.0, "fail")])
+@pytest.mark.parametrize("size", [1e-7, 3e-8])
+def test_half_a_unit_of_the_smallest_float16_is_no_mistake_and_several_are(size, factor, verdict):
+    x = torch.linspace(0.5, 2.0, 6).to(torch.float16).requires_grad_()
+    report = gradcheck.check(lambda x: _Underflows.apply(x, size, factor), (x,))
+    assert report.verdict == verdict
+    if verdict == "inconclusive":
+        assert report.diagnoses[0].cause == "precision_limited"

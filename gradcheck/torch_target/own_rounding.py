@@ -31,7 +31,7 @@ def low_precision_rounding(
     gradients are compared, as with ``half``, where it computes in half precision inside. More than
     a thousandth of the entry (or of the parameter's typical entry), a twentieth in half precision,
     is not taken for rounding, unless the rounding of a loss of this size leaves as much where its
-    terms cancel.
+    terms cancel, or it is no more than the smallest number of the dtype.
     """
     dtypes = {one.name: one.dtype for one in parameters}
     scales = {one.name: one.scales for one in parameters}
@@ -49,6 +49,8 @@ def low_precision_rounding(
         cap = share * np.maximum(np.abs(reference), rms(reference))
         unit = float(np.finfo(np.float32 if dtypes[name] == np.float64 else dtypes[name]).eps)
         cap = np.maximum(cap, CANCELLED * unit * abs(claim.loss) / scales[name])
+        # Below the normal numbers of a dtype the spacing stays what it is.
+        cap = np.maximum(cap, float(np.finfo(dtypes[name]).smallest_subnormal))
         apart = np.abs(claim.arrays[name].astype(np.float64) - reference)
         rounding[name] = np.minimum(apart, cap)
     return rounding
