@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 AREAS = {
-    "oracles": "gradcheck/oracles",
-    "noise": "gradcheck/noise.py",
-    "verdict": "gradcheck/verdict",
-    "localize": "gradcheck/sweep/localize.py",
-    "diagnose": "gradcheck/diagnose",
-    "tracing": "gradcheck/tracing",
+    "oracles": ("gradcheck/oracles", "gradcheck/second_look.py"),
+    "noise": ("gradcheck/noise.py", "gradcheck/jumps.py"),
+    "verdict": ("gradcheck/verdict",),
+    "localize": (
+        "gradcheck/sweep/localize.py",
+        "gradcheck/sweep/moves.py",
+        "gradcheck/sweep/sums.py",
+    ),
+    "diagnose": ("gradcheck/diagnose",),
+    "tracing": ("gradcheck/tracing",),
 }
 """The parts of the package that decide what is right, and where and why something is wrong."""
 
@@ -59,13 +63,36 @@ class Mutant:
     after: str
 
 
-def sites(root: Path, areas: tuple[str, ...]) -> list[Site]:
+def modules(
+    root: Path, areas: tuple[str, ...], names: tuple[str, ...] | None = None
+) -> list[tuple[str, str]]:
+    """Return the modules of the areas as pairs of area and path.
+
+    Args:
+        root: of the repository.
+        areas: names from ``AREAS``.
+        names: of the modules wanted, as ``verdict/compare`` or ``noise``; None for all.
+
+    Raises:
+        ValueError: a name is that of no module of these areas.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for area in areas:
+        for place in (root / path for path in AREAS[area]):
+            for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+                inside = path.relative_to(root / "gradcheck").with_suffix("")
+                found[inside.as_posix()] = area, path.relative_to(root).as_posix()
+    missing = [name for name in names or () if name not in found]
+    if missing:
+        raise ValueError(f"no modules of the areas {', '.join(areas)}: {', '.join(missing)}")
+    return [found[name] for name in found if names is None or name in names]
+
+
+def sites(root: Path, areas: tuple[str, ...], names: tuple[str, ...] | None = None) -> list[Site]:
     """Return the sites in the modules of the areas, in the order of files and lines."""
     found: list[Site] = []
-    for area in areas:
-        place = root / AREAS[area]
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            found += sites_of(area, path.relative_to(root).as_posix(), path.read_text("utf-8"))
+    for area, path in modules(root, areas, names):
+        found += sites_of(area, path, (root / path).read_text("utf-8"))
     return found
 
 
@@ -124,16 +151,22 @@ def mutant(root: Path, site: Site, change: Change) -> Mutant | None:
 
 
 def sample(
-    root: Path, *, areas: tuple[str, ...] = tuple(AREAS), count: int | None, seed: int
+    root: Path,
+    *,
+    areas: tuple[str, ...] = tuple(AREAS),
+    names: tuple[str, ...] | None = None,
+    count: int | None,
+    seed: int,
 ) -> Iterator[Mutant]:
     """Yield ``count`` mutants, one per site drawn; or every change of every site in random order.
 
-    The draw is a function of the seed and of the modules' text alone.
+    The draw is a function of the seed and of the modules' text alone. ``names`` restricts it to
+    some modules of the areas, as in ``modules``.
     """
     rng = random.Random(seed)
     drawn = [
         (site, change)
-        for site in sites(root, areas)
+        for site in sites(root, areas, names)
         for change in ([rng.choice(site.changes)] if count is not None else site.changes)
     ]
     rng.shuffle(drawn)

@@ -3,6 +3,7 @@
     make coverage                                       # first: which test runs which line
     python -m benchmarks.checker_mutation --sample 300 --seed 0
     python -m benchmarks.checker_mutation --areas oracles noise   # every change there: hours
+    python -m benchmarks.checker_mutation --modules verdict/compare noise    # in these modules
 
 Works in a clone of the repository's last commit, with the data of ``make coverage``. Each mutant
 (see ``checker_mutants``) meets the tests that run the changed line; a forked process holds NumPy,
@@ -28,7 +29,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.checker_mutants import AREAS, Mutant, sample
+from benchmarks.checker_mutants import AREAS, Mutant, modules, sample
 from benchmarks.coverage_contexts import DURATIONS
 from benchmarks.forked_tests import preload, run_tests
 
@@ -64,15 +65,12 @@ class Contexts:
         durations: dict[str, float] = json.loads((data_file.parent / DURATIONS).read_text())
         self.durations = {test: durations[test] for test in collected(root) if test in durations}
         self.lines: dict[str, Mapping[int, list[str]]] = {}
+        changed = [path for _, path in modules(root, tuple(AREAS))]
         data = coverage.CoverageData(str(data_file))
         data.read()
         for measured in data.measured_files():
-            path = next((p for p in AREAS.values() if f"/{p}" in Path(measured).as_posix()), None)
-            if path is None:
-                continue
-            name = Path(measured).as_posix()
-            name = name[name.rindex(f"/{path}") + 1 :]
-            if (root / name).is_file():
+            name = next((p for p in changed if Path(measured).as_posix().endswith(f"/{p}")), None)
+            if name is not None:
                 self.lines[name] = data.contexts_by_lineno(measured)
         self.breadth: collections.Counter[str] = collections.Counter()
         """Of how many lines of the areas each test runs."""
@@ -209,6 +207,7 @@ def main() -> None:
     """Make the mutants, run their tests, and print the survivors and a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--areas", nargs="+", choices=list(AREAS), default=list(AREAS))
+    parser.add_argument("--modules", nargs="+", help="of these alone, as verdict/compare or noise")
     parser.add_argument("--sample", type=int, help="that many mutants drawn; otherwise all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--skip", type=int, default=0, help="leave out the first so many drawn")
@@ -224,7 +223,11 @@ def main() -> None:
         copy = clone(Path(folder))
         contexts = Contexts(arguments.data, copy)
         drawn = sample(
-            copy, areas=tuple(arguments.areas), count=arguments.sample, seed=arguments.seed
+            copy,
+            areas=tuple(arguments.areas),
+            names=None if arguments.modules is None else tuple(arguments.modules),
+            count=arguments.sample,
+            seed=arguments.seed,
         )
         if arguments.again is not None:
             drawn = survivors_of(arguments.again, drawn)
