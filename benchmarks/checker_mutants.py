@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 AREAS = {
-    "oracles": ("gradcheck/oracles", "gradcheck/second_look.py"),
-    "noise": ("gradcheck/noise.py", "gradcheck/jumps.py"),
+    "oracles": ("gradcheck/oracles", "gradcheck/second_look.py", "gradcheck/direction_runs.py"),
+    "noise": ("gradcheck/noise.py", "gradcheck/jumps.py", "gradcheck/across_jumps.py"),
     "verdict": ("gradcheck/verdict",),
     "localize": (
         "gradcheck/sweep/localize.py",

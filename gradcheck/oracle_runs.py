@@ -31,6 +31,8 @@ MOST_COMPLEX = 1 << 20
 """Entries of a problem up to which it gets a complex step unasked: it copies the parameters."""
 COMPLEX_SAMPLE = 100
 """Entries of a parameter that get a complex step where central differences are sampled, too."""
+ORDER = ("central", "complex", "autograd", "forward")
+"""Oracles as a report names them."""
 
 Found = dict[str, dict[str, AnyEstimate]]
 
@@ -47,6 +49,12 @@ class OracleRuns:
     selection: Selection
     differences: Mapping[str, AnyEstimate]
     notices: tuple[Notice, ...] = field(default=())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the oracles that estimate some parameter, in the order of a report."""
+        present = {oracle for estimates in self.found.values() for oracle in estimates}
+        return tuple(oracle for oracle in ORDER if oracle in present)
 
 
 def run_oracles(

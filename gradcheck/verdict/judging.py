@@ -63,6 +63,12 @@ class ParameterFindings:
         """Whether some entry was not checked."""
         return bool((self.counted == UNCHECKED).any())
 
+    @property
+    def has_kinks(self) -> bool:
+        """Whether central differences found an entry at a kink."""
+        central = self.comparisons.get("analytic~central")
+        return central is not None and bool(central.kinks.any())
+
 
 def judge_estimate(
     problem: Problem, settings: Settings, name: str, estimate: AnyEstimate, noise: Noise, trace: Any
