@@ -139,16 +139,25 @@ def _drift(problem: Problem, direction: Sequence[FloatArray]) -> float:
     return abs(again - problem.facts.value) if math.isfinite(again) else 0.0
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Table:
+    """Losses at 1, 2, ... spacings from the point.
+
+    ``noise`` is what they show, ``plain`` up to what that is roundoff of values of their size.
+    """
+
+    spacing: float
+    losses: FloatArray
+    noise: float
+    plain: float
+
+
 def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool = False) -> Noise:
     """Estimate the noise level of a problem's loss at its point.
 
-    The spacing of the table begins wide, where a loss that computes in lower precision inside
-    shows its steps, and narrows tenfold until the estimate is that of plain roundoff or stays the
-    same three times, and then also at a far narrower spacing: kinks and curvature shrink with the
-    spacing, an oscillation is resolved at last, noise does neither. If the narrower one shows none
-    because it lies between two of many jumps, the jumps are the noise. A table whose values hardly
-    change lies within one step of a staircase: the noise is that of the wider ones. It is no
-    less than half the grain of the values, as far as plain roundoff or a wider table has shown one.
+    It is what the last of some difference tables shows. If that one shows none because it lies
+    between two of many jumps, the jumps are the noise. It is no less than half the grain of the
+    values, as far as plain roundoff or a wider table has shown one.
 
     With ``exact``, the points of a table are floats that lie on a straight line to the last bit:
     a loss of more digits than its parameters would show their rounding as its noise.
@@ -164,11 +173,34 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
         # Towards zero no bit is lost.
         signs = [np.where(p.value != 0, -np.sign(p.value), 1.0) for p in problem.parameters]
         direction = [s * power_of_two(d) for s, d in zip(signs, direction, strict=True)]
+    tables, settled = _tables(problem, direction, floor, exact=exact)
+    if not tables:
+        return Noise(floor, facts.value, facts.dtype, measured=False)
+    jumps = None if exact else _jumps(problem, direction, tables, floor, settled=settled)
+    found = [table.noise for table in tables]
+    if jumps is not None:
+        found = [min(found[:-1])]
+    level = max(floor, found[-1], _drift(problem, direction))
+    # A loss of more digits that is rounded to float64 at last has the grain of that.
+    known = float(half_ulp(np.array([facts.offset]), np.dtype(np.float64))[0])
+    grain = min(_grain(table.losses) for table in tables)
+    level = max(level, min(grain, max(known if exact else tables[-1].plain, *found)))
+    return Noise(level, facts.value, facts.dtype, jumps=jumps)
+
+
+def _tables(
+    problem: Problem, direction: Sequence[FloatArray], floor: float, *, exact: bool
+) -> tuple[list[_Table], bool]:
+    """Make difference tables until one shows the noise; and say whether it settled.
+
+    The spacing of the table begins wide, where a loss that computes in lower precision inside
+    shows its steps, and narrows tenfold until the estimate is that of plain roundoff or stays the
+    same three times, and then also at a far narrower spacing: kinks and curvature shrink with the
+    spacing, an oscillation is resolved at last, noise does neither. A table whose values hardly
+    change lies within one step of a staircase: the noise is that of the wider ones.
+    """
     spacing = 1e-3 / math.sqrt(problem.size)
-    found: list[float] = []
-    grains: list[float] = []
-    tables: list[tuple[float, FloatArray]] = []
-    plain = 0.0
+    made: list[_Table] = []
     widened = settled = False
     for _ in range(TABLES):
         unit = float(power_of_two(np.array(spacing))) if exact else spacing
@@ -178,35 +210,38 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
             continue
         if is_flat(losses):
             spacing *= 30
-            if found or spacing > WIDEST:
+            if made or spacing > WIDEST:
                 break
             widened = True
             continue
-        found.append(table_noise(losses.tolist()))
-        largest = float(half_ulp(np.abs(losses).max(keepdims=True), facts.dtype)[0])
+        largest = float(half_ulp(np.abs(losses).max(keepdims=True), problem.facts.dtype)[0])
         plain = ORDINARY * max(floor, largest)
-        grains.append(_grain(losses))
-        tables.append((unit, losses))
-        if widened or found[-1] <= plain:
+        made.append(_Table(unit, losses, table_noise(losses.tolist()), plain))
+        if widened or made[-1].noise <= plain:
             break
-        if len(found) >= 3 and _stays(found[-3:]):
+        if len(made) >= 3 and _stays([table.noise for table in made[-3:]]):
             if settled:
                 break
             settled = True
             spacing /= 1e3
         spacing /= 10
-    jumps = None
-    rough = settled or (len(found) > 1 and _is_rough(tables[0][1]))
-    if rough and found[-1] <= plain and not exact:
-        from gradcheck.jumps import find_jumps
+    return made, settled
 
-        length = POINTS * tables[-1][0]
-        jumps = find_jumps(problem, direction, tables[0], length, max(floor, found[-1]))
-    if jumps is not None:
-        found = [min(found[:-1])]
-    level = max(floor, found[-1], _drift(problem, direction)) if found else floor
-    if found:
-        # A loss of more digits that is rounded to float64 at last has the grain of that.
-        known = float(half_ulp(np.array([facts.offset]), np.dtype(np.float64))[0])
-        level = max(level, min(min(grains), max(known if exact else plain, *found)))
-    return Noise(level, facts.value, facts.dtype, measured=bool(found), jumps=jumps)
+
+def _jumps(
+    problem: Problem,
+    direction: Sequence[FloatArray],
+    tables: Sequence[_Table],
+    floor: float,
+    *,
+    settled: bool,
+) -> Jumps | None:
+    """Return what the loss does that is rough in wide tables, and plain between its jumps."""
+    first, last = tables[0], tables[-1]
+    rough = settled or (len(tables) > 1 and _is_rough(first.losses))
+    if not rough or not last.noise <= last.plain:
+        return None
+    from gradcheck.jumps import find_jumps
+
+    wide, length = (first.spacing, first.losses), POINTS * last.spacing
+    return find_jumps(problem, direction, wide, length, max(floor, last.noise))
