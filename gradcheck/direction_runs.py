@@ -14,7 +14,6 @@ from gradcheck.noise import Noise
 from gradcheck.oracle_runs import OracleRuns
 from gradcheck.oracles.directions import DirectionResult, check_directions
 from gradcheck.problem import Problem
-from gradcheck.report import Verdict
 from gradcheck.settings import Settings
 from gradcheck.verdict.compare import PASS
 from gradcheck.verdict.judging import ParameterFindings
@@ -102,7 +101,7 @@ def disagreeing(
     """Return the parameters that a direction finds wrong although no entry looked at is."""
     if not runs.selection.sampled:
         return ()
-    if any(one.combined.verdict is Verdict.FAIL for one in parameters.values()):
+    if any(one.is_wrong for one in parameters.values()):
         return ()
     off = [one for one in directions if one.agree is False]
     names = {name for one in off for name in ([one.parameter] if one.parameter else parameters)}

@@ -42,7 +42,7 @@ def explain(
     ]
     diagnoses += non_finite_gradients(problem.analytic)
     untried: list[Notice] = []
-    failing = any(one.combined.verdict is Verdict.FAIL for one in parameters.values())
+    failing = any(one.is_wrong for one in parameters.values())
     if known:
         diagnoses += known
     elif failing:

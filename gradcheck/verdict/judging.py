@@ -15,6 +15,7 @@ from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.parted import AnyEstimate, as_whole
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Parameter, Problem
+from gradcheck.report import Verdict
 from gradcheck.scales import own_size, own_size_in_parts, rms
 from gradcheck.settings import Settings
 from gradcheck.verdict.compare import (
@@ -62,6 +63,11 @@ class ParameterFindings:
     def left_out(self) -> bool:
         """Whether some entry was not checked."""
         return bool((self.counted == UNCHECKED).any())
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether some entry fails."""
+        return self.combined.verdict is Verdict.FAIL
 
     @property
     def has_kinks(self) -> bool:

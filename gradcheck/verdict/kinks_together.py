@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.noise import Noise
 from gradcheck.problem import Problem
-from gradcheck.report import Diagnosis, Verdict
+from gradcheck.report import Diagnosis
 from gradcheck.verdict.failed import accepted_kinks, failed
 from gradcheck.verdict.joint_kinks import contradicted_together, diagnoses_of
 from gradcheck.verdict.judging import ParameterFindings
@@ -29,9 +29,7 @@ def fail_together(
     Returns the findings by parameter name, and what there is to say of the entries. Nothing is
     looked for where the loss is drawn at random, or where an entry is wrong by itself.
     """
-    if problem.facts.spread > 0 or any(
-        one.combined.verdict is Verdict.FAIL for one in parameters.values()
-    ):
+    if problem.facts.spread > 0 or any(one.is_wrong for one in parameters.values()):
         return parameters, ()
     trace = runs.autograd.trace
     wrong = contradicted_together(

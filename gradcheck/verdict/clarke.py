@@ -1,0 +1,334 @@
+"""Claims that differ from the slope along each entry, and are subgradients all the same.
+
+A function of equal numbers may be flat along every one of them and still have no derivative: of
+three equal numbers the median stays where any one of them moves, and follows where all do. What
+code returns there is the gradient of one of the smooth pieces that meet at the point, or a mean of
+several: an element of the generalised gradient, the convex hull of the limits of gradients nearby
+(Clarke, "Optimization and Nonsmooth Analysis", 1983, theorem 2.5.1).
+
+Such points are drawn beside the point. The target's own gradient is held there against slopes of
+the loss along what seemed wrong: a mistake shows at the first of them. If it is right at all of
+them, the claim is looked for in the convex hull of what it is there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.calling.quiet import quiet
+from gradcheck.noise import Noise
+from gradcheck.oracles.parted import as_whole
+from gradcheck.problem import FloatArray, Problem
+from gradcheck.scales import rms
+from gradcheck.verdict.compare import DOUBLE, FAIL, INCONCLUSIVE, PASS, Judged
+from gradcheck.verdict.in_parts import AnyJudged
+from gradcheck.verdict.judging import ParameterFindings
+
+if TYPE_CHECKING:
+    from gradcheck.oracle_runs import OracleRuns
+
+RADIUS = 2.0**-20
+"""Distance of the points, in units of the parameters' scales."""
+NARROW = 1.0
+"""Orders of magnitude by which some entries move less."""
+STEP = 2.0**-7
+"""Step of the slopes there, in units of that distance."""
+MOST = 5000
+"""Entries of a problem up to which this is tried."""
+FEWEST, MOST_POINTS = 100, 400
+"""Points that are drawn, at least and at most."""
+SMOOTH = 24
+"""Points of the same gradient from which no pieces meet."""
+BY_PIECE = 8
+"""Points for each entry whose gradient changes: that many times the number of pieces show nearly
+all of them."""
+DIGITS = 5
+"""To which gradients of one piece are the same."""
+OFTEN = 3.0
+"""Times the share of the pieces that were not seen, that it may be."""
+RESOLVED = 1e-4
+"""Part of what seemed wrong at the point that has to stand out of the noise of slopes nearby."""
+EXACT = 1e-6
+"""Relative difference of a slope nearby, and of the sizes it is summed of, that counts as none."""
+INSIDE = 1e-5
+"""Distance of a claim from the subgradients, relative to the largest, that counts as none."""
+NOISE = 8.0
+"""Standard deviations that an error of a slope spans."""
+
+
+def accept_subgradients(
+    problem: Problem, noise: Noise, parameters: dict[str, ParameterFindings], runs: OracleRuns
+) -> tuple[dict[str, ParameterFindings], OracleRuns]:
+    """Accept what fails, if it is a subgradient, and what autograd says of that no less."""
+    revised = with_subgradients(problem, noise, parameters)
+    if not revised:
+        return parameters, runs
+    # It disagreed with differences that see no slope there.
+    notices = tuple(one for one in runs.notices if one.key != "trace_discarded")
+    return parameters | revised, replace(runs, notices=notices)
+
+
+def with_subgradients(
+    problem: Problem, noise: Noise, parameters: Mapping[str, ParameterFindings]
+) -> dict[str, ParameterFindings]:
+    """Accept the entries that fail, if the claimed gradient is a subgradient of the loss.
+
+    They stay undecided where too many pieces meet. Nothing is tried where not every entry of theirs
+    has its central difference. A wrong gradient costs four evaluations, as a rule.
+
+    Returns:
+        The findings of the parameters of which some have changed; none if nothing has.
+    """
+    failing = {name: one for name, one in parameters.items() if one.is_wrong}
+    central = {name: one.estimates.get("central") for name, one in failing.items()}
+    slopes = {name: as_whole(one) for name, one in central.items() if one is not None}
+    whole = all(name in slopes and slopes[name].checked.all() for name in failing)
+    sure = problem.facts.spread == 0 and noise.jumps is None and not problem.gradient_problems
+    if not failing or not whole or not sure or problem.size > MOST or problem.gradient_at is None:
+        return {}
+    wrong = {name: np.flatnonzero(one.combined.codes == FAIL) for name, one in failing.items()}
+    search = _Search(problem, noise, {name: one.value for name, one in slopes.items()}, wrong)
+    code = _code_of(search, problem) if search.resolved else FAIL
+    if code == FAIL:
+        return {}
+    return {name: _revised(one, _settled(one), code) for name, one in failing.items()}
+
+
+def _code_of(search: _Search, problem: Problem) -> int:
+    """Return ``PASS`` where the claim lies among the gradients nearby, and these are right.
+
+    ``INCONCLUSIVE`` where it may lie among those that were not drawn.
+    """
+    generator = np.random.default_rng(0)
+    found: list[FloatArray] = []
+    wanted = FEWEST
+    for tried in range(1, MOST_POINTS + 1):
+        with quiet():
+            nearby = search.at(generator)
+        if nearby is not None:
+            if not nearby.size:
+                return FAIL
+            found.append(nearby)
+        done = tried == MOST_POINTS or len(found) >= wanted or problem.evaluator.exhausted
+        if not found or not (done or tried % BY_PIECE == 0):
+            continue
+        pieces = Pieces.of(search.claim, found)
+        if pieces.meet and pieces.contain():
+            return PASS
+        if not pieces.meet and len(found) >= SMOOTH:
+            return FAIL
+        if done:
+            return INCONCLUSIVE if pieces.may_contain() else FAIL
+        wanted = max(FEWEST, BY_PIECE * int(pieces.changing.sum()))
+    return FAIL
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A claim, and the gradients of the smooth pieces of a loss that meet at its point.
+
+    Attributes:
+        claim, rows: in units of the largest gradient; one row for each gradient that was seen.
+        seen: how often.
+        changing: marks the entries that are not the same in all rows.
+    """
+
+    claim: FloatArray
+    rows: FloatArray
+    seen: NDArray[np.intp]
+    changing: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, claim: FloatArray, gradients: Sequence[FloatArray]) -> Pieces:
+        """Gather gradients at points beside that of the claim."""
+        every = np.stack(gradients)
+        size = float(np.abs(every).max())
+        unit = size if size > 0.0 else 1.0
+        every = every / unit
+        changing = np.ptp(every, axis=0) > 2.0 * INSIDE
+        kinds = np.round(every[:, changing], DIGITS)
+        _, first, seen = np.unique(kinds, axis=0, return_index=True, return_counts=True)
+        return cls(claim / unit, every[first], seen, changing)
+
+    @property
+    def meet(self) -> bool:
+        """Whether there are several."""
+        return bool(self.changing.any())
+
+    def contain(self) -> bool:
+        """Whether the claim is a convex combination of the rows, but for ``INSIDE``."""
+        from scipy.optimize import nnls
+
+        same = ~self.changing
+        if not (np.abs(self.claim - self.rows.mean(axis=0))[same] <= INSIDE).all():
+            return False
+        ones = np.ones((1, len(self.rows)))
+        rows, claim = self.rows[:, self.changing].T, self.claim[self.changing]
+        _, off = nnls(np.vstack([rows, ones]), np.append(claim, 1.0))
+        return bool(off <= INSIDE)
+
+    def may_contain(self) -> bool:
+        """Whether others that were not seen may be missing, as those seen but once suggest.
+
+        Their share of all pieces is that of these among the points (Good, "The population
+        frequencies of species", Biometrika 40, 1953). No entry of the claim lies farther than
+        that beyond the rows, then, and the sum of all entries not at all.
+        """
+        unseen = int((self.seen == 1).sum()) / int(self.seen.sum())
+        if not (unseen > 0.0 and self.meet):
+            return False
+        low, high, total = self.rows.min(axis=0), self.rows.max(axis=0), self.rows.sum(axis=1)
+        slack = np.where(self.changing, 0.0, OFTEN * unseen) + INSIDE
+        within = (self.claim >= low - slack) & (self.claim <= high + slack)
+        sums = INSIDE * np.sqrt(self.claim.size)
+        alike = total.min() - sums <= self.claim.sum() <= total.max() + sums
+        return bool(within.all() and alike)
+
+
+class _Search:
+    """The point, what seemed wrong there, and points beside it."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        noise: Noise,
+        slopes: Mapping[str, FloatArray],
+        wrong: Mapping[str, NDArray[np.intp]],
+    ) -> None:
+        self._problem = problem
+        self._lengths = [one.scales for one in problem.parameters]
+        self._steps = []
+        missed = 0.0
+        for one in problem.parameters:
+            steps = np.zeros(one.value.shape)
+            entries = wrong.get(one.name)
+            if entries is not None:
+                miss = (problem.analytic[one.name] - slopes[one.name]).reshape(-1)[entries]
+                steps.reshape(-1)[entries] = one.scales.reshape(-1)[entries]
+                missed = max(missed, float((np.abs(miss) * steps.reshape(-1)[entries]).max()))
+            self._steps.append(steps)
+        self._missed = missed
+        level = float(noise.at(np.array([problem.facts.value]))[0])
+        self._error = NOISE * level / (STEP * RADIUS)
+        self.claim = self._scaled(problem.analytic)
+
+    @property
+    def resolved(self) -> bool:
+        """Whether noise leaves enough of a slope nearby to see there what seemed wrong here."""
+        return math.isfinite(self._missed) and self._error < RESOLVED * self._missed
+
+    def at(self, generator: np.random.Generator) -> FloatArray | None:
+        """Return the target's gradient, times the scales, at a point that is drawn.
+
+        None where nothing can be said there, for a kink lies on it too; an empty one where the
+        gradient is wrong there.
+        """
+        problem = self._problem
+        own = problem.gradient_at
+        if own is None or not problem.evaluator.spend(1):
+            return None
+        along = [one * generator.choice((-1.0, 1.0), one.shape) for one in self._steps]
+        with self._moved(generator):
+            try:
+                gradient = {name: np.array(one) for name, one in own().items()}
+            except Exception:
+                # Outside the domain: that point tells nothing.
+                return None
+            step = STEP * RADIUS
+            down, here, up = problem.evaluator.along(along, (-step, 0.0, step))
+        scaled = self._scaled(gradient)
+        if scaled.shape != self.claim.shape or not np.isfinite(scaled).all():
+            return None
+        products = [
+            (gradient[one.name] * steps).reshape(-1)
+            for one, steps in zip(problem.parameters, along, strict=True)
+        ]
+        claimed = sum(float(one.sum()) for one in products)
+        allowed = EXACT * float(np.linalg.norm(np.concatenate(products)))
+        before, after = (here - down) / step, (up - here) / step
+        if not abs(after - before) <= 2.0 * (allowed + self._error):
+            return None
+        wrong = abs(0.5 * (before + after) - claimed) > allowed + self._error
+        return np.zeros(0) if wrong else scaled
+
+    def _scaled(self, gradient: Mapping[str, FloatArray]) -> FloatArray:
+        scaled = [
+            (gradient[one.name] * length).reshape(-1)
+            for one, length in zip(self._problem.parameters, self._lengths, strict=True)
+            if one.name in gradient
+        ]
+        return np.concatenate(scaled)
+
+    @contextmanager
+    def _moved(self, generator: np.random.Generator) -> Iterator[None]:
+        """Move every entry by a drawn part of the radius, and back.
+
+        In half of the points some entries move far less than others: narrow pieces are met so.
+        """
+        values = [one.value for one in self._problem.parameters]
+        start = [value.copy() for value in values]
+        orders = float(generator.choice((0.0, NARROW)))
+        try:
+            for value, length in zip(values, self._lengths, strict=True):
+                size = 10.0 ** -generator.uniform(0.0, orders, value.shape)
+                offset = RADIUS * length * size * generator.uniform(-1.0, 1.0, value.shape)
+                np.copyto(value, value + offset, casting="same_kind")
+            yield
+        finally:
+            for value, before in zip(values, start, strict=True):
+                np.copyto(value, before)
+
+
+def _settled(findings: ParameterFindings) -> NDArray[np.bool_]:
+    """Mark what fails, and what agrees but was not decided for want of a gradient to measure it by.
+
+    Central differences see no slope at such a point; that of the claim is known to be one now.
+    """
+    codes = findings.combined.codes
+    central = findings.comparisons["analytic~central"]
+    value = as_whole(findings.estimates["central"]).value
+    whole = central.part(slice(0, codes.size))
+    allowed = whole.allowed.reshape(codes.shape)
+    claimed = whole.analytic.reshape(codes.shape)
+    agree = (np.abs(claimed - value) <= allowed) & (allowed <= DOUBLE * rms(claimed))
+    return np.asarray((codes == FAIL) | ((codes == INCONCLUSIVE) & agree))
+
+
+def _revised(findings: ParameterFindings, marks: NDArray[np.bool_], code: int) -> ParameterFindings:
+    """Return the findings with the marked entries at a kink, and the verdict on them."""
+    comparisons = {
+        key: _revised_comparison(judged, marks, code) if key.startswith("analytic~") else judged
+        for key, judged in findings.comparisons.items()
+    }
+    codes = np.where(marks, np.int8(code), findings.combined.codes)
+    combined = replace(findings.combined, codes=codes)
+    estimates = dict(findings.estimates)
+    if code == INCONCLUSIVE:
+        central = as_whole(estimates["central"])
+        estimates["central"] = replace(central, kinks=central.kinks | marks)
+    return replace(findings, estimates=estimates, comparisons=comparisons, combined=combined)
+
+
+def _revised_comparison(judged: AnyJudged, marks: NDArray[np.bool_], code: int) -> AnyJudged:
+    if not isinstance(judged, Judged):
+        return judged
+    found = replace(
+        judged,
+        codes=np.where(marks, np.int8(code), judged.codes),
+        kinks=judged.kinks | marks,
+    )
+    if code != PASS:
+        return found
+    return replace(
+        found,
+        reference=np.where(marks, judged.analytic, judged.reference),
+        relative_error=np.where(marks, 0.0, judged.relative_error),
+        resolution=np.where(marks, INSIDE, judged.resolution),
+    )
