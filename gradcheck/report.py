@@ -19,6 +19,14 @@ JsonValue = Any
 """A value that ``json.dumps(allow_nan=False)`` accepts."""
 
 
+def number(value: float) -> JsonValue:
+    """Return ``value`` as JSON: a number, or ``"nan"``, ``"inf"``, ``"-inf"``."""
+    value = float(value)
+    if math.isfinite(value):
+        return value
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+
+
 class Verdict(StrEnum):
     """What is known of an entry, a parameter or a check; the order is from best to worst."""
 

@@ -7,7 +7,6 @@ found the same are equal in everything else.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from gradcheck.report import (
     Location,
     ParameterResult,
     Report,
+    number,
 )
 
 
@@ -105,14 +105,6 @@ def timing_keys(names: Sequence[str]) -> list[str]:
         seen.add(key)
         keys.append(key)
     return keys
-
-
-def number(value: float) -> JsonValue:
-    """Return ``value`` as JSON: a number, or ``"nan"``, ``"inf"``, ``"-inf"``."""
-    value = float(value)
-    if math.isfinite(value):
-        return value
-    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
 
 
 def plain(value: JsonValue, where: str = "report") -> JsonValue:

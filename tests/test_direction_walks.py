@@ -11,14 +11,9 @@ import pytest
 
 from gradcheck.noise import Noise, loss_noise
 from gradcheck.numpy_target.problem import numpy_problem
-from gradcheck.oracles.directions import (
-    DirectionResult,
-    Walk,
-    check_directions,
-    draw_steps,
-    first_distance,
-    project,
-)
+from gradcheck.oracles.directions import DirectionResult, check_directions
+from gradcheck.oracles.drawn_steps import draw_steps, project
+from gradcheck.oracles.walk import Walk, first_distance
 
 NAN, INF = float("nan"), float("inf")
 DOUBLE = np.dtype(float)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from gradcheck.noise import loss_noise
 from gradcheck.numpy_target.problem import Limits, numpy_problem
-from gradcheck.oracles.directions import DirectionResult, check_directions, draw_steps
+from gradcheck.oracles.directions import DirectionResult, check_directions
+from gradcheck.oracles.drawn_steps import draw_steps
 from gradcheck.problem import Problem
 
 

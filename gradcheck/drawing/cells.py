@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.report import JsonValue
+from gradcheck.report import JsonValue, number
 
 _FOLD = 64
 _MAX_SLICES = 6
@@ -18,9 +18,7 @@ Values = dict[str, NDArray[Any]]
 
 def four_digits(value: float) -> JsonValue:
     """Return ``value`` to four significant digits; a non-finite one as a string."""
-    if np.isfinite(value):
-        return float(f"{value:.4g}")
-    return "nan" if np.isnan(value) else "inf" if value > 0 else "-inf"
+    return number(float(f"{value:.4g}"))
 
 
 def rounded(values: NDArray[Any]) -> list[JsonValue]:

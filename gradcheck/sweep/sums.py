@@ -11,16 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.noise import Noise
-from gradcheck.oracles.directions import (
-    LONGEST,
-    WALKS,
-    Projection,
-    Walk,
-    draw_steps,
-    first_distance,
-    project,
-)
+from gradcheck.oracles.drawn_steps import Projection, draw_steps, project
 from gradcheck.oracles.ladder import KAPPA, RATIO
+from gradcheck.oracles.walk import LONGEST, WALKS, Walk, first_distance
 from gradcheck.problem import Problem
 from gradcheck.sweep.moves import Block
 from gradcheck.verdict.compare import thresholds_for
