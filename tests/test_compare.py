@@ -14,11 +14,10 @@ from gradcheck.verdict.compare import (
     UNCHECKED,
     Thresholds,
     judge,
-    norm_relative_error,
     relative_errors,
-    summarise,
     thresholds_for,
 )
+from gradcheck.verdict.summary import norm_relative_error, summarise
 from gradcheck.verdict.verdicts import combine, share_kinks
 
 NAN, INF = float("nan"), float("inf")

@@ -20,17 +20,9 @@ from gradcheck.oracles.parted import (
     spread,
 )
 from gradcheck.verdict import in_parts
-from gradcheck.verdict.compare import (
-    FAIL,
-    INCONCLUSIVE,
-    PASS,
-    UNCHECKED,
-    judge,
-    summarise,
-    thresholds_for,
-    worst_positions,
-)
+from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS, UNCHECKED, judge, thresholds_for
 from gradcheck.verdict.in_parts import combined_of, judge_in_parts
+from gradcheck.verdict.summary import summarise, worst_positions
 from gradcheck.verdict.verdicts import combine
 
 LIMITS = thresholds_for(np.dtype(float))

@@ -12,16 +12,8 @@ from gradcheck.noise import Noise, half_ulp, is_flat, table_levels, table_noise
 from gradcheck.oracles.estimate import smooth_estimate
 from gradcheck.oracles.ladder import Rung, read_ladder
 from gradcheck.oracles.steps import first_steps
-from gradcheck.verdict.compare import (
-    FAIL,
-    INCONCLUSIVE,
-    PASS,
-    UNCHECKED,
-    judge,
-    norm_relative_error,
-    summarise,
-    thresholds_for,
-)
+from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS, UNCHECKED, judge, thresholds_for
+from gradcheck.verdict.summary import norm_relative_error, summarise
 from gradcheck.verdict.verdicts import combine
 
 NAN, INF = float("nan"), float("inf")

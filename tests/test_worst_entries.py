@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 
 from gradcheck.report import Verdict
-from gradcheck.verdict.compare import (
-    FAIL,
-    INCONCLUSIVE,
-    PASS,
-    UNCHECKED,
-    Judged,
-    entry_at,
-    summarise,
-    worst_positions,
-)
+from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS, UNCHECKED, Judged
+from gradcheck.verdict.summary import entry_at, summarise, worst_positions
 
 NAN, INF = float("nan"), float("inf")
 

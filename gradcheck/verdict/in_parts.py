@@ -14,17 +14,16 @@ from gradcheck.blocks import BLOCK, FloatArray, SumOfSquares, flat, parts
 from gradcheck.oracles.parted import AnyEstimate, PartedEstimate, as_whole
 from gradcheck.report import Comparison, Entry
 from gradcheck.scales import median
-from gradcheck.verdict import compare
+from gradcheck.verdict import summary
 from gradcheck.verdict.compare import (
     FAIL,
     INCONCLUSIVE,
-    N_WORST,
     UNCHECKED,
     Judged,
     Thresholds,
-    entry_at,
     judge,
 )
+from gradcheck.verdict.summary import N_WORST, entry_at
 from gradcheck.verdict.verdicts import Combined, combine
 
 SAMPLE = 1 << 12
@@ -178,7 +177,7 @@ def judge_in_parts(
         one = part(at)
         codes[at] = one.codes
         sums.add(one)
-        for inner in compare.worst_positions(one).tolist():
+        for inner in summary.worst_positions(one).tolist():
             rows.append((*_order(one, inner), at.start + inner))
         rows = sorted(rows)[:N_WORST]
         del one  # not while the next part is judged
@@ -210,8 +209,8 @@ def combined_of(judged: Sequence[AnyJudged], estimates: Mapping[str, AnyEstimate
 
 
 def worst_positions(judged: AnyJudged) -> NDArray[np.intp]:
-    """Return the flat positions of the entries that matter most; as ``compare.worst_positions``."""
-    return judged.worst if isinstance(judged, PartedJudged) else compare.worst_positions(judged)
+    """Return the flat positions of the entries that matter most; as ``summary.worst_positions``."""
+    return judged.worst if isinstance(judged, PartedJudged) else summary.worst_positions(judged)
 
 
 def _order(judged: Judged, position: int) -> tuple[float, float]:
@@ -228,12 +227,12 @@ def _order(judged: Judged, position: int) -> tuple[float, float]:
 
 
 def summarise(judged: AnyJudged, first: NDArray[np.intp] | None = None) -> Comparison:
-    """Reduce a comparison to the figures of a report; as ``compare.summarise``.
+    """Reduce a comparison to the figures of a report; as ``summary.summarise``.
 
     The median of a large parameter is that of an even choice of its entries.
     """
     if isinstance(judged, Judged):
-        return compare.summarise(judged, first)
+        return summary.summarise(judged, first)
     shared = [] if first is None else [int(i) for i in first if _code(judged, i) != UNCHECKED]
     own = [] if len(shared) >= N_WORST else judged.worst.tolist()
     listed = (shared + [i for i in own if i not in shared])[:N_WORST]
