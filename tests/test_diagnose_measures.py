@@ -12,7 +12,8 @@ from gradcheck.diagnose.flat import loss_ignores_parameter
 from gradcheck.diagnose.handed import _best, _rows, _telling
 from gradcheck.diagnose.pool import _aligned
 from gradcheck.diagnose.precision import low_precision
-from gradcheck.diagnose.probes import Use, _fits, _reductions, explains, product
+from gradcheck.diagnose.probe import Use, explains, product
+from gradcheck.diagnose.probes import _fits, _reductions
 from gradcheck.diagnose.regulariser import is_all_of_the_loss, is_bias, is_regulariser
 from gradcheck.diagnose.repeated import _assigned, _Piece
 from gradcheck.diagnose.repeated import _rows as picked_rows

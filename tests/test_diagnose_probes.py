@@ -6,7 +6,8 @@ from test_diagnose_counterfactual import explain
 
 from gradcheck.diagnose.evidence import Evidence
 from gradcheck.diagnose.graph import graph_of
-from gradcheck.diagnose.probes import Probe, wrong_sums
+from gradcheck.diagnose.probe import Probe
+from gradcheck.diagnose.probes import wrong_sums
 from gradcheck.tracing import trace
 
 generator = np.random.default_rng(8)

@@ -7,7 +7,8 @@ import pytest
 
 from gradcheck.diagnose.evidence import Evidence
 from gradcheck.diagnose.graph import graph_of
-from gradcheck.diagnose.probes import Probe, missing_factors, scaled_by_result
+from gradcheck.diagnose.probe import Probe
+from gradcheck.diagnose.probes import missing_factors, scaled_by_result
 from gradcheck.diagnose.repeated import _readings, overwritten, overwritten_results, stale_in_loop
 from gradcheck.tracing import trace
 

@@ -8,87 +8,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from gradcheck.diagnose.evidence import Array, Evidence, Facts
 from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.graph import Graph, detailed
-from gradcheck.diagnose.limits import numbers
-from gradcheck.diagnose.matching import quality
 from gradcheck.diagnose.operations import PRODUCTS
+from gradcheck.diagnose.probe import Probe, Use, explains, finding_at, other_factor, product
 from gradcheck.diagnose.sites import in_words, location
-from gradcheck.report import Location
-from gradcheck.tracing.contract import DetailedTrace, Operation
-
-MOST_KEPT = 16_000_000
-"""Numbers in what the uses of a parameter add to its gradient, where numbers are counted."""
+from gradcheck.tracing.contract import Operation
 
 _ADDITIONS = {"add": 1.0, "subtract": -1.0}
-
-
-@dataclass(frozen=True, eq=False)
-class Use:
-    """One operation that reads a parameter, with the cotangent of its result."""
-
-    operation: Operation
-    operand: int
-    cotangent: Array
-    contribution: Array
-
-
-@dataclass(eq=False)
-class Probe:
-    """The values and cotangents of a trace, looked up once.
-
-    ``left`` counts down how many numbers the gradients that are tried may still have together.
-    """
-
-    trace: DetailedTrace
-    graph: Graph
-    cotangents: dict[int, Array]
-    left: float = float("inf")
-    _uses: dict[str, list[Use]] = field(default_factory=dict)
-
-    def may_try(self, facts: Facts) -> bool:
-        """Say whether one more gradient of a parameter may be tried, and count it."""
-        self.left -= facts.value.size
-        return self.left >= 0
-
-    def uses(self, name: str) -> list[Use]:
-        """Return the operations that read a parameter and how each adds to its gradient."""
-        if name not in self._uses:
-            readers = [
-                (operation, operand)
-                for operation in self.graph.operations
-                for operand, source in enumerate(operation.inputs)
-                if source == ("parameter", name) and operation.index in self.cotangents
-            ]
-            kept = sum(numbers(op.input_shapes[operand]) for op, operand in readers)
-            if kept > MOST_KEPT and self.left < float("inf"):
-                self.left, readers = -1, []
-            found = (self._use(operation, operand) for operation, operand in readers)
-            self._uses[name] = [use for use in found if use is not None]
-        return self._uses[name]
-
-    def _use(self, operation: Operation, operand: int) -> Use | None:
-        c = self.cotangents[operation.index]
-        part = self.trace.local(operation.index, c)[operand]
-        return None if part is None else Use(operation, operand, c, part)
-
-    def single_uses(self, name: str) -> list[Use]:
-        """Return the uses that are not one of the many runs of a loop: these go together."""
-        uses = self.uses(name)
-        return [use for use in uses if use.operation.index not in self.graph.in_long_loop]
-
-    def outside_long_loops(self) -> Iterator[Operation]:
-        """Yield the operations that are not one of the many runs of a loop."""
-        return (op for op in self.graph.operations if op.index not in self.graph.in_long_loop)
-
-    def of_shape(self, shape: tuple[int, ...]) -> Iterator[Operation]:
-        """Yield the operations outside long loops whose result has a shape."""
-        return (op for op in self.outside_long_loops() if op.output_shape == shape)
 
 
 def probe_findings(
@@ -258,58 +189,63 @@ def missing_factors(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
     if len(uses) != 1:
         return None
     (use,) = uses
-    for operation in probe.outside_long_loops():
-        value = probe.trace.value(operation.index)
-        if value.ndim == 0 or not _fits(value.shape, use.cotangent.shape) or (value == 0).any():
+    for operation, factor, words in _factors(probe, use.cotangent.shape):
+        if not probe.may_try(facts):
+            return None
+        part = probe.trace.local(use.operation.index, use.cotangent * factor)[use.operand]
+        grade = None if part is None else explains(facts, part - use.contribution)
+        if grade is None:
             continue
-        for factor, words in ((value, "divide"), (1.0 / value, "multiply")):
-            if not probe.may_try(facts):
-                return None
-            part = probe.trace.local(use.operation.index, use.cotangent * factor)[use.operand]
-            grade = None if part is None else explains(facts, part - use.contribution)
-            if grade is None:
-                continue
-            readers = [
-                probe.graph.by_index[user]
-                for user, _ in probe.graph.consumers.get(operation.index, ())
-            ]
-            reader = next((r for r in readers if r.name in PRODUCTS), operation)
-            message = (
-                f"The gradient of {facts.name} is exactly what you get when {in_words(reader)} "
-                f"is passed without the factor: a step of the backward pass does not {words} by "
-                f"the result of {in_words(operation)}."
-            )
-            preposition = "by the result of line"
-            remedy = f"{words.capitalize()} {preposition} {operation.site.line} as well."
-            places = (location(operation.site),)
-            return finding_at("factor_missing", facts, message, remedy, grade, reader, places)
+        reader = _reader(probe, operation)
+        message = (
+            f"The gradient of {facts.name} is exactly what you get when {in_words(reader)} "
+            f"is passed without the factor: a step of the backward pass does not {words} by "
+            f"the result of {in_words(operation)}."
+        )
+        return _without_factor(facts, message, words, grade, reader, operation)
     return None
 
 
 def scaled_by_result(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
     """Find a whole gradient that lacks a product with, or a division by, an intermediate result."""
+    for operation, factor, words in _factors(probe, facts.value.shape):
+        if not probe.may_try(facts):
+            return None
+        grade = explains(facts, facts.reference * (factor - 1.0))
+        if grade is None:
+            continue
+        reader = _reader(probe, operation)
+        message = (
+            f"The gradient of {facts.name} is exactly the right one without the factor of "
+            f"{in_words(reader)}: the backward pass does not {words} by the result of "
+            f"{in_words(operation)}."
+        )
+        return _without_factor(facts, message, words, grade, reader, operation)
+    return None
+
+
+def _factors(probe: Probe, shape: tuple[int, ...]) -> Iterator[tuple[Operation, Array, str]]:
+    """Yield the results that fit a shape, and their inverses: without them, what was not done."""
     for operation in probe.outside_long_loops():
         value = probe.trace.value(operation.index)
-        if value.ndim == 0 or not _fits(value.shape, facts.value.shape) or (value == 0).any():
-            continue
-        for factor, words in ((value, "divide"), (1.0 / value, "multiply")):
-            if not probe.may_try(facts):
-                return None
-            grade = explains(facts, facts.reference * (factor - 1.0))
-            if grade is None:
-                continue
-            users = probe.graph.consumers.get(operation.index, ())
-            readers = [probe.graph.by_index[user] for user, _ in users]
-            reader = next((r for r in readers if r.name in PRODUCTS), operation)
-            message = (
-                f"The gradient of {facts.name} is exactly the right one without the factor of "
-                f"{in_words(reader)}: the backward pass does not {words} by the result of "
-                f"{in_words(operation)}."
-            )
-            remedy = f"{words.capitalize()} by the result of line {operation.site.line} as well."
-            places = (location(operation.site),)
-            return finding_at("factor_missing", facts, message, remedy, grade, reader, places)
-    return None
+        if value.ndim > 0 and _fits(value.shape, shape) and not (value == 0).any():
+            yield operation, value, "divide"
+            yield operation, 1.0 / value, "multiply"
+
+
+def _reader(probe: Probe, operation: Operation) -> Operation:
+    """Return the product that reads an operation's result; itself where none does."""
+    users = probe.graph.consumers.get(operation.index, ())
+    readers = [probe.graph.by_index[user] for user, _ in users]
+    return next((one for one in readers if one.name in PRODUCTS), operation)
+
+
+def _without_factor(
+    facts: Facts, message: str, words: str, grade: str, reader: Operation, operation: Operation
+) -> Finding:
+    remedy = f"{words.capitalize()} by the result of line {operation.site.line} as well."
+    places = (location(operation.site),)
+    return finding_at("factor_missing", facts, message, remedy, grade, reader, places)
 
 
 def _fits(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
@@ -317,58 +253,3 @@ def _fits(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
         return np.broadcast_shapes(small, large) == large
     except ValueError:
         return False
-
-
-def other_factor(use: Use, probe: Probe) -> Array | None:
-    """Return the value that a parameter is multiplied by, if it is used in a product."""
-    if use.operation.name not in ("matmul", "dot", "multiply") or len(use.operation.inputs) != 2:
-        return None
-    values = probe.trace.operand_values(use.operation.index)
-    return values[1 - use.operand] if len(values) == 2 else None
-
-
-def product(value: Array, use: Use) -> Array | None:
-    """Return the contribution of a product with ``value`` in place of the other factor."""
-    c = use.cotangent
-    if use.operation.name == "multiply":
-        both = np.asarray(c * value)
-        extra = both.ndim - len(use.contribution.shape)
-        both = both.sum(axis=tuple(range(extra))) if extra > 0 else both
-        kept = tuple(k for k, n in enumerate(use.contribution.shape) if n != both.shape[k])
-        return both.sum(axis=kept, keepdims=True) if kept else both
-    if value.ndim != 2 or c.ndim not in (1, 2):
-        return None
-    if use.operand == 1:
-        return np.asarray(value.T @ c)
-    return np.asarray(c @ value.T) if c.ndim == 2 else None
-
-
-def explains(facts: Facts, change: Array) -> str | None:
-    """Say how surely a change of the right gradient makes the analytic one; None if not at all."""
-    if np.abs(change).max(initial=0.0) <= 4.0 * facts.tolerance.max(initial=0.0):
-        return None
-    grade = quality(facts, facts.reference + change)
-    return grade if grade in ("exact", "likely") else None
-
-
-def finding_at(
-    cause: str,
-    facts: Facts,
-    message: str,
-    remedy: str,
-    grade: str,
-    operation: Operation,
-    also: tuple[Location, ...] = (),
-) -> Finding:
-    """Return the finding about one parameter at an operation that reads it."""
-    return Finding(
-        cause=cause,
-        parameters=(facts.name,),
-        message=message,
-        remedy=remedy,
-        confidence=grade,
-        specificity=62,
-        evidence={"operation": operation.name, "index": operation.index},
-        location=location(operation.site),
-        also=also,
-    )

@@ -16,7 +16,7 @@ from gradcheck.diagnose.evidence import Array, Evidence, Facts, Mask
 from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.graph import Graph
 from gradcheck.diagnose.operations import PRODUCTS
-from gradcheck.diagnose.probes import Probe, Use, explains, finding_at, other_factor, product
+from gradcheck.diagnose.probe import Probe, Use, explains, finding_at, other_factor, product
 from gradcheck.diagnose.sites import in_words, location
 from gradcheck.tracing.contract import DetailedTrace, Operation
 
