@@ -66,6 +66,15 @@ def test_a_thorough_look_refines_all_of_them():
     assert len(looked_at_again(found["x"], 1e-6)) == 100
 
 
+@pytest.mark.parametrize(("noise", "refined"), [(2e-11, 0), (3e-9, 100)])
+def test_it_refines_what_is_coarser_than_a_millionth(noise, refined):
+    found, spent = differences(weighted, {"x": CLAIMS}, noise=noise, thorough=True)
+    coarse = 4 * noise / np.cbrt(3 * noise) / CLAIMS
+    assert (coarse > 1e-6).all() if refined else (coarse < 1e-6).all()
+    assert len(looked_at_again(found["x"], noise)) == refined
+    assert (spent == 200) == (refined == 0)
+
+
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
 def test_entries_known_to_less_than_a_thousandth_are_all_looked_at_again(size):
     noise = 3e-6 * size

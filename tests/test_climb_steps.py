@@ -259,6 +259,15 @@ def test_the_noise_of_a_staircase_is_measured_beyond_its_steps(width):
     assert abs(reading.value - 3.0) <= reading.uncertainty
 
 
+def test_no_change_at_the_smallest_step_alone_is_enough():
+    # none over a fourth of the first step; beyond, a slope that comes no nearer to the claim
+    def loss(x):
+        return 1.0 + 3.0 * (x if abs(x) > H / 2 else 0.0)
+
+    _, _, asked = climbed(loss, 0.1)
+    assert measured(asked, 0.0) == pytest.approx(16 * H)
+
+
 @pytest.mark.parametrize("width", [1.5, 3, 6, 20, 40, 200])
 @pytest.mark.parametrize(("factor", "wrong"), [(1.0, False), (10.0, True), (-10.0, True)])
 def test_a_grain_makes_no_right_claim_wrong_and_hides_no_gross_error(width, factor, wrong):

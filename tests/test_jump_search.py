@@ -109,14 +109,15 @@ def test_a_steep_rise_is_no_jump() -> None:
     assert len(asked) == 3 + 27
 
 
-@pytest.mark.parametrize(("height", "is_jump"), [(8.1e-6, True), (7.9e-6, False)])
-def test_each_jump_is_more_than_eight_deviations(height: float, is_jump: bool) -> None:
+@pytest.mark.parametrize(("deviations", "is_jump"), [(8.125, True), (8.0, False), (7.9, False)])
+def test_each_jump_is_more_than_eight_deviations(deviations: float, is_jump: bool) -> None:
     places = np.concatenate([np.linspace(0.15, 0.45, 20), np.linspace(0.65, 0.95, 20)])
+    level = 2.0**-20
 
     def loss(t: float) -> float:
-        return height * float((t > places).sum())
+        return deviations * level * float((t > places).sum())
 
-    assert (searched(loss, short=0.1, level=1e-6)[0] is not None) is is_jump
+    assert (searched(loss, short=0.1, level=level)[0] is not None) is is_jump
 
 
 # The length of the short steps
@@ -167,6 +168,10 @@ def test_a_gradient_within_a_tenth_of_their_difference_has_the_slope_between(
 ) -> None:
     gradient = {"u": np.array([0.3, 0.1]), "v": np.array([[2.0 * (slope - 0.5)]])}
     assert slope_is_between(gradient, across) is expected
+
+
+def test_a_tenth_of_it_is_within() -> None:
+    assert slope_is_between({"u": np.array([2.0, 0.0]), "v": np.zeros((1, 1))}, across=11.0)
 
 
 def test_a_gradient_that_misses_a_parameter_has_no_slope() -> None:

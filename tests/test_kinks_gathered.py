@@ -350,20 +350,63 @@ def test_several_ties_are_found_each_by_itself() -> None:
         assert (one.lower, one.upper, one.claimed) == pytest.approx((1.0, 1.0, 2.0))
 
 
-def test_a_tie_of_many_is_parted_until_the_parts_are_right() -> None:
-    def norm(x: Any) -> float:
-        return float(np.sqrt(np.sum(x * x)))
+def tops(entries: int, groups: int) -> Any:
+    """The sum of the largest of each group, of entries that are tied."""
+    return lambda x: float(x.reshape(groups, entries).max(axis=1).sum())
 
-    found, _ = contradictions(norm, [0.4] * 16, (-1.0, 1.0))
-    entries = sorted(i for one in found for i in one.entries["x"].tolist())
-    assert entries == sorted(set(entries))
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_what_many_share_is_parted_until_halves_are_right(groups: int) -> None:
+    # of a group of eight the slope is 1, and 2 is claimed; of half of it, 1 is, which is valid
+    found, _ = contradictions(tops(8, groups), [0.25] * 8 * groups, (0.0, 1.0))
+    expected = [list(range(8 * k, 8 * k + 8)) for k in range(groups)]
+    assert [one.entries["x"].tolist() for one in found] == expected
     for one in found:
-        n = len(one.entries["x"])
-        assert one.upper == pytest.approx(np.sqrt(n))
-        assert one.claimed == pytest.approx(0.4 * n)
-        # of half of them nothing is said
-        assert n > 2
-        assert 0.4 * (n / 2) <= np.sqrt(n / 2) + 0.1 * (2.0 + 2 * np.sqrt(n / 2))
+        assert (one.lower, one.upper, one.claimed) == pytest.approx((1.0, 1.0, 2.0))
+
+
+def test_two_entries_are_not_parted() -> None:
+    # as pairs they are valid: what each of three shares with the others is seen together alone
+    found, _ = contradictions(tops(3, 1), [0.55] * 3, (0.0, 1.0))
+    assert [one.entries["x"].tolist() for one in found] == [[0, 1, 2]]
+
+
+def test_halves_are_looked_at_thirty_two_times_at_most() -> None:
+    found, _ = contradictions(tops(4, 64), [0.5] * 256, (0.0, 1.0))
+    sizes = [len(one.entries["x"]) for one in found]
+    # 16 are halved: all, two halves, four quarters, eight eighths, and one of sixteen entries
+    assert sorted(sizes) == [8] * 2 + [16] * 15
+
+
+def test_slopes_are_told_by_the_largest_move_of_an_entry() -> None:
+    # entries of size 3: each moves by 3 at distance 1
+    found, _ = contradictions(
+        lambda x: 2.0 * float(max(x[0], x[1])), [2.0, 2.0], (0.0, 2.0), at=[[3.0, 3.0]]
+    )
+    (one,) = found
+    assert (one.lower, one.upper, one.claimed) == pytest.approx((2.0, 2.0, 4.0))
+
+
+def test_of_many_entries_neighbours_are_moved_and_pairs_that_are_drawn() -> None:
+    problem = problem_of(absolute, {"x": np.zeros(9)})
+    contradicted_together(
+        problem,
+        NOISE,
+        np.random.default_rng(0),
+        differences={"x": kinks([-1.0] * 9, [1.0] * 9)},
+        accepted={"x": np.ones(9, dtype=bool)},
+    )
+    directions = np.sign([one[0] for one in problem.evaluator.moves[::2]])
+    pairs = [tuple(np.flatnonzero(one).tolist()) for one in directions[:16]]
+    assert all(len(one) == 2 for one in pairs)
+    assert pairs[::2] == pairs[1::2]  # alike, and against each other
+    for alike, against in zip(directions[:16:2], directions[1:16:2], strict=True):
+        assert np.prod(alike[alike != 0]) == 1.0
+        assert np.prod(against[against != 0]) == -1.0
+    assert all(j == i + 1 for i, j in pairs[:8])
+    assert len(set(pairs[:8])) == 4
+    assert (directions[16:] != 0).all()
+    assert (directions[16] == 1).all()
 
 
 # What is said

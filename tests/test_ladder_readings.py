@@ -159,6 +159,7 @@ def test_the_slope_of_one_side_is_extrapolated_and_bounded(side):
     assert reading.value == pytest.approx(3.0, abs=1e-9)
     assert reading.uncertainty == pytest.approx(1.5 * 2.0 * H, rel=1e-6)
     assert (reading.step, reading.kink, reading.edge) == (H, False, False)
+    assert (reading.consistent, reading.noise_limited) == (True, True)
     noisy = read(lambda z: 3 * z if side * z >= 0 else NAN, (0, 1, 2), noise=1e-9)
     assert noisy.uncertainty == pytest.approx(4 * 2 * hidden(1e-9, 4 * H))
 

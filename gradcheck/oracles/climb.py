@@ -264,7 +264,7 @@ def _next_levels(
         return [lowest - 1]
     if (difference <= allowed and fine) or (difference > 10 * allowed and fine):
         return []
-    if difference > 100 * allowed and lowest < 0:
+    if difference > 100 * allowed:
         return []
     if reading.noise_limited:
         return [highest + 0.5, highest + 1] if can_ascend else []
