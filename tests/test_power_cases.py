@@ -52,15 +52,29 @@ def test_inputs_are_the_same_at_every_call_and_never_shared(cases: list[PowerCas
                 assert not np.shares_memory(first[name], second[name])
 
 
+def computable(case: PowerCase) -> bool:
+    """Whether this version of torch has what the case needs in half precision, on a CPU."""
+    if case.dtype == "float16" and case.torch_target:
+        try:
+            case.grad_only(**case.inputs())
+        except RuntimeError as error:
+            if "not implemented for 'Half'" not in str(error):
+                raise
+            return False
+    return True
+
+
 def test_a_seeded_sample_of_the_labels_holds(cases: list[PowerCase]) -> None:
     chosen = np.random.default_rng(2024).permutation(len(cases))[:SAMPLE]
-    problems = [problem for k in chosen if (problem := mislabelled(cases[k]))]
-    assert problems == []
+    sample = [cases[k] for k in chosen if computable(cases[k])]
+    assert len(sample) > 0.95 * SAMPLE
+    assert [problem for case in sample if (problem := mislabelled(case))] == []
 
 
 @pytest.mark.slow
 def test_all_labels_hold(cases: list[PowerCase]) -> None:
-    assert [problem for case in cases if (problem := mislabelled(case))] == []
+    sample = [case for case in cases if computable(case)]
+    assert [problem for case in sample if (problem := mislabelled(case))] == []
 
 
 def test_a_wrong_gradient_labelled_right_is_seen(cases: list[PowerCase]) -> None:

@@ -11,7 +11,7 @@ import scipy.linalg
 import scipy.signal
 import scipy.spatial.distance as distance
 import scipy.special as sp
-from test_tracing_operations import derivative_errors
+from test_tracing_operations import derivative_errors, trapezoid
 
 from gradcheck.tracing import NotTraceable, trace
 
@@ -135,9 +135,9 @@ TRACED = {
     ),
     "trapezoids": (
         lambda c, v: (
-            *(np.trapezoid(c), np.trapezoid(c, axis=1), np.trapezoid(c, dx=0.3, axis=0)),
-            np.trapezoid(c, np.cumsum(v**2)),
-            np.trapezoid(c, x=np.cumsum(c**2, axis=1), axis=1),
+            *(trapezoid(c), trapezoid(c, axis=1), trapezoid(c, dx=0.3, axis=0)),
+            trapezoid(c, np.cumsum(v**2)),
+            trapezoid(c, x=np.cumsum(c**2, axis=1), axis=1),
         ),
         C,
         V,
@@ -293,14 +293,32 @@ TRACED = {
     ),
     "systems": (
         lambda s, a: (
-            *(np.linalg.solve(s, a), np.linalg.solve(s, a[:, 0]), np.linalg.solve(stack(s), a)),
-            *(scipy.linalg.solve(s, a), scipy.linalg.solve(s, a[:, 1], transposed=True)),
             *(
-                scipy.linalg.solve(symmetric(s) + s, a, assume_a=k)
-                for k in ("sym", "pos", "symmetric")
+                np.linalg.solve(s, a),
+                np.linalg.solve(s, a[:, 0]),
+                np.linalg.solve(stack(s), a[None]),
             ),
-            scipy.linalg.solve(symmetric(s) + s, a, lower=True, assume_a="positive definite"),
+            *(scipy.linalg.solve(s, a), scipy.linalg.solve(s, a[:, 1], transposed=True)),
+            *(scipy.linalg.solve(symmetric(s) + s, a, assume_a=k) for k in ("sym", "pos")),
+            scipy.linalg.solve(symmetric(s) + s, a, lower=True, assume_a="pos"),
             scipy.linalg.solve(s, a, lower=True),
+        ),
+        S,
+        A,
+    ),
+    "stacks of systems": (
+        lambda s: (
+            np.linalg.solve(stack(s), s),
+            np.linalg.solve(stack(s), s[:, :1]),
+            np.linalg.solve(s, stack(s)),
+            np.linalg.solve(stack(s)[:, None], np.stack([s[:, :2], s[:, 1:]])),
+        ),
+        S,
+    ),
+    "systems by their long names": (
+        lambda s, a: (
+            scipy.linalg.solve(symmetric(s) + s, a, assume_a="symmetric"),
+            scipy.linalg.solve(symmetric(s) + s, a, lower=True, assume_a="positive definite"),
         ),
         S,
         A,
@@ -343,12 +361,13 @@ TRACED = {
     ),
     "least squares": (
         lambda a, v: (
-            np.linalg.lstsq(a.T, v)[0],
+            np.linalg.lstsq(a.T, v, rcond=None)[0],
             np.linalg.lstsq(a.T, np.stack([v, v**2], axis=1), rcond=None)[0],
         ),
         A,
         V,
     ),
+    "least squares to machine precision": (lambda a, v: np.linalg.lstsq(a.T, v)[0], A, V),
     "LU": (
         lambda s, a: (
             scipy.linalg.lu_solve(scipy.linalg.lu_factor(s[[2, 0, 1]]), a),
@@ -477,12 +496,13 @@ TRACED = {
             np.nan_to_num(np.where(V > 1, np.nan, v)) * v,
             np.nan_to_num(np.where(V > 1, np.nan, v), True, 4.0) * v,
             *(np.clip(v, -1.0, 1.0), v.clip(max=0.5), np.clip(v, V - 1, None), v.clip(0.3)),
-            *(np.clip(v, max=1.0, min=0.0), np.sinc(v), np.heaviside(v, 0.5) * v),
+            *(np.sinc(v), np.heaviside(v, 0.5) * v),
             np.ldexp(v, np.array([1, -2, 3, 0])),
             np.heaviside(np.array([0.0, 1.0, -1.0, 0.0]), v),
         ),
         V,
     ),
+    "clipped by name": (lambda v: (np.clip(v, max=1.0, min=0.0), np.clip(v, min=0.5)), V),
     "padded": (
         lambda a: (
             *(np.pad(a, 2), np.pad(a, (1, 2)), np.pad(a, ((1, 0), (2, 3)), constant_values=7.0)),
@@ -509,7 +529,7 @@ TRACED = {
                 np.reshape(c, (3, 8), order="F"),
             ),
             *(c.T.ravel("F"), c.transpose(), c.transpose(1, 2, 0), c.transpose((0, 2, 1))),
-            *(c.transpose(None), np.transpose(c, [2, 1, 0]), c.swapaxes(1, 2), c.mT, c[0].T),
+            *(c.transpose(None), np.transpose(c, [2, 1, 0]), c.swapaxes(1, 2), c[0].T),
             *(
                 np.squeeze(c[:1]),
                 np.expand_dims(c, (0, 2)),
@@ -521,6 +541,7 @@ TRACED = {
         ),
         C,
     ),
+    "matrices on their sides": (lambda c: (c.mT, np.matrix_transpose(c) * 2.0), C),
     "joined": (
         lambda a, v: (
             *(np.concatenate([a, v[None]]), np.concatenate((a, a[:, :1]), axis=-1)),
@@ -535,17 +556,22 @@ TRACED = {
 }
 
 
-OF_NUMPY_2 = (
-    *("trapezoids", "variance about a given mean", "variance with a correction", "reshaped"),
-    *("systems", "least squares", "replaced"),
-)
-"""Cases with functions, options or meanings that NumPy 1 does not have."""
+NEEDS = {
+    "variance about a given mean": "numpy 2.1",
+    "variance with a correction": "numpy 2.1",
+    "matrices on their sides": "numpy 2.1",
+    "least squares to machine precision": "numpy 2.1",
+    "clipped by name": "numpy 2.1",
+    "stacks of systems": "numpy 2.1",
+    "systems by their long names": "scipy 1.15",
+}
+"""Cases with functions, options or meanings that older versions do not have."""
 
 
 @pytest.mark.parametrize("name", TRACED)
 def test_each_convention_is_numpys(name):
-    if name in OF_NUMPY_2 and np.lib.NumpyVersion(np.__version__) < "2.1.0":
-        pytest.skip("needs NumPy 2.1")
+    if name in NEEDS:
+        pytest.importorskip(*NEEDS[name].split())
     function, *arrays = TRACED[name]
     assert derivative_errors(function, [array.copy() for array in arrays]) < 5e-7
 

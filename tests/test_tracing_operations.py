@@ -17,6 +17,8 @@ POSITIVE = np.abs(A) + 0.5
 V = np.array([0.7, -1.4, 0.25, 1.8])
 SQUARE = A @ A.T + 2 * np.eye(3)
 WEIGHTS = np.random.default_rng(5).normal(size=1000)
+# of NumPy 2, and of NumPy 1
+trapezoid = getattr(np, "trapezoid", None) or getattr(np, "trapz")  # noqa: B009
 
 
 def weighted(result):
@@ -199,7 +201,7 @@ EXPRESSIONS = {
     ),
     "average": (lambda a, v: (np.average(a, axis=1, weights=v + 3), np.average(a)), A, V),
     "trapezoid": (
-        lambda a: (np.trapezoid(a), np.trapezoid(a, x=[0, 1, 3, 4]), np.trapezoid(a, axis=0)),
+        lambda a: (trapezoid(a), trapezoid(a, x=[0, 1, 3, 4]), trapezoid(a, axis=0)),
         A,
     ),
     "matmul": (lambda a, b, v: (a @ b.T, a @ v, v @ b.T, v @ v), A, B, V),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.linalg
-from test_tracing_operations import derivative_errors
+from test_tracing_operations import derivative_errors, trapezoid
 
 from gradcheck.tracing import NotTraceable, trace
 
@@ -117,9 +117,9 @@ EXPRESSIONS = {
     ),
     "trapezoid": (
         lambda a, v: (
-            np.trapezoid(a, dx=0.3),
-            np.trapezoid(a, x=np.cumsum(a**2, axis=0), axis=0),
-            np.trapezoid(a, v, axis=-1),
+            trapezoid(a, dx=0.3),
+            trapezoid(a, x=np.cumsum(a**2, axis=0), axis=0),
+            trapezoid(a, v, axis=-1),
         ),
         A,
         V,
@@ -248,7 +248,7 @@ EXPRESSIONS = {
     ),
     "stacked systems": (
         lambda s, a: (
-            np.linalg.solve(np.stack([s, 2 * s]), a[:, :2]),
+            np.linalg.solve(np.stack([s, 2 * s]), a[None, :, :2]),
             np.linalg.solve(s, a),
             np.linalg.inv(np.stack([s, s.T])),
             np.linalg.det(np.stack([s, 2 * s])),

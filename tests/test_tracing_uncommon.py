@@ -171,7 +171,7 @@ FOLLOWED = {
     "partition": (in_place(partitioned), A),
     "flat": (in_place(through_flat), A),
     "fill_diagonal": (in_place(lambda a, v: np.fill_diagonal(a, v[0] ** 2)), A, V),
-    "parts of a real array": (lambda a: (a.real * a, a.imag + a, a[0, 0].real, a.mT), A),
+    "parts of a real array": (lambda a: (a.real * a, a.imag + a, a[0, 0].real), A),
     "getattr": (lambda a: getattr(a, "T") * getattr(a, "no such", 2.0), A),  # noqa: B009
     "sum from a start": (lambda v: (sum(v, start=v[0] ** 2), sum([v, v**2], 1.0)), V),
     "sum of constants": (lambda v: v * sum([1.0, 2.0]), V),

@@ -7,6 +7,8 @@ import math
 import numpy as np
 
 generator = np.random.default_rng(14)
+# of NumPy 2, and of NumPy 1
+trapezoid = getattr(np, "trapezoid", None) or getattr(np, "trapz")
 
 
 def draw(*shape, scale=0.8):
@@ -72,7 +74,7 @@ def heat_equation(u, source):
     for _ in range(4):
         u[1:-1] += 0.2 * (u[2:] - 2 * u[1:-1] + u[:-2]) + source[1:-1]
         u[0], u[-1] = 0.0, u[-2]
-    return np.trapezoid(u**2, dx=0.1)
+    return trapezoid(u**2, dx=0.1)
 
 
 def gauss_seidel(u, f):

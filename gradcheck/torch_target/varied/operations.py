@@ -6,6 +6,7 @@ else takes the whole tensors of all evaluations, by ``torch.func.vmap``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,10 @@ def evaluated_whole(
     def flat(*tensors: Tensor) -> Any:
         return tuple(tree_flatten(call(tensors))[0])
 
-    together = torch.func.vmap(flat, randomness="error")(*(one.values for one in wholes))
+    with warnings.catch_warnings():
+        # Of functions that it does one evaluation at a time, which is slower and as right.
+        warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+        together = torch.func.vmap(flat, randomness="error")(*(one.values for one in wholes))
     results = [wholes[0].new(one, many, {}) for one, many in zip(bases, together, strict=True)]
     memory = [one.untyped_storage().data_ptr() for one in (*clones, *bases)]
     return tree_unflatten(results, base_form), len(set(memory)) < len(memory)

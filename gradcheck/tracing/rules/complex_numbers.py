@@ -21,7 +21,7 @@ from gradcheck.tracing.rules import elementwise, linalg, movement, scalars
 COVERED = frozenset(
     "add subtract multiply divide negative positive power square reciprocal exp expm1 log log10 "
     "sqrt sin cos tan sinh cosh tanh abs absolute complex conj conjugate sign real imag vdot norm "
-    "matmul dot inner outer tensordot einsum kron trace sum mean prod cumsum diff trapezoid "
+    "matmul dot inner outer tensordot einsum kron trace sum mean prod cumsum diff trapezoid trapz "
     "add.reduce multiply.reduce getitem setitem item reshape ravel flatten transpose T mT "
     "swapaxes moveaxis squeeze expand_dims concatenate stack hstack vstack column_stack array "
     "asarray asanyarray ascontiguousarray copy astype flip roll repeat tile broadcast_to where "
@@ -29,6 +29,9 @@ COVERED = frozenset(
     "fft ifft rfft irfft hfft ihfft fft2 ifft2 rfft2 irfft2 fftn ifftn rfftn irfftn".split()
 )
 """Operations that may be given complex numbers, by name."""
+
+_HAS_DIRECTIONS = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
+"""Whether NumPy's sign of a complex number is its direction."""
 
 
 def refuse_unless_covered(name: str, operands: Iterable[Any]) -> None:
@@ -87,6 +90,15 @@ def _conjugate(context: Context, z: Any) -> Any:
     return z.conj().resolve_conj()
 
 
+def _sign(context: Context, a: Any) -> Any:
+    """Return the numbers over their moduli; to NumPy 1, the sign of the part that counts first."""
+    z = context.tensor(a)
+    if not z.is_complex() or _HAS_DIRECTIONS:
+        return context.torch.sgn(z)
+    real, imaginary = z.real.sign(), z.imag.sign()
+    return context.torch.where(real != 0, real, imaginary).to(z.dtype)
+
+
 def _real(context: Context, z: Any) -> Any:
     return z.real.clone()
 
@@ -125,7 +137,7 @@ PARTS: dict[str, Rule] = {
 """The attributes of an array that are its real and its imaginary part."""
 
 UFUNCS: dict[Any, Rule] = {
-    np.sign: lambda context, z: context.torch.sgn(context.tensor(z)),
+    np.sign: _sign,
     np.absolute: _or_real(_modulus, elementwise.UFUNCS[np.absolute]),
     np.conjugate: _or_real(_conjugate, elementwise.UFUNCS[np.conjugate]),
 }

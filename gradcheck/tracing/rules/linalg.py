@@ -10,6 +10,8 @@ import numpy as np
 from gradcheck.tracing.errors import UnsupportedError
 from gradcheck.tracing.operation import Context, Rule
 
+_STACKS_VECTORS = np.lib.NumpyVersion(np.__version__) < "2.0.0"
+
 
 def _two(context: Context, a: Any, b: Any) -> tuple[Any, Any]:
     return context.tensor(a, context.dtype), context.tensor(b, context.dtype)
@@ -218,11 +220,22 @@ def _cho_solve(context: Context, c_and_lower: Any, b: Any, overwrite_b: Any = No
 
 
 def solve(context: Context, a: Any, b: Any) -> Any:
-    """Solution of a linear system."""
+    """Solution of a linear system.
+
+    To NumPy 1, right sides of one axis less than the matrices are a vector for each of them.
+    """
     first, second = _two(context, a, b)
-    if second.ndim == 1:
+    return _solved(
+        context, first, second, vectors=_STACKS_VECTORS and second.ndim == first.ndim - 1
+    )
+
+
+def _solved(context: Context, first: Any, second: Any, *, vectors: bool = False) -> Any:
+    if vectors or second.ndim == 1:
         return context.torch.linalg.solve(first, second.unsqueeze(-1)).squeeze(-1)
-    return context.torch.linalg.solve(first, second)
+    # PyTorch would take one axis less for vectors where the sizes allow it.
+    lead = [1] * (first.ndim - second.ndim)
+    return context.torch.linalg.solve(first, second.reshape(*lead, *second.shape))
 
 
 def _scipy_solve(context: Context, a: Any, b: Any, lower: bool = False, overwrite_a: Any = None,
@@ -231,7 +244,8 @@ def _scipy_solve(context: Context, a: Any, b: Any, lower: bool = False, overwrit
     first = context.tensor(a, context.dtype)
     if assume_a in ("pos", "sym", "positive definite", "symmetric"):
         first = _symmetric_part_read(context, first, lower=lower)
-    return solve(context, first.mT if transposed else first, b)
+    second = context.tensor(b, context.dtype)
+    return _solved(context, first.mT if transposed else first, second)
 
 
 def _solve_triangular(context: Context, a: Any, b: Any, trans: Any = 0, lower: bool = False,
