@@ -11,6 +11,7 @@ import pytest
 
 from gradcheck.noise import Noise
 from gradcheck.numpy_target.problem import numpy_problem
+from gradcheck.oracles import extended
 from gradcheck.oracles.averaged import averaged
 from gradcheck.oracles.estimate import smooth_estimate
 from gradcheck.oracles.parted import sampled
@@ -287,3 +288,104 @@ def test_at_kinks_the_sides_stay_as_they_are() -> None:
     found, _ = averaged_of(jitter, {1: 1e-4}, known=known)
     assert (found.lower[0], found.upper[0]) == (2.0, 4.0)
     assert found.lower[1] == found.upper[1] == found.value[1]
+
+
+# In extended precision
+
+
+def looked_closer(
+    monkeypatch: Any,
+    claimed: Any,
+    uncertainty: Any,
+    *,
+    affordable: int = 10**6,
+    thorough: bool = False,
+    exact: Any = (),
+    names: tuple[str, ...] = ("x",),
+    available: bool = True,
+    **changes: Any,
+) -> Any:
+    """The entries of each parameter that are refined, in their order; None where none are."""
+    seen: list[Any] = []
+
+    def refine(problem: Any, extended: Any, generator: Any, small: Any, chosen: Any) -> Any:
+        seen.append({name: entries.tolist() for name, entries in chosen.items()})
+        return small
+
+    means = SimpleNamespace(affordable=affordable) if available else None
+    monkeypatch.setattr(extended, "in_extended_precision", lambda *_: means)
+    monkeypatch.setattr(extended, "refine", refine)
+    claimed = np.asarray(claimed, dtype=float)
+    claims = dict.fromkeys(names, claimed)
+    problem = numpy_problem(
+        lambda **arrays: (1.0, claims), {name: np.ones(claimed.shape) for name in names}
+    )
+    problem = replace(problem, analytic_rounding=dict.fromkeys(names, np.zeros(claimed.shape)))
+    values = changes.pop("values", claimed)
+    central = {name: estimate(values, uncertainty, **changes) for name in names}
+    noise = replace(NOISE, jumps="all along")  # so that nothing is averaged
+    known = dict.fromkeys(exact, central[names[0]])
+    generator = np.random.default_rng(0)
+    again(problem, Settings(), noise, generator, dict(central), known, thorough=thorough)
+    return seen[0] if seen else None
+
+
+def test_the_coarsest_come_first(monkeypatch: Any) -> None:
+    found = looked_closer(monkeypatch, np.ones(5), [1e-9, 2e-6, 0.1, 3e-6, 0.9e-6])
+    assert found == {"x": [2, 3, 1]}  # the first of them is undecided
+
+
+@pytest.mark.parametrize(("size", "least"), [(1000, 1e-6), (1001, 1e-5)])
+def test_large_problems_refine_what_is_coarser(monkeypatch: Any, size: int, least: float) -> None:
+    uncertainty = np.full(size, 1e-9)
+    uncertainty[[3, 7]] = 1.01 * least, 0.99 * least
+    assert looked_closer(monkeypatch, np.ones(size), uncertainty) == {"x": [3]}
+    # but not a thorough check
+    uncertainty[[3, 7]] = 1.01e-6, 0.99e-6
+    assert looked_closer(monkeypatch, np.ones(size), uncertainty, thorough=True) == {"x": [3]}
+
+
+def test_kinks_and_entries_that_were_not_looked_at_are_left(monkeypatch: Any) -> None:
+    kinks = np.array([True, False, False])
+    values = np.array([1.0, 1.0, np.nan])
+    found = looked_closer(monkeypatch, np.ones(3), 1e-4, kinks=kinks, values=values)
+    assert found == {"x": [1]}
+    assert looked_closer(monkeypatch, np.ones(3), 1e-4, kinks=np.ones(3, dtype=bool)) is None
+
+
+@pytest.mark.parametrize(("share", "closer"), [(2e-8, True), (0.5e-8, False)])
+def test_a_thorough_check_leaves_what_is_nothing_beside_the_largest(
+    monkeypatch: Any, share: float, closer: bool
+) -> None:
+    claims = np.array([1.0, share, -0.5])
+    uncertainty = np.array([1e-9, 1e-4 * share, 1e-9])
+    found = looked_closer(monkeypatch, claims, uncertainty, thorough=True)
+    assert found == ({"x": [1]} if closer else None)
+    # by its own size it is coarse; beside a thousandth of the others it is not
+    assert looked_closer(monkeypatch, claims, uncertainty) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "thorough", "most"),
+    [(60, False, 50), (2500, False, 50), (3000, False, 60), (60, True, 60), (3000, True, 1000)],
+)
+def test_so_many_are_refined(monkeypatch: Any, size: int, thorough: bool, most: int) -> None:
+    found = looked_closer(monkeypatch, np.ones(size), 1e-4, thorough=thorough)
+    assert found == {"x": list(range(most))}
+
+
+def test_parameters_share_what_can_be_afforded(monkeypatch: Any) -> None:
+    found = looked_closer(monkeypatch, np.ones(9), 1e-4, affordable=7, names=("x", "y"))
+    assert found == {"x": [0, 1, 2], "y": [0, 1, 2]}
+
+
+def test_what_another_oracle_knows_is_refined_by_a_thorough_check_alone(monkeypatch: Any) -> None:
+    options: Any = {"names": ("x", "y"), "exact": ("x",)}
+    assert looked_closer(monkeypatch, np.ones(2), 1e-4, **options) == {"y": [0, 1]}
+    every = looked_closer(monkeypatch, np.ones(2), 1e-4, thorough=True, **options)
+    assert every == {"x": [0, 1], "y": [0, 1]}
+
+
+def test_without_extended_precision_or_need_of_it_nothing_is_refined(monkeypatch: Any) -> None:
+    assert looked_closer(monkeypatch, np.ones(3), 1e-4, available=False) is None
+    assert looked_closer(monkeypatch, np.ones(3), 1e-9) is None
