@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.calling.quiet import quiet
 from gradcheck.noise import Noise
-from gradcheck.numpy_target.problem import quiet
+from gradcheck.oracles.contradiction import contradiction
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.problem import FloatArray, Problem
@@ -29,6 +30,9 @@ LINE = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Steps along a line, in units of the entries' scales, at which the method must prove itself."""
 SHOWN = 0.05
 """Relative agreement that is proof enough: a lost imaginary part shows as a large difference."""
+
+NOT_ANALYTIC = "the loss is not analytic there, or drops the imaginary part"
+"""Why a slope by the complex step may be another one than that of the loss."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def complex_step(
     except Exception as error:
         text = str(error).strip().splitlines()
         return ComplexStep({}, f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": "))
-    refusal = _disagreement(estimates, central)
+    refusal = contradiction(estimates, central, NOT_ANALYTIC)
     return ComplexStep({} if refusal else estimates, refusal)
 
 
@@ -139,24 +143,3 @@ def _estimate(
     uncertainty = relative * (np.abs(value) + rms(slopes))
     floor = cancellation_floor(parameter, value, noise)(slice(0, value.size))
     return smooth_estimate("complex", value, uncertainty + floor.reshape(shape))
-
-
-def _disagreement(
-    estimates: Mapping[str, Estimate], central: Mapping[str, AnyEstimate]
-) -> str | None:
-    """Say where the complex step contradicts the central differences, if it does."""
-    for name, estimate in estimates.items():
-        reference = central.get(name)
-        if reference is None:
-            continue
-        both = np.isfinite(reference.uncertainty) & estimate.checked & ~reference.kinks
-        difference = np.abs(estimate.value - reference.value)
-        allowed = reference.uncertainty + estimate.uncertainty
-        wrong = both & (difference > 2 * allowed)
-        if wrong.any():
-            return (
-                f"it disagrees with central differences on {int(wrong.sum())} of "
-                f"{int(both.sum())} entries of {name}: the loss is not analytic there, or drops "
-                "the imaginary part"
-            )
-    return None

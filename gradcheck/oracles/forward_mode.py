@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.oracles.contradiction import contradiction
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.problem import FloatArray, Parameter, Problem
@@ -28,6 +29,12 @@ LARGEST = 200_000
 SAMPLE = 250
 N_DIRECTIONS = 3
 CHUNK_BYTES = 32 * 2**20
+
+STOPPED = (
+    "the target stops tangents as it does cotangents (detach(), .data, no_grad()), or a jvp of its "
+    "own is wrong"
+)
+"""Why a derivative by forward mode may be another one than that of the loss."""
 
 Derivatives = Callable[[int, FloatArray], FloatArray]
 
@@ -87,20 +94,7 @@ def disagreement(
     Its estimates are then not to be believed: what stops cotangents while the loss goes on
     (``detach``) stops tangents, too.
     """
-    for name, estimate in estimates.items():
-        reference = central.get(name)
-        if reference is None:
-            continue
-        both = np.isfinite(reference.uncertainty) & estimate.checked & ~reference.kinks
-        apart = np.abs(estimate.value - reference.value)
-        wrong = both & (apart > 2 * (reference.uncertainty + estimate.uncertainty))
-        if wrong.any():
-            return (
-                f"it disagrees with central differences on {int(wrong.sum())} of "
-                f"{int(both.sum())} entries of {name}: the target stops tangents as it does "
-                "cotangents (detach(), .data, no_grad()), or a jvp of its own is wrong"
-            )
-    return None
+    return contradiction(estimates, central, STOPPED)
 
 
 def _disagrees(
