@@ -46,17 +46,33 @@ def again(
     """Look again at entries that float64 leaves coarse or undecided.
 
     In extended precision first, then with the noise averaged out of those that stay undecided.
+    Without ``thorough``, not at parameters whose every entry an exact oracle knows.
     """
-    central = in_more_digits(problem, settings, noise, generator, central, exact, thorough=thorough)
+    names = [name for name in central if thorough or name not in exact]
+    small = {name: as_whole(central[name]) for name in names if _is_small(central[name])}
+    coarse = {
+        name: _coarse(problem, settings, noise, name, one, thorough=thorough)
+        for name, one in small.items()
+    }
+    chosen = {name: entries for name, entries in coarse.items() if entries.size}
+    if chosen:
+        central = central | _in_more_digits(
+            problem, noise, generator, small, chosen, thorough=thorough
+        )
     if problem.facts.spread > 0 or noise.jumps is not None:  # no noise that others do not know of
         return central
     return central | {
         name: one
         for number, name in enumerate(parameter.name for parameter in problem.parameters)
-        if name in central and (thorough or name not in exact)
+        if name in names
         for one in (_averaged(problem, settings, noise, generator, number, central[name]),)
         if one is not None
     }
+
+
+def _is_small(estimate: AnyEstimate) -> bool:
+    """Whether a parameter has few enough entries to be looked at again."""
+    return estimate.size <= MOST_EXTENDED
 
 
 def _averaged(
@@ -68,7 +84,7 @@ def _averaged(
     estimate: AnyEstimate,
 ) -> Estimate | None:
     """Average the noise out of the entries of a parameter that are undecided, if they are few."""
-    if estimate.size > MOST_EXTENDED:
+    if not _is_small(estimate):
         return None
     name, whole = problem.parameters[number].name, as_whole(estimate)
     judged = judge_estimate(problem, settings, name, whole, noise, None)
@@ -86,42 +102,34 @@ def _averaged(
     return averaged(problem, noise, generator, number, whole, wanted)
 
 
-def in_more_digits(
+def _in_more_digits(
     problem: Problem,
-    settings: Settings,
     noise: Noise,
     generator: np.random.Generator,
-    central: dict[str, AnyEstimate],
-    exact: Mapping[str, AnyEstimate],
+    central: Mapping[str, Estimate],
+    chosen: Mapping[str, NDArray[np.intp]],
     *,
     thorough: bool,
 ) -> dict[str, AnyEstimate]:
-    """Look again, in extended precision, at entries that float64 leaves coarse or undecided.
+    """The estimates with the first of the chosen entries seen in extended precision.
 
-    Without ``thorough``, not at parameters whose every entry an exact oracle knows.
+    None of them where the limits or the target leave no such precision.
     """
-    small = {name: as_whole(one) for name, one in central.items() if one.size <= MOST_EXTENDED}
-    chosen = {
-        name: _coarse(problem, settings, noise, name, one, thorough=thorough)
-        for name, one in small.items()
-        if thorough or name not in exact
-    }
-    chosen = {name: entries for name, entries in chosen.items() if entries.size}
-    if not chosen or problem.evaluator.exhausted:
-        return central
+    if problem.evaluator.exhausted:
+        return {}
     from gradcheck.oracles.extended import in_extended_precision, refine
 
     extended = in_extended_precision(problem, noise, generator)
     if extended is None:
-        return central
+        return {}
     afford = extended.affordable // len(chosen)
     most = {name: max(FEW, problem.analytic[name].size // SHARE) for name in chosen}
-    chosen = {
+    first = {
         name: entries[: min(MANY if thorough else most[name], afford)]
         for name, entries in chosen.items()
     }
-    refined = refine(problem, extended, generator, small, chosen)
-    return central | {name: refined[name] for name in chosen}
+    refined = refine(problem, extended, generator, central, first)
+    return {name: refined[name] for name in chosen}
 
 
 def _coarse(
