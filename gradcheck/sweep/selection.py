@@ -69,16 +69,20 @@ def select(
         suspected: entries that these contradict; some of them are always chosen.
         thorough: draw a sample also where autograd has covered every entry.
     """
-    chosen = _choose(
-        problem,
-        settings,
-        noise,
-        generator,
-        exact=exact,
-        suspected=suspected,
-        thorough=thorough,
-    )
-    return _movable(problem, chosen)
+    sizes = {one.name: one.value.size for one in problem.parameters if one.name in problem.analytic}
+    drawn: Entries | None = None
+    if settings.entries == "all" or (settings.entries == "auto" and problem.size <= FULL_SWEEP):
+        whole: Entries = {name: range(size) for name, size in sizes.items()}
+        return _movable(problem, Selection(whole, sampled=False))
+    if isinstance(settings.entries, int):
+        drawn = _draw(sizes, settings.entries, generator)
+    elif thorough:
+        drawn = _draw(sizes, SAMPLE, generator)
+    elif set(exact) >= set(sizes):
+        drawn = {name: range(0) for name in sizes}
+    if drawn is not None:
+        return _movable(problem, _with_suspects(problem, drawn, exact, suspected))
+    return _movable(problem, _located(problem, noise, generator, sizes))
 
 
 def _movable(problem: Problem, chosen: Selection) -> Selection:
@@ -105,30 +109,6 @@ def _movable(problem: Problem, chosen: Selection) -> Selection:
     )
     notices = (*chosen.notices, Notice("non_finite_entries", text))
     return replace(chosen, entries=entries, notices=notices)
-
-
-def _choose(
-    problem: Problem,
-    settings: Settings,
-    noise: Noise,
-    generator: np.random.Generator,
-    *,
-    exact: Mapping[str, AnyEstimate],
-    suspected: Marks,
-    thorough: bool,
-) -> Selection:
-    sizes = {one.name: one.value.size for one in problem.parameters if one.name in problem.analytic}
-    if settings.entries == "all" or (settings.entries == "auto" and problem.size <= FULL_SWEEP):
-        return Selection({name: range(size) for name, size in sizes.items()}, sampled=False)
-    if isinstance(settings.entries, int):
-        chosen = _draw(sizes, settings.entries, generator)
-        return _with_suspects(problem, chosen, exact, suspected)
-    if thorough:
-        chosen = _draw(sizes, SAMPLE, generator)
-        return _with_suspects(problem, chosen, exact, suspected)
-    if set(exact) >= set(sizes):
-        return _with_suspects(problem, {name: range(0) for name in sizes}, exact, suspected)
-    return _located(problem, noise, generator, sizes)
 
 
 def _draw(sizes: Mapping[str, int], limit: int, generator: np.random.Generator) -> Entries:

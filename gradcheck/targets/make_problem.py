@@ -44,8 +44,13 @@ def make_problem(
     """
     grad, vjp, hess, twin = functions
     deadline = None if settings.time is None else time.monotonic() + settings.time
-    limits = Limits(settings.budget, deadline, timeout=settings.timeout)
-    repetition = Repetition(settings.repeats, settings.confidence)
+    common: dict[str, Any] = {
+        "seed": settings.seed,
+        "name": name,
+        "limits": Limits(settings.budget, deadline, timeout=settings.timeout),
+        "jitter": settings.jitter,
+        "repetition": Repetition(settings.repeats, settings.confidence),
+    }
     if not callable(target):
         raise UsageError(f"the target is {type(target).__name__}, which cannot be called")
     if vjp is not None and grad is not None:
@@ -59,21 +64,9 @@ def make_problem(
                     f"{option}= is for NumPy targets, and this one is torch's own: leave it out; "
                     "autograd's gradient is checked, with order=2 its double backward, too"
                 )
-        problem = torch_problem(
-            target,
-            inputs,
-            wrt,
-            grad=grad,
-            vjp=vjp,
-            params=params,
-            seed=settings.seed,
-            name=name,
-            limits=limits,
-            jitter=settings.jitter,
-            repetition=repetition,
-        )
+        problem = torch_problem(target, inputs, wrt, grad=grad, vjp=vjp, params=params, **common)
     else:
-        problem = _numpy(target, inputs, wrt, functions, params, settings, name, limits, repetition)
+        problem = _numpy(target, inputs, wrt, functions, params, settings, common)
         problem = replace(problem, notices=(*problem.notices, *_penalties_off(target, inputs)))
     if progress is not None:
         total = expected_evaluations(problem, settings)
@@ -88,10 +81,9 @@ def _numpy(
     functions: tuple[Any, Any, Any, Any],
     params: Any,
     settings: Settings,
-    name: str,
-    limits: Limits,
-    repetition: Repetition,
+    common: dict[str, Any],
 ) -> Problem:
+    """Bring a NumPy target into the form of a loss; ``common`` is what every problem takes."""
     from gradcheck.targets.numpy_form import NumpyForm, many_outputs, numpy_form
 
     grad, vjp, hess, twin = functions
@@ -109,12 +101,8 @@ def _numpy(
             grad=form.grad,
             params=form.params,
             twin=twin,
-            seed=settings.seed,
-            name=name,
-            limits=limits,
-            jitter=settings.jitter,
-            repetition=repetition,
             hess=hess,
+            **common,
         )
 
     try:
