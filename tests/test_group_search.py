@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gradcheck.calling.quiet import quiet
 from gradcheck.noise import Noise, loss_noise
-from gradcheck.numpy_target.problem import numpy_problem, quiet
+from gradcheck.numpy_target.problem import numpy_problem
 from gradcheck.sweep.localize import Localisation, WrongBlock, _merged, localise
 
 

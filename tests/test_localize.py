@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gradcheck.calling.quiet import quiet
 from gradcheck.noise import loss_noise
-from gradcheck.numpy_target.problem import Limits, numpy_problem, quiet
+from gradcheck.numpy_target.problem import Limits, numpy_problem
 from gradcheck.problem import Problem
 from gradcheck.sweep.localize import Localisation, localise
 

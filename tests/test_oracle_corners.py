@@ -332,7 +332,7 @@ def test_boxes_of_three_axes_have_their_names(where, kind):
 def test_the_noise_of_a_search_counts_for_what_it_sees():
     problem = network()
     noise = Noise(1e-4, problem.facts.value, np.dtype(float), 1.0)
-    from gradcheck.numpy_target.problem import quiet
+    from gradcheck.calling.quiet import quiet
     from gradcheck.sweep.localize import localise
 
     with quiet():

@@ -13,7 +13,6 @@ from gradcheck.calling.calls import LOW_PRECISION, BoundInputs, bind_inputs
 from gradcheck.calling.choose import Chosen, choose, live_parameters
 from gradcheck.calling.eligible import refuse_ineligible, without_empty
 from gradcheck.calling.live import LiveState
-from gradcheck.calling.quiet import quiet as quiet
 from gradcheck.calling.returned_names import returned_names, variables_of
 from gradcheck.calling.returns import MatchedGradients, leaf_name, match_gradients, require_gradient
 from gradcheck.calling.stochastic import Repetition, averaged_loss

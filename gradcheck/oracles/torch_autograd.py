@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from gradcheck.blocks import flat, parts
+from gradcheck.calling.quiet import quiet
 from gradcheck.calling.time_limit import limited
 from gradcheck.noise import Noise
-from gradcheck.numpy_target.problem import quiet
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.report import Notice

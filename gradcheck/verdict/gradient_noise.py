@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.blocks import BLOCK
+from gradcheck.calling.quiet import quiet
 from gradcheck.noise import POINTS, WIDEST, Noise, is_flat, table_noise
-from gradcheck.numpy_target.problem import quiet
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.scales import rms
 from gradcheck.verdict.rounding import SAFETY, cancellation_floor

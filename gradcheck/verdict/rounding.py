@@ -14,8 +14,8 @@ from contextlib import ExitStack
 import numpy as np
 
 from gradcheck.blocks import SumOfSquares, flat, in_little, kept_if_same, parts
+from gradcheck.calling.quiet import quiet
 from gradcheck.noise import ORDINARY, Noise, half_ulp
-from gradcheck.numpy_target.problem import quiet
 from gradcheck.problem import FloatArray, Parameter
 from gradcheck.scales import entry_scales, own_size_in_parts, rms
 from gradcheck.verdict.nearby import Kept, Least, Signs, moved
