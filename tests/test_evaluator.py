@@ -131,3 +131,38 @@ def test_progress_is_told_and_grows():
     evaluator.entries(0, np.arange(500), np.ones(500))
     assert told == sorted(told)
     assert told[-1] == 500
+
+
+@pytest.mark.parametrize("asked", ["nothing", "a deadline", "progress"])
+def test_a_batch_is_handed_all_at_once_unless_someone_asks_for_the_time(asked):
+    value = np.zeros(500)
+    handed = []
+
+    def batch(parameter, indices, values):
+        handed.append(len(indices))
+        return values[:100] ** 3
+
+    options = {
+        "nothing": {},
+        "a deadline": {"deadline": time.monotonic() + 1e3},
+        "progress": {"progress": lambda count: None},
+    }[asked]
+    evaluator = cubes(value, batch=batch, **options)
+    moved = np.arange(500.0)
+    np.testing.assert_array_equal(evaluator.entries(0, np.arange(500), moved), moved**3)
+    assert handed[0] == (500 if asked == "nothing" else 64)
+    assert evaluator.count == 500
+
+
+def test_what_no_batch_takes_is_evaluated_a_few_at_a_time():
+    value = np.zeros(150)
+    handed = []
+
+    def batch(parameter, indices, values):
+        handed.append(len(indices))
+        return np.empty(0)
+
+    evaluator = cubes(value, batch=batch)
+    moved = np.arange(150.0)
+    np.testing.assert_array_equal(evaluator.entries(0, np.arange(150), moved), moved**3)
+    assert handed == [150, 86, 22]

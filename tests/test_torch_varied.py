@@ -468,3 +468,37 @@ def test_a_target_that_raises_far_from_the_point_is_checked_all_the_same():
     target = torch.rand(5, 2, dtype=torch.float64).round().requires_grad_(True)
     check = gradcheck.check(torch.nn.functional.binary_cross_entropy, (x, target))
     assert check.verdict == "pass"
+
+
+def scaled_at(where, factor):
+    """The identity, with the cotangent of some entries multiplied by a factor."""
+
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            found = g.clone()
+            found[where] *= factor
+            return found
+
+    return Scaled.apply
+
+
+@pytest.mark.parametrize(("wrong", "verdict"), [([], "pass"), ([250], "fail")])
+def test_entries_whose_slope_almost_vanishes_are_looked_at_together(wrong, verdict):
+    v = drawn(5000, seed=3).requires_grad_()
+    scale = scaled_at(wrong, 1.05)
+    calls = []
+
+    def loss(v):
+        calls.append(v)
+        x = scale(v)
+        return (x.sin() * x.exp()).sum() + 1e5
+
+    check = gradcheck.check(loss, (v,), entries="all", oracles=("central",), seed=1)
+    assert check.verdict == verdict
+    assert check.evaluations > 2 * 5000 + 500
+    assert len(calls) < 70

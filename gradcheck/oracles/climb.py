@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -114,8 +115,9 @@ def _rounds(
             break
         _evaluate_rungs(problem, first, rungs, wanted)
         following: dict[int, list[float]] = {}
-        for position in wanted:
-            level_noise = max(floors[position], _noise_on(noise, rungs[position]))
+        near = noise.at(np.array([_largest_near(rungs[position]) for position in wanted]))
+        for position, level in zip(wanted, near.tolist(), strict=True):
+            level_noise = max(floors[position], level)
             reading = read_ladder(rungs[position], noise.loss, level_noise)
             readings[position] = reading
             more = _next_levels(first, position, rungs[position], reading, level_noise, effort)
@@ -184,9 +186,14 @@ def _noise_across(problem: Problem, first: FirstPass, position: int, reach: floa
 
 
 def _noise_on(noise: Noise, rungs: Mapping[float, Rung]) -> float:
+    return float(noise.at(np.array([_largest_near(rungs)]))[0])
+
+
+def _largest_near(rungs: Mapping[float, Rung]) -> float:
+    """The magnitude of the loss at the smaller steps."""
     near = [r for level, r in rungs.items() if level <= 1]
-    losses = [abs(x) for r in near for x in (r.loss_up, r.loss_down) if np.isfinite(x)]
-    return float(noise.at(np.array([max(losses, default=0.0)]))[0])
+    losses = [abs(x) for r in near for x in (r.loss_up, r.loss_down) if math.isfinite(x)]
+    return float(max(losses, default=0.0))
 
 
 def _changes_suddenly(rungs: Mapping[float, Rung], noise: float) -> bool:

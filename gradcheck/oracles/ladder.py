@@ -8,7 +8,8 @@ oscillation hidden below a step is taken for the derivative.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,30 +126,43 @@ def _smallest_agree(slopes: _Slopes) -> bool:
 
 def neville(steps: FloatArray, values: FloatArray) -> tuple[float, FloatArray]:
     """Extrapolate even-order ``values`` to step 0; return the value and the weights of each."""
-    squares = np.square(steps / steps[-1])
-    weights = np.ones(len(steps))
-    for i in range(len(steps)):
-        for j in range(len(steps)):
+    # Plain numbers: an array's own take four times as long, and there are few of them.
+    squares = np.square(steps / steps[-1]).tolist()
+    found = []
+    for i, own in enumerate(squares):
+        weight = 1.0
+        for j, other in enumerate(squares):
             if i != j:
-                weights[i] *= squares[j] / (squares[j] - squares[i])
+                weight *= other / (other - own) if other != own else math.inf
+        found.append(weight)
+    weights = np.array(found)
     return float(weights @ values), weights
 
 
 def _best_window(slopes: _Slopes) -> tuple[float, float, float, bool]:
     """Value with the smallest uncertainty among the extrapolations that may be believed."""
     n_levels = len(slopes.steps)
-    smooth = _is_smooth(slopes)
+    smooth = _is_smooth(slopes).tolist()
     best = (float(slopes.central[0]), float("inf"), float(slopes.steps[0]), True)
+    known: dict[tuple[int, int], tuple[float, FloatArray]] = {}
+
+    def extrapolated(first: int, last: int) -> tuple[float, FloatArray]:
+        """Extrapolate from a window, once: higher orders are compared with it."""
+        if (first, last) not in known:
+            window = slice(first, last + 1)
+            known[first, last] = neville(slopes.steps[window], slopes.central[window])
+        return known[first, last]
+
     for last in range(n_levels):
         for order in range(min(last, MAX_ORDER) + 1):
             first = last - order
-            if not smooth[first:last].all():
+            if not all(smooth[first:last]):
                 break
             window = slice(first, last + 1)
-            value, weights = neville(slopes.steps[window], slopes.central[window])
+            value, weights = extrapolated(first, last)
             roundoff = float(np.abs(weights) @ slopes.noise[window])
-            truncation = _truncation(slopes, first, last, value)
-            if not smooth[: first + ABOUT].all():
+            truncation = _truncation(slopes, first, last, value, extrapolated)
+            if not all(smooth[: first + ABOUT]):
                 # The nearest kink may lie just inside the step, hidden from smaller ones by noise;
                 # or a jump within smaller ones is seen by neither of two that agree by chance.
                 truncation += 0.6 * _largest_gap(slopes, first)
@@ -171,7 +185,13 @@ def _largest_gap(slopes: _Slopes, first: int) -> float:
     return float(max(smaller.max(initial=0.0), abs(gap[first])))
 
 
-def _truncation(slopes: _Slopes, first: int, last: int, value: float) -> float:
+def _truncation(
+    slopes: _Slopes,
+    first: int,
+    last: int,
+    value: float,
+    extrapolated: Callable[[int, int], tuple[float, FloatArray]],
+) -> float:
     """Error estimate of an extrapolation: its distance from the ones of lower order."""
     if first == last:
         if first == 0:
@@ -179,8 +199,7 @@ def _truncation(slopes: _Slopes, first: int, last: int, value: float) -> float:
         # The noise of the smaller step may hide as much.
         hidden = 0.75 * float(slopes.noise[first - 1])
         return 1.5 * float(abs(slopes.central[first] - slopes.central[first - 1])) + hidden
-    inner, _ = neville(slopes.steps[first:last], slopes.central[first:last])
-    outer, _ = neville(slopes.steps[first + 1 : last + 1], slopes.central[first + 1 : last + 1])
+    inner, outer = extrapolated(first, last - 1)[0], extrapolated(first + 1, last)[0]
     return max(abs(value - inner), 0.1 * abs(value - outer), _slow_remainder(slopes, first, value))
 
 
@@ -195,7 +214,7 @@ def _slow_remainder(slopes: _Slopes, first: int, value: float) -> float:
         return 0.0
     lowest = min(first, n_levels - 3)
     steps, central = (one[lowest : lowest + 3] for one in (slopes.steps, slopes.central))
-    near, far = np.abs(np.diff(central))
+    near, far = abs(central[1] - central[0]), abs(central[2] - central[1])
     linear = (steps[2] - steps[1]) / (steps[1] - steps[0])
     square = linear * (steps[2] + steps[1]) / (steps[1] + steps[0])
     if far >= near * np.sqrt(linear * square):
@@ -220,7 +239,7 @@ def _is_smooth(slopes: _Slopes) -> NDArray[np.bool_]:
 
 def _believable(slopes: _Slopes, first: int, value: float, uncertainty: float) -> bool:
     smaller = np.abs(value - slopes.central[:first])
-    return bool(np.all(smaller <= uncertainty + slopes.noise[:first]))
+    return bool((smaller <= uncertainty + slopes.noise[:first]).all())
 
 
 def _is_kink(slopes: _Slopes) -> bool:

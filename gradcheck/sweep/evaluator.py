@@ -157,6 +157,9 @@ class Evaluator:
         if self.distributor is not None and self.journal is None:
             # It looks at the clock itself, and need not wait for its slowest worker in between.
             first = largest
+        if self._batch is not None and self.deadline is None and self._progress is None:
+            # Nobody asks for the time: as many at once as the batch takes.
+            first = largest
         done, wanted = 0, first
         while done < len(indices):
             n = self._allowed(min(wanted, len(indices) - done))
@@ -173,7 +176,7 @@ class Evaluator:
             losses[done : done + len(found)] = found
             done += len(found)
             # The clock is looked at often enough for slow losses, rarely enough for fast ones.
-            pace = (time.perf_counter() - began) / n
+            pace = (time.perf_counter() - began) / max(1, len(found))
             wanted = int(min(largest, max(first, look / max(pace, 1e-9)))) // 2 * 2
         return losses
 
@@ -291,7 +294,7 @@ class Evaluator:
         if self._batch is not None:
             losses = self._batch(parameter, indices, values)
             if not len(losses):
-                losses = self.here(parameter, indices, values)
+                losses = self.here(parameter, indices[:CHUNK], values[:CHUNK])
         elif self.distributor is not None:
             return self.distributor.losses(self, parameter, indices, values, self._advance)
         else:

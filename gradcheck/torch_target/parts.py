@@ -46,7 +46,7 @@ class PartLosses:
         self._values = values
 
     def usable_rows(self, parameter: int, memory: int) -> int:
-        """Return how many evaluations to make together; 0 where this is not the way.
+        """Return how many evaluations to make together, in pairs; 0 where this is not the way.
 
         Losses that differ from those of plain calls, and whatever is raised, say so.
         """
@@ -54,9 +54,9 @@ class PartLosses:
         if made is None:
             return 0
         if self._call.read[parameter].device.type != "cpu":
-            return min(LARGEST, memory // made)
+            return min(LARGEST, memory // made) // 2 * 2
         _keep_freed_memory()
-        return min(LARGEST, max(CACHED // made, min(AT_LEAST, memory // made)))
+        return min(LARGEST, max(CACHED // made, min(AT_LEAST, memory // made))) // 2 * 2
 
     def _bytes_made(self, parameter: int, memory: int) -> int | None:
         """Return the memory that an evaluation takes; None where it does not come out the same."""
