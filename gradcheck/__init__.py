@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import gradcheck.strategies as strategies
     from gradcheck.case import Case, correct, erroneous, faulty
+    from gradcheck.declared import run_cases
     from gradcheck.errors import GradcheckError, GradientError, TargetError, UsageError
-    from gradcheck.pipeline import assert_gradients, check, run_cases
+    from gradcheck.pipeline import assert_gradients, check
     from gradcheck.report import (
         Check,
         Comparison,
@@ -44,7 +45,7 @@ _MODULES = {
     "inputs": "targets.input_sources",
     "assert_gradients": "pipeline",
     "check": "pipeline",
-    "run_cases": "pipeline",
+    "run_cases": "declared",
     "Check": "report",
     "Comparison": "report",
     "Diagnosis": "report",

@@ -1,14 +1,15 @@
-"""From findings to the Check of a report: arrays stop here."""
+"""From findings to the Check of a report, and from checks to a report: arrays stop here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.environment import describe_environment
 from gradcheck.errors import TargetError
 from gradcheck.examine import Findings
 from gradcheck.problem import Parameter, Problem
@@ -18,6 +19,9 @@ from gradcheck.report import (
     Diagnosis,
     Expectation,
     ParameterResult,
+    Report,
+    Story,
+    TrainingTrace,
     Verdict,
     worst_verdict,
 )
@@ -144,3 +148,25 @@ def _verdict_of(error: TargetError) -> Verdict:
         # Nothing was wrong, and nothing was checked.
         return Verdict.INCONCLUSIVE
     return Verdict.FAIL if error.verdict_is_fail else Verdict.ERROR
+
+
+def make_report(
+    checks: Sequence[Check],
+    *,
+    stories: Sequence[Story] = (),
+    traces: Sequence[TrainingTrace] = (),
+) -> Report:
+    """Put checks into a report, with the tool and the environment that made them."""
+    from datetime import UTC, datetime
+
+    from gradcheck import __version__
+
+    return Report(
+        checks=tuple(checks),
+        tool={"name": "gradcheck", "version": __version__},
+        environment=describe_environment(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=sum(found.seconds for found in checks),
+        stories=tuple(stories),
+        traces=tuple(traces),
+    )

@@ -183,11 +183,11 @@ class Collector:
         """Write the report, once for all workers."""
         if self.directory is None or not self.checks or hasattr(session.config, "workerinput"):
             return
-        from gradcheck import pipeline
+        from gradcheck.assemble import make_report
         from gradcheck.errors import UsageError
 
         try:
-            pipeline.make_report(self.checks).write(self.directory)
+            make_report(self.checks).write(self.directory)
         except (UsageError, OSError) as error:
             self.trouble = str(error)
 

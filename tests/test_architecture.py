@@ -18,7 +18,7 @@ LAYERS = (
     ("errors", "report", "case", "report_json", "report_reader"),
     ("settings",),
     ("middle",),
-    ("pipeline",),
+    ("pipeline", "declared"),
     (
         *("cli", "shell", "pytest_plugin", "strategies", "__main__"),
         *("__init__",),

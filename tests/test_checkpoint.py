@@ -279,7 +279,7 @@ def test_a_check_goes_on_from_its_checkpoint_and_refuses_anothers(tmp_path: Path
 
 def test_each_check_of_a_package_has_a_file_of_its_own(tmp_path: Path) -> None:
     from gradcheck.case import Case
-    from gradcheck.pipeline import run_cases
+    from gradcheck.declared import run_cases
     from gradcheck.settings import Settings
 
     inputs = {"x": np.ones(3), "c": 2.0}

@@ -9,7 +9,7 @@ import pytest
 
 import gradcheck
 from gradcheck import Case, Verdict, correct, erroneous, faulty
-from gradcheck.pipeline import run_case
+from gradcheck.declared import run_case
 from gradcheck.settings import Settings
 
 GENERATOR = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import reference_models
-from gradcheck.pipeline import run_cases
+from gradcheck.declared import run_cases
 from gradcheck.report import Report, Verdict
 from gradcheck.settings import Settings
 

@@ -18,8 +18,9 @@ import gradcheck
 from gradcheck.calling.stochastic import Repetition
 from gradcheck.case import Case
 from gradcheck.cli import run_command
+from gradcheck.declared import run_cases
 from gradcheck.errors import GradientError, Interrupted, UsageError
-from gradcheck.pipeline import check, run_cases
+from gradcheck.pipeline import check
 from gradcheck.report import Verdict
 from gradcheck.settings import Settings
 

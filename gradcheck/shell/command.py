@@ -147,7 +147,9 @@ def _check_single(
 
         check = with_partner(check, partner, resolved.attribute)
     if outputs.draws or outputs.junit is not None:
-        return _Found(pipeline.make_report([check]), interrupted, test)
+        from gradcheck.assemble import make_report
+
+        return _Found(make_report([check]), interrupted, test)
     # The terminal shows nothing of the environment, which takes time to find out.
     return _Found(Report((check,), seconds=check.seconds), interrupted, test)
 
@@ -174,7 +176,7 @@ def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
 def _check_declared(
     command: Command, declared: Declared, outputs: Outputs, printed: Printed
 ) -> _Found:
-    from gradcheck import pipeline
+    from gradcheck.assemble import make_report
 
     for option in _SINGLE:
         if getattr(command, option):
@@ -194,14 +196,14 @@ def _check_declared(
     names = {check.name for check in checks}
     checks = [replace(check, reproduce=_reproduce(command, check)) for check in checks]
     stories = tuple(story for story in declared.stories if story.check in names)
-    return _Found(pipeline.make_report(checks, stories=stories, traces=traces), interrupted)
+    return _Found(make_report(checks, stories=stories, traces=traces), interrupted)
 
 
 def _run(
     cases: Sequence[Case], command: Command, progress: Progress | None, *, pictures: bool
 ) -> tuple[list[Check], int]:
     """Check one case after the other; an interruption keeps what was finished."""
-    from gradcheck import pipeline
+    from gradcheck.declared import run_case
 
     checks: list[Check] = []
     allowance = Allowance(command.settings)
@@ -211,7 +213,7 @@ def _run(
                 progress(done, len(cases), case.name)
             if case.learning_rate is None:
                 case = replace(case, learning_rate=command.learning_rate)
-            checks.append(pipeline.run_case(case, allowance.left(), pictures=pictures))
+            checks.append(run_case(case, allowance.left(), pictures=pictures))
             allowance.spend(checks[-1])
     except KeyboardInterrupt as error:
         note = f"gradcheck: interrupted after {len(checks)} of {len(cases)} checks"
