@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,9 @@ def _causes(
 ) -> tuple[list[Diagnosis], list[Notice]]:
     from gradcheck.diagnose import Evidence, explained
 
+    trace, notices = autograd.trace, list[Notice]()
+    if problem.torch_trace is not None:
+        trace, notices = _torch_trace(problem.torch_trace)
     reference: dict[str, FloatArray] = {}
     uncertainty: dict[str, FloatArray] = {}
     for name, one in parameters.items():
@@ -86,16 +89,18 @@ def _causes(
         analytic_dtype={
             p.name: problem.gradient_dtypes.get(p.name, p.dtype).name for p in problem.parameters
         },
-        trace=autograd.trace if problem.torch_trace is None else _torch_trace(problem),
+        trace=trace,
     )
     try:
         found = explained(evidence)
     except Exception as error:
         # The verdict stands without its explanation; that this one failed is said, not hidden.
         names = [n for n, failing in evidence.failing.items() if failing.any()]
-        return [_search_failed(error, names)], []
-    text = f"the search for the cause was cut short: {found.untried}"
-    return list(found.diagnoses), [Notice("search_cut_short", text)] if found.untried else []
+        return [_search_failed(error, names)], notices
+    if found.untried:
+        text = f"the search for the cause was cut short: {found.untried}"
+        notices.append(Notice("search_cut_short", text))
+    return list(found.diagnoses), notices
 
 
 def _held_against(
@@ -120,15 +125,17 @@ def _search_failed(error: Exception, names: Sequence[str]) -> Diagnosis:
     )
 
 
-def _torch_trace(problem: Problem) -> Any:
-    """Record a torch target's operations; None where that does not work: patterns remain."""
-    if problem.torch_trace is None:
-        return None
+def _torch_trace(record: Callable[[], Any]) -> tuple[Any, list[Notice]]:
+    """Record a torch target's operations; where that does not work, patterns remain."""
     try:
-        return problem.torch_trace()
-    except Exception:
+        return record(), []
+    except Exception as error:
         # The target ran without the recording: whatever this is, it concerns the recording alone.
-        return None
+        text = (
+            f"recording the target's operations raised {type(error).__name__}: {error}; the cause "
+            "was looked for without them"
+        )
+        return None, [Notice("not_traceable", text)]
 
 
 def _somewhere(names: Sequence[str]) -> Diagnosis:

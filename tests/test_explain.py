@@ -46,3 +46,29 @@ def test_an_approximate_gradient_is_said_to_be_one_rather_than_hidden_by_noise()
     assert diagnosis.cause == "precision_limited"
     assert "off by at most 6e-08 of its size at 5 of 5 entries" in diagnosis.message
     assert "jitters" not in diagnosis.message
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_torch_target_whose_operations_cannot_be_recorded_says_so(in_place):
+    torch = pytest.importorskip("torch")
+
+    class Tripled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 3 * x
+
+        @staticmethod
+        def backward(ctx, cotangent):
+            return 2 * cotangent
+
+    def loss(x):
+        y = x * 1.5
+        y = y.add_(1.0) if in_place else y + 1.0
+        return torch.sum(Tripled.apply(y))
+
+    x = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    check = gradcheck.check(loss, {"x": x})
+    assert check.verdict is gradcheck.Verdict.FAIL
+    said = [notice.message for notice in check.warnings if notice.key == "not_traceable"]
+    assert len(said) == in_place
+    assert all("changed in place" in text for text in said)

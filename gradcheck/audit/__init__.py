@@ -157,6 +157,7 @@ class _Auditor:
         try:
             found = case.look(self.bench(None))
         except Exception as error:
+            # Whatever the target raises in a case is what that case finds, and says.
             lines = str(error).strip().splitlines()
             text = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
             if case.optional:

@@ -44,6 +44,7 @@ def follows_float64(
             upcast = loss()
             gradient()
     except Exception:
+        # Code that takes no float64 arrays does not follow them; at their own dtype they were run.
         return False
     tolerance = 0.05 if "float16" in names else 1e-2
     return bool(np.isclose(upcast, float(own), rtol=tolerance, atol=0.0)) or (

@@ -73,6 +73,7 @@ def complex_step(
                 slopes = _slopes(problem, values, number, chosen)
                 estimates[parameter.name] = _estimate(problem, number, chosen, slopes, noise)
     except Exception as error:
+        # Whatever the target cannot do with complex numbers is the reason that is given.
         text = str(error).strip().splitlines()
         return ComplexStep({}, f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": "))
     refusal = contradiction(estimates, central, NOT_ANALYTIC)

@@ -258,8 +258,6 @@ def _is_kink(slopes: _Slopes) -> bool:
     else:
         first = 0
     pairs = range(first, min(first + 2, len(gap) - 1))
-    if not pairs:
-        return False
     growth = slopes.steps[1:] / slopes.steps[:-1]
     size = np.abs(gap)
     return all(

@@ -39,6 +39,7 @@ def pack(evaluator: Evaluator, target: Any = None) -> bytes:
             with _by_value(cloudpickle, module):
                 return bytes(cloudpickle.dumps(content))
         except Exception as error:
+            # The next way may do; where none does, the user is told what the first one raised.
             first = first or error
     raise UsageError(
         f"the target cannot be sent to worker processes ({first}); give it no open files, locks "
