@@ -55,31 +55,29 @@ def sweep(loss: Any, inputs: dict[str, np.ndarray]) -> Any:
 
 def main() -> None:
     """Measure and print."""
-    rows = []
-    for n, width in ((1000, 100), (3000, 30), (3000, 100), (10_000, 30)):
-        loss, inputs = problem(n, width)
-        sweep(loss, inputs)
-        each = cpu_seconds(lambda: [loss(inputs["w"]) for _ in range(200)]) / 200  # noqa: B023
-        against, ours, bare = ratio(
-            lambda: sweep(loss, inputs),  # noqa: B023
-            lambda: bare_loop(loss, inputs),  # noqa: B023
-        )
-        found = sweep(loss, inputs)
-        rows.append(
-            [
-                f"{n:,}",
-                f"{1e6 * each:.0f} us",
-                f"{bare:.2f} s",
-                f"{ours:.2f} s",
-                f"{against:.3f}",
-                f"{found.evaluations / n:.2f}",
-                found.verdict,
-            ]
-        )
     head = ("P", "one loss", "bare loop", "gradcheck", "ratio", "evaluations / P", "verdict")
-    print(table(head, rows))
+    sizes = ((1000, 100), (3000, 30), (3000, 100), (10_000, 30))
+    print(table(head, [measured(n, width) for n, width in sizes]))
     print()
     print(table(("P", "parameters", "peak above them", "in parameters"), memory()))
+
+
+def measured(n: int, width: int) -> list[str]:
+    """Return one row: a sweep over ``n`` parameters, beside the bare loop."""
+    loss, inputs = problem(n, width)
+    sweep(loss, inputs)
+    each = cpu_seconds(lambda: [loss(inputs["w"]) for _ in range(200)]) / 200
+    against, ours, bare = ratio(lambda: sweep(loss, inputs), lambda: bare_loop(loss, inputs))
+    found = sweep(loss, inputs)
+    return [
+        f"{n:,}",
+        f"{1e6 * each:.0f} us",
+        f"{bare:.2f} s",
+        f"{ours:.2f} s",
+        f"{against:.3f}",
+        f"{found.evaluations / n:.2f}",
+        found.verdict,
+    ]
 
 
 def memory() -> list[list[str]]:

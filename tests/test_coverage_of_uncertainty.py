@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,11 @@ def estimate_of(loss: Callable, claimed: Callable, x: np.ndarray, seed: int) -> 
     return found["x"]
 
 
+def scaled(gradient: Callable[[Any], Any], factor: float) -> Callable[[Any], Any]:
+    """Return a claim that is ``factor`` times a gradient."""
+    return lambda x: factor * gradient(x)
+
+
 def sample(forms: list[ClosedForm], factors: tuple[float, ...]) -> Sample:
     errors, uncertainties, truths = [], [], []
     for form in forms:
@@ -57,7 +63,7 @@ def sample(forms: list[ClosedForm], factors: tuple[float, ...]) -> Sample:
             for seed in range(DRAWS):
                 x = form.draw(np.random.default_rng(seed))
                 truth = form.gradient(x)
-                found = estimate_of(form.loss, lambda x: factor * form.gradient(x), x, seed)  # noqa: B023
+                found = estimate_of(form.loss, scaled(form.gradient, factor), x, seed)
                 errors.append(np.abs(found.value - truth))
                 uncertainties.append(found.uncertainty)
                 truths.append(truth)
@@ -145,10 +151,10 @@ def test_where_the_curvature_jumps_the_bars_hold_and_right_gradients_pass(distan
         found = estimate_of(loss, gradient, x, seed)
         truth = gradient(x)
         assert (np.abs(found.value - truth) <= found.uncertainty).all()
-        target = lambda x, f=loss, g=gradient: (f(x), g(x))  # noqa: E731
-        wrong = lambda x, f=loss, g=gradient: (f(x), 1.0001 * g(x))  # noqa: E731
         verdicts += [
-            gradcheck.check(one, inputs={"x": x}, autograd=False).verdict.value
-            for one in (target, wrong)
+            gradcheck.check(
+                loss, {"x": x}, grad=scaled(gradient, factor), autograd=False
+            ).verdict.value
+            for factor in (1.0, 1.0001)
         ]
     assert verdicts == ["pass", "fail"] * 12
