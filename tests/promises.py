@@ -229,11 +229,11 @@ INTERFACE = {
         test_settings_effects.py::TestJudging::test_a_learning_rate_is_judged_against_the_curvature
         test_reference_run.py::test_the_step_that_diverges_is_named_although_the_gradient_passes""",
     "--jitter: move off a degenerate point": """
-        test_settings_effects.py::TestJitter::test_a_point_where_nothing_shows_is_left
+        test_jitter.py::TestJitter::test_a_point_where_nothing_shows_is_left
         test_settings_effects.py::TestCommandLine::test_jitter""",
     "--repeats, --confidence: statistics for stochastic losses": """
-        test_settings_effects.py::TestRandomLosses::test_more_calls_at_a_point_see_finer
-        test_settings_effects.py::TestRandomLosses::test_less_confidence_makes_shorter_error_bars""",
+        test_random_losses.py::TestRandomLosses::test_more_calls_at_a_point_see_finer
+        test_random_losses.py::TestRandomLosses::test_less_confidence_makes_shorter_error_bars""",
     "--entries: every entry, sampled, or located by group testing when there are too many": """
         test_settings_effects.py::TestEntries::test_a_number_is_the_number_checked
         test_settings_effects.py::TestEntries::test_all_and_auto_check_each_of_a_few
@@ -262,12 +262,12 @@ INTERFACE = {
     "--budget, --time, --timeout; what was left out is reported as not checked": """
         test_settings_effects.py::TestLimits::test_what_the_budget_leaves_out_is_not_checked
         test_settings_effects.py::TestLimits::test_time_is_a_limit
-        test_settings_effects.py::TestTimeout::test_an_evaluation_that_hangs_is_stopped""",
+        test_time_limits.py::TestTimeout::test_an_evaluation_that_hangs_is_stopped""",
     "--checkpoint: keep finished work, and go on from it": """
         test_checkpoint.py::test_a_check_goes_on_from_its_checkpoint_and_refuses_anothers""",
     "--order 2: --hess, or torch's double backward": """
         test_settings_effects.py::TestCommandLine::test_hess
-        test_settings_effects.py::TestSecondOrder::test_torchs_double_backward_is_checked""",
+        test_second_order.py::TestSecondOrder::test_torchs_double_backward_is_checked""",
     "--self-contained: one HTML file with everything inside": """
         test_interface.py::TestReport::test_one_page_on_request
         test_render_html.py::test_one_file_holds_everything""",
