@@ -350,7 +350,9 @@ class TestInterruptedAnywhere:
         assert caught.value.check.diagnoses
 
     @pytest.mark.parametrize("n", [4, 131_080], ids=["from a copy", "without a copy"])
-    def test_two_signals_while_several_parameters_are_put_back(self, n):
+    @pytest.mark.parametrize("way", ["blocks", "entries"])
+    @pytest.mark.parametrize("signals", [1, 2])
+    def test_signals_while_several_parameters_are_moved_and_put_back(self, n, way, signals):
         """Putting back a large array takes its time, and Ctrl-C may come while it lasts."""
         from gradcheck.sweep.evaluator import Evaluator
         from gradcheck.sweep.moves import Block
@@ -359,12 +361,24 @@ class TestInterruptedAnywhere:
         before = [value.copy() for value in values]
         blocks = [Block(number, (), np.ones(len(v))) for number, v in enumerate(values)]
 
+        def loss():
+            if signals == 2:
+                raise KeyboardInterrupt
+            return float(values[0].sum())
+
         def call():
-            Evaluator(lambda: float(values[0].sum()), values).moved(blocks, [0.5, 1.0])
+            evaluator = Evaluator(loss, values)
+            if way == "blocks":
+                evaluator.moved(blocks, [0.5, 1.0])
+            else:
+                evaluator.together(0, np.array([1, 3]), np.ones(2), [0.5, 1.0])
 
         total, _ = interrupted_at(-1, call)
-        for moment in range(1, total + 1, 1 if n < 10 else 5):
-            interrupted_at(moment, call)
+        assert total > 20
+        for moment in range(1, total + 1):
+            _, error = interrupted_at(moment, call)
+            # The error still holds what was left behind: nothing waits for it to be forgotten.
+            assert isinstance(error, KeyboardInterrupt) or moment == total
             for value, start in zip(values, before, strict=True):
                 assert np.array_equal(value, start), moment
 

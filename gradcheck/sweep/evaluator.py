@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.sweep.moves import Block, moved_blocks
+from gradcheck.sweep.moves import Block, Moves, moved_blocks, moved_entries
 
 FloatArray = NDArray[np.float64]
 
@@ -193,7 +193,7 @@ class Evaluator:
         deadline do not allow them.
         """
         places = [(block.parameter, block.box) for block in blocks]
-        return self._series(repr(places), moved_blocks(self.values, blocks), distances)
+        return self._series(repr(places), lambda: moved_blocks(self.values, blocks), distances)
 
     def together(
         self,
@@ -207,12 +207,13 @@ class Evaluator:
         Entry ``indices[j]`` moves by ``t * steps[j]`` for each ``t``; else as ``moved``.
         """
         places = f"{len(indices)} entries of {parameter}"
-        return self._series(places, self._restored_entries(parameter, indices, steps), distances)
+        array = self.values[parameter]
+        return self._series(places, lambda: moved_entries(array, indices, steps), distances)
 
     def _series(
         self,
         places: str,
-        moves: AbstractContextManager[Callable[[float], None]],
+        prepared: Callable[[], Moves],
         distances: Sequence[float],
     ) -> FloatArray:
         """Move by each of the distances and evaluate; what has moved is put back at the end."""
@@ -228,11 +229,7 @@ class Evaluator:
                 self._advance(len(distances))
                 return kept
         try:
-            with moves as move:
-                for j, distance in enumerate(distances):
-                    move(distance)
-                    losses[j] = self._guarded()
-                    self._advance(1)
+            self._evaluate_moved(prepared(), distances, losses)
         except KeyboardInterrupt as error:
             if not self.finishes:
                 raise
@@ -243,22 +240,16 @@ class Evaluator:
             self.journal.keep(key, losses)
         return losses
 
-    @contextmanager
-    def _restored_entries(
-        self, parameter: int, indices: NDArray[np.intp], steps: FloatArray
-    ) -> Iterator[Callable[[float], None]]:
-        """Give what moves these entries by a distance; put the values back at the end."""
-        array = self.values[parameter]
-        flat: Any = array.reshape(-1) if array.flags.c_contiguous else array.flat
-        start = np.array(flat[indices])
-
-        def move(distance: float) -> None:
-            flat[indices] = (start + distance * steps).astype(start.dtype)
-
+    def _evaluate_moved(self, moves: Moves, distances: Sequence[float], losses: FloatArray) -> None:
         try:
-            yield move
+            with moves as move:
+                for j, distance in enumerate(distances):
+                    move(distance)
+                    losses[j] = self._guarded()
+                    self._advance(1)
         finally:
-            flat[indices] = start
+            # Ctrl-C may have come on the way out of the block.
+            moves.undo()
 
     def _kept(self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]) -> FloatArray:
         """Take the losses from the journal, or evaluate and enter them there."""
@@ -327,6 +318,7 @@ class Evaluator:
             # The machine's limit, which says nothing about the point.
             raise
         except Exception as error:
+            # The loss may not be defined at this point: what it raised is kept, and told.
             if self.first_error is None:
                 self.first_error = f"{type(error).__name__}: {error}"
             return float("nan")

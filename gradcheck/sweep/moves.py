@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,43 +34,95 @@ class Block:
     steps: NDArray[Any]
 
 
-@contextmanager
-def moved_blocks(
-    values: Sequence[NDArray[Any]], blocks: Sequence[Block]
-) -> Iterator[Callable[[float], None]]:
-    """Give what moves the blocks of arrays by a distance; put their values back at the end."""
-    moves: list[_Copied | InPlace] = []
-    changes: list[Callable[[float], None]] = []
+class Undoable(Protocol):
+    """An array, or a part of one, that moves and is put back."""
+
+    def undo(self) -> None:
+        """Put the values back; what a signal has left half done is done when called again."""
+
+
+class Moves:
+    """What moves together, by a distance, and is put back to the bit.
+
+    As a context manager it gives ``move``, and puts everything back at the end. Ctrl-C may come on
+    the way into that, where nothing in here sees it: whoever moves parameters calls ``undo`` once
+    more in a ``finally`` around the block.
+
+    Args:
+        each: what moves, each with the function that moves it by a distance.
+    """
+
+    def __init__(self, each: Sequence[tuple[Undoable, Callable[[float], None]]]) -> None:
+        self._each = each
+        self._away = False
+
+    def move(self, distance: float) -> None:
+        """Move everything by this distance from where it was at first."""
+        self._away = True
+        for _, change in self._each:
+            change(distance)
+
+    def undo(self) -> None:
+        """Put everything back, once; a signal that comes meanwhile waits until that is done."""
+        came = None
+        while self._away:
+            try:
+                for one, _ in self._each:
+                    one.undo()
+                self._away = False
+            except KeyboardInterrupt as error:
+                came = error
+        if came is not None:
+            raise came
+
+    def __enter__(self) -> Callable[[float], None]:
+        return self.move
+
+    def __exit__(self, *_: object) -> None:
+        self.undo()
+
+
+def moved_blocks(values: Sequence[NDArray[Any]], blocks: Sequence[Block]) -> Moves:
+    """Return the moves of blocks of arrays."""
+    each: list[tuple[Undoable, Callable[[float], None]]] = []
     for block in blocks:
         place: Any = (*block.box, ...)
         view = values[block.parameter][place]
         if not block.box and can_undo(view) and view.dtype == np.float64:
             large = InPlace(view)
-            moves.append(large)
-            changes.append(_along(large, block.steps.reshape(-1)))
+            each.append((large, _along(large, block.steps.reshape(-1))))
         else:
             small = _Copied(view, block.steps)
-            moves.append(small)
-            changes.append(small.move)
+            each.append((small, small.move))
+    return Moves(each)
 
-    def move(distance: float) -> None:
-        for change in changes:
-            change(distance)
 
-    try:
-        yield move
-    finally:
-        # A signal that comes between two arrays waits until all of them are put back.
-        came = None
-        while True:
-            try:
-                for one in moves:
-                    one.undo()
-                break
-            except KeyboardInterrupt as error:
-                came = error
-        if came is not None:
-            raise came
+def moved_entries(
+    array: NDArray[Any], indices: NDArray[np.intp], steps: NDArray[np.float64]
+) -> Moves:
+    """Return the moves of some entries of an array (flat, C order), by ``steps`` at distance 1."""
+    entries = _Entries(array, indices, steps)
+    return Moves([(entries, entries.move)])
+
+
+class _Entries:
+    """Some entries of an array, of which a copy is kept."""
+
+    def __init__(
+        self, array: NDArray[Any], indices: NDArray[np.intp], steps: NDArray[np.float64]
+    ) -> None:
+        self._flat: Any = array.reshape(-1) if array.flags.c_contiguous else array.flat
+        self._indices, self._steps = indices, steps
+        self._start = np.array(self._flat[indices])
+
+    def move(self, distance: float) -> None:
+        """Write ``start + distance * steps``."""
+        moved = self._start + distance * self._steps
+        self._flat[self._indices] = moved.astype(self._start.dtype)
+
+    def undo(self) -> None:
+        """Put the values back."""
+        self._flat[self._indices] = self._start
 
 
 class _Copied:

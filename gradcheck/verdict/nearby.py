@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck.blocks import BLOCK, MANY, FloatArray, flat, parts, rounded_up
 from gradcheck.scales import rms
-from gradcheck.sweep.moves import InPlace, can_undo, unchanged
+from gradcheck.sweep.moves import InPlace, Moves, can_undo, unchanged
 
 TOP = 15
 """Power of two below which the largest size of a part is kept in half precision."""
@@ -44,20 +44,13 @@ def moved(value: NDArray[Any], unit: float, signs: Signs) -> Iterator[None]:
     """
     if can_undo(value):
         large = InPlace(value)
-        try:
-            large.move(lambda at, entries: entries * (1.0 + unit * signs.part(at)), unchanged)
+
+        def multiply(units: float) -> None:
+            large.move(lambda at, entries: entries * (1.0 + units * signs.part(at)), unchanged)
+
+        with Moves([(large, multiply)]) as move:
+            move(unit)
             yield
-        finally:
-            # A signal that comes between two parts waits until all of them are put back.
-            came = None
-            while True:
-                try:
-                    large.undo()
-                    break
-                except KeyboardInterrupt as error:
-                    came = error
-            if came is not None:
-                raise came
         return
     start = value.copy()
     factors = np.asarray(unit * signs.part(slice(0, value.size)).reshape(value.shape))
