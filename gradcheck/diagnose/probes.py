@@ -50,13 +50,15 @@ def probe_findings(
 
 def wrong_sums(facts: Facts, _: Evidence, probe: Probe) -> Finding | None:
     """Find a broadcast parameter whose gradient is summed over other axes, or not at all."""
-    uses = [use for use in probe.uses(facts.name) if use.operation.name in _ADDITIONS]
-    if not uses or uses[0].cotangent.shape == facts.value.shape:
+    additions = [use for use in probe.uses(facts.name) if use.operation.name in _ADDITIONS]
+    shapes = [use.cotangent.shape for use in additions if use.cotangent.shape != facts.value.shape]
+    if not shapes:
         return None
+    uses = [use for use in additions if use.cotangent.shape == shapes[0]]
     operation = uses[0].operation
     signs = [_ADDITIONS[u.operation.name] if u.operand == 1 else 1.0 for u in uses]
     known = sum((use.contribution for use in uses), np.zeros(facts.value.shape))
-    for axes, reduce, words in _reductions(uses[0].cotangent.shape, facts.value.shape):
+    for axes, reduce, words in _reductions(shapes[0], facts.value.shape):
         parts = [
             sign * reduce(use.cotangent, axes).reshape(facts.value.shape)
             for sign, use in zip(signs, uses, strict=True)
