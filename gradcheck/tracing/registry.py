@@ -22,6 +22,7 @@ from gradcheck.tracing.rules import (
     fourier,
     linalg,
     movement,
+    products,
     reductions,
     scalars,
     special,
@@ -135,12 +136,13 @@ def registry() -> Registry:
 def _registry(imported: tuple[bool, ...], /) -> Registry:
     known = [name for name, there in zip(_IN_MODULES, imported, strict=True) if there]
     special_ufuncs = special.scipy_rules()[0] if "scipy.special" in known else {}
-    ufuncs = elementwise.UFUNCS | linalg.UFUNCS | special_ufuncs | complex_numbers.UFUNCS
+    ufuncs = elementwise.UFUNCS | products.UFUNCS | special_ufuncs | complex_numbers.UFUNCS
     functions = (
         elementwise.FUNCTIONS
         | reductions.FUNCTIONS
         | movement.FUNCTIONS
         | creation.FUNCTIONS
+        | products.FUNCTIONS
         | linalg.FUNCTIONS
         | factors.FUNCTIONS
         | fourier.FUNCTIONS

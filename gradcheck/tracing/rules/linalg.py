@@ -1,4 +1,4 @@
-"""Products, decompositions and solutions of linear systems, from NumPy and SciPy."""
+"""Norms, decompositions and solutions of linear systems, from NumPy and SciPy."""
 
 from __future__ import annotations
 
@@ -9,143 +9,9 @@ import numpy as np
 
 from gradcheck.tracing.errors import UnsupportedError
 from gradcheck.tracing.operation import Context, Rule
+from gradcheck.tracing.rules.products import both
 
 _STACKS_VECTORS = np.lib.NumpyVersion(np.__version__) < "2.0.0"
-
-
-def _two(context: Context, a: Any, b: Any) -> tuple[Any, Any]:
-    return context.tensor(a, context.dtype), context.tensor(b, context.dtype)
-
-
-def matmul(context: Context, a: Any, b: Any) -> Any:
-    """Matrix product over the last two axes."""
-    first, second = _two(context, a, b)
-    if context.operation.name != "setitem":
-        context.operation.factors = (first.detach(), second.detach())
-    return context.torch.matmul(first, second)
-
-
-def dot(context: Context, a: Any, b: Any, out: Any = None) -> Any:
-    """Product of the last axis with the one before the last."""
-    first, second = _two(context, a, b)
-    if first.ndim == 0 or second.ndim == 0:
-        return first * second
-    if first.ndim <= 2 and second.ndim <= 2:
-        return matmul(context, first, second)
-    if second.ndim == 1:
-        return context.torch.tensordot(first, second, ([first.ndim - 1], [0]))
-    return context.torch.tensordot(first, second, ([first.ndim - 1], [second.ndim - 2]))
-
-
-def _inner(context: Context, a: Any, b: Any) -> Any:
-    first, second = _two(context, a, b)
-    if first.ndim == 0 or second.ndim == 0:
-        return first * second
-    return context.torch.tensordot(first, second, ([first.ndim - 1], [second.ndim - 1]))
-
-
-def outer(context: Context, a: Any, b: Any, out: Any = None) -> Any:
-    """Products of all pairs of elements."""
-    first, second = _two(context, a, b)
-    return first.flatten()[:, None] * second.flatten()
-
-
-def _tensordot(context: Context, a: Any, b: Any, axes: Any = 2) -> Any:
-    first, second = _two(context, a, b)
-    if isinstance(axes, int):
-        return context.torch.tensordot(first, second, axes)
-    sides = [[side] if isinstance(side, int) else list(side) for side in axes]
-    return context.torch.tensordot(first, second, sides)
-
-
-def _einsum(context: Context, *operands: Any, out: Any = None, **_: Any) -> Any:
-    torch = context.torch
-    if isinstance(operands[0], str):
-        equation, terms = operands[0], operands[1:]
-    else:
-        equation, terms = _equation(operands), _sublist_terms(operands)
-    tensors = [context.tensor(term, context.dtype) for term in terms]
-    return torch.einsum(equation.replace(" ", ""), *tensors)
-
-
-def _sublist_terms(operands: Any) -> Any:
-    return operands[: len(operands) // 2 * 2 : 2]
-
-
-def _equation(operands: Any) -> str:
-    def letters(axes: Any) -> str:
-        return "".join("..." if axis is Ellipsis else chr(ord("a") + axis) for axis in axes)
-
-    pairs = len(operands) // 2
-    inputs = ",".join(letters(operands[2 * i + 1]) for i in range(pairs))
-    return f"{inputs}->{letters(operands[-1])}" if len(operands) % 2 else inputs
-
-
-def _trace(context: Context, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1,
-           dtype: Any = None, out: Any = None) -> Any:  # fmt: skip
-    return context.tensor(a, context.dtype).diagonal(offset, axis1, axis2).sum(-1)
-
-
-def _kron(context: Context, a: Any, b: Any) -> Any:
-    return context.torch.kron(*_two(context, a, b))
-
-
-def _cross(context: Context, a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
-           axis: Any = None) -> Any:  # fmt: skip
-    if (axisa, axisb, axisc) != (-1, -1, -1):
-        raise UnsupportedError("axisa, axisb, axisc are not covered")
-    first, second = context.torch.broadcast_tensors(*_two(context, a, b))
-    axis = -1 if axis is None else axis
-    if first.shape[axis] != 3:
-        raise UnsupportedError("vectors of length 2 are not covered")
-    return context.torch.linalg.cross(first, second, dim=axis)
-
-
-def _convolve(context: Context, a: Any, v: Any, mode: str = "full") -> Any:
-    first, second = _two(context, a, v)
-    full = _full_convolution(context, first, second)
-    return _part(full, first, second, mode, late=False)
-
-
-def _correlate(context: Context, a: Any, v: Any, mode: str = "valid") -> Any:
-    first, second = _two(context, a, v)
-    full = _full_convolution(context, first, second.flip(0))
-    # NumPy turns the result round where the second operand is the longer one
-    return _part(full, first, second, mode, late=second.shape[0] > first.shape[0])
-
-
-def _full_convolution(context: Context, a: Any, v: Any) -> Any:
-    long, short = (v, a) if v.shape[0] > a.shape[0] else (a, v)
-    padding = short.shape[0] - 1
-    padded = context.torch.nn.functional.pad(long, (padding, padding))
-    return padded.unfold(0, short.shape[0], 1) @ short.flip(0)
-
-
-def _part(full: Any, a: Any, v: Any, mode: str, *, late: bool) -> Any:
-    """Return the part of a full convolution that the mode asks for."""
-    if mode == "full":
-        return full
-    shorter, longer = sorted((a.shape[0], v.shape[0]))
-    size = longer if mode == "same" else longer - shorter + 1
-    start = (full.shape[0] - size) // 2
-    if late:
-        start = full.shape[0] - size - start
-    return full[start : start + size]
-
-
-def _interp(context: Context, x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None,
-            period: Any = None) -> Any:  # fmt: skip
-    if period is not None or left is not None or right is not None:
-        raise UnsupportedError("left, right and period are not covered")
-    at, points = _two(context, x, xp)
-    values = context.tensor(fp, context.dtype)
-    torch = context.torch
-    upper = torch.searchsorted(points.detach(), at.detach(), right=True)
-    upper = upper.clamp(1, points.shape[0] - 1)
-    lower = upper - 1
-    inside = torch.minimum(torch.maximum(at, points[0]), points[-1])
-    share = (inside - points[lower]) / (points[upper] - points[lower])
-    return values[lower] + share * (values[upper] - values[lower])
 
 
 def norm(context: Context, x: Any, ord: Any = None, axis: Any = None,
@@ -224,7 +90,7 @@ def solve(context: Context, a: Any, b: Any) -> Any:
 
     To NumPy 1, right sides of one axis less than the matrices are a vector for each of them.
     """
-    first, second = _two(context, a, b)
+    first, second = both(context, a, b)
     return _solved(
         context, first, second, vectors=_STACKS_VECTORS and second.ndim == first.ndim - 1
     )
@@ -251,7 +117,7 @@ def _scipy_solve(context: Context, a: Any, b: Any, lower: bool = False, overwrit
 def _solve_triangular(context: Context, a: Any, b: Any, trans: Any = 0, lower: bool = False,
                       unit_diagonal: bool = False, overwrite_b: Any = None,
                       check_finite: Any = None) -> Any:  # fmt: skip
-    first, second = _two(context, a, b)
+    first, second = both(context, a, b)
     turned = trans in (1, 2, "T", "C")
     triangle = first.tril() if lower else first.triu()
     columns = second.unsqueeze(-1) if second.ndim == 1 else second
@@ -322,17 +188,6 @@ def _lstsq(context: Context, a: Any, b: Any, rcond: Any = None) -> Any:
 
 
 FUNCTIONS: dict[Any, Rule] = {
-    np.dot: dot,
-    np.inner: _inner,
-    np.outer: outer,
-    np.tensordot: _tensordot,
-    np.einsum: _einsum,
-    np.trace: _trace,
-    np.kron: _kron,
-    np.cross: _cross,
-    np.convolve: _convolve,
-    np.correlate: _correlate,
-    np.interp: _interp,
     np.linalg.norm: norm,
     np.linalg.cholesky: cholesky,
     np.linalg.solve: solve,
@@ -350,10 +205,6 @@ FUNCTIONS: dict[Any, Rule] = {
     np.linalg.qr: _qr,
     np.linalg.lstsq: _lstsq,
 }
-
-UFUNCS: dict[Any, Rule] = {np.matmul: matmul}
-if hasattr(np, "vecdot"):
-    UFUNCS[np.vecdot] = lambda c, a, b: (c.tensor(a, c.dtype) * c.tensor(b, c.dtype)).sum(-1)
 
 
 def scipy_rules() -> dict[Any, Rule]:
