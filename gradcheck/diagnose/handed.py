@@ -11,18 +11,17 @@ the next pass the change is not linear, and a rule costs one altered backward pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradcheck.diagnose.evidence import Array, Evidence
-from gradcheck.diagnose.finding import Finding, spoken
+from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.flow import Handing, Source
 from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.handed_findings import best_of, finding_of
 from gradcheck.diagnose.pool import Pool
-from gradcheck.diagnose.sites import in_words, location
 from gradcheck.diagnose.sketch import Sketch
 from gradcheck.diagnose.space import Space
 from gradcheck.diagnose.wrong import Wrong, wrong_extremes, wrong_ignored, wrong_slopes
@@ -144,7 +143,7 @@ def _linear(
             work += here.right.size
             if work > MOST_WORK or confirmed >= MOST_CONFIRMED or passes.left <= 0:
                 passes.ran_out = True
-                return _best(found)
+                return best_of(found)
             with np.errstate(all="ignore"):
                 handed = np.asarray(wrong.rule(here.cotangent, slice(None)), dtype=np.float64)
             extra = sketch.joined(here.sources, handed) - right
@@ -157,33 +156,7 @@ def _linear(
             confirmed += 1
             one = _made(here, wrong, handed - here.right, evidence, space, passes)
             found += [] if one is None else [one]
-    return _best(found)
-
-
-_PREFERRED = (
-    *("activation_mask_missing", "wrong_axis", "transpose", "batch_divided_twice"),
-    *("activation_derivative_wrong", "term_missing", "factor_missing", "extra_factor", "sign"),
-)
-"""Causes of rules that come to the same, the likelier first; another's value comes last."""
-
-
-def _best(found: list[Finding]) -> Finding | None:
-    """Return the likeliest of findings that come to the same, with the lines of the others."""
-
-    def order(finding: Finding) -> tuple[bool, int, int]:
-        cause = finding.cause
-        place = _PREFERRED.index(cause) if cause in _PREFERRED else len(_PREFERRED)
-        return bool(finding.evidence["parameters_alone"]), -len(finding.parameters), place
-
-    if not found:
-        return None
-    best = min(found, key=order)
-    places = {(p.file, p.line): p for p in (best.location, *best.also) if p is not None}
-    own = next(iter(places))
-    for other in found:
-        if other.parameters == best.parameters and other.location is not None:
-            places.setdefault((other.location.file, other.location.line), other.location)
-    return replace(best, also=tuple(p for key, p in places.items() if key != own))
+    return best_of(found)
 
 
 def _others(here: Handing) -> Iterator[tuple[Source, Array]]:
@@ -236,7 +209,7 @@ def _judged(
     explained = changed & space.matched(change) & space.wrong
     if not explained or changed & space.wrong - explained or not passes.confirmed(explained):
         return None
-    return _finding(here, wrong, explained, evidence, alone=bool(changed - explained))
+    return finding_of(here, wrong, explained, evidence, alone=bool(changed - explained))
 
 
 def _repeating(
@@ -294,58 +267,3 @@ def _alterations(here: Handing, wrong: Wrong) -> dict[int, Alteration]:
         index: Alteration("rule", operand=here.operand, rule=of_run(k))
         for k, index in enumerate(here.runs)
     }
-
-
-def _concerned(here: Handing, wrong: Wrong) -> Handing:
-    """Return the handing of those runs that hand on something wrong."""
-    with np.errstate(all="ignore"):
-        off = np.abs(wrong.rule(here.cotangent, slice(None)) - here.right)
-    size = float(np.abs(here.right).max(initial=0.0))
-    wrongly = np.asarray((off.reshape(len(off), -1) > 1e-12 * size).any(axis=1))
-    if wrong.drops_others or wrongly.all() or not wrongly.any():
-        return here
-    runs = tuple(index for index, mark in zip(here.runs, wrongly, strict=True) if mark)
-    chains = tuple(c for c, mark in zip(here.chains, wrongly, strict=False) if mark)
-    operation = here.flow.graph.by_index[runs[0]]
-    return replace(here, runs=runs, chains=chains, operation=operation)
-
-
-def _finding(
-    here: Handing,
-    wrong: Wrong,
-    explained: frozenset[str],
-    evidence: Evidence,
-    *,
-    alone: bool,
-) -> Finding:
-    names = tuple(name for name in evidence.names if name in explained)
-    graph = here.flow.graph
-    here = _concerned(here, wrong)
-    called = here.flow.called_at(here)
-    own = location((here.operation if called is None else graph.by_index[called]).site)
-    places = {(own.file, own.line): own}
-    others = [here.operation.index]
-    others += [user for index in here.runs[:1] for user, _ in graph.consumers.get(index, ())]
-    if wrong.other is not None:
-        others.append(wrong.other)
-    for index in others:
-        place = location(graph.by_index[index].site)
-        places.setdefault((place.file, place.line), place)
-    on_the_way = f", on the way to {spoken(names)} alone" if alone else ""
-    many = f" (in each of its {len(here.runs)} runs)" if len(here.runs) > 1 else ""
-    return Finding(
-        cause=wrong.cause,
-        parameters=names,
-        message=f"The gradient of {spoken(names)} is exactly what you get when, in the backward "
-        f"pass of {in_words(here.operation)}{many}, the gradient {wrong.words}{on_the_way}.",
-        remedy=wrong.remedy,
-        confidence="exact",
-        specificity=54 if alone else 64,
-        evidence={
-            "operation": here.operation.name,
-            "index": here.operation.index,
-            "parameters_alone": alone,
-        },
-        location=own,
-        also=tuple(places.values())[1:],
-    )

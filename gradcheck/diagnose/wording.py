@@ -24,6 +24,75 @@ _RUNS = {
     "one": " (in one of its runs)",
 }
 
+_TEXTS = {
+    "activation_mask_missing": (
+        "{which} is treated as the identity",
+        "In the backward pass of line {line}, multiply the gradient by the mask: {derivative}.",
+    ),
+    "activation_derivative_missing": (
+        "{which} is treated as the identity",
+        "In the backward pass of line {line}, multiply the gradient by {derivative}.",
+    ),
+    "factor_missing": (
+        "{which} is treated as the identity: its factor is missing",
+        "In the backward pass of line {line}, multiply the gradient by {derivative}.",
+    ),
+    "extra_activation_derivative": (
+        "the derivative of {which} is applied twice",
+        "Apply {derivative} once: the gradient that arrives at line {line} contains it already.",
+    ),
+    "extra_factor": (
+        "the other factor of {which} is applied twice",
+        "In the backward pass of line {line}, multiply by {derivative} once.",
+    ),
+    "transpose": (
+        "the other factor of {which} is used transposed",
+        "In the backward pass of line {line}, transpose the other factor of the product.",
+    ),
+    "sign": (
+        "the gradient through {which} has the wrong sign",
+        "In the backward pass of line {line}, negate what is handed on.",
+    ),
+    "batch_not_divided": (
+        "the gradient through {which} is {size} times too large ({words}): a division is missing",
+        "In the backward pass of line {line}, divide by {size}.",
+    ),
+    "batch_divided_twice": (
+        "the gradient through {which} is divided by {size} once too often ({words})",
+        "In the backward pass of line {line}, leave out one division by {size}.",
+    ),
+    "scale": (
+        "the gradient through {which} is multiplied by {factor}",
+        "In the backward pass of line {line}, take the factor {factor} out.",
+    ),
+    "reg_missing": (
+        "the regulariser in {which} is left out",
+        "Add the derivative of the regulariser of line {line} to the gradient.",
+    ),
+    "reg_scale": (
+        "the regulariser in {which} counts {factor} times in the gradient",
+        "Make the regulariser's gradient the derivative of the term in line {line}: it is "
+        "{factor} times that now.",
+    ),
+    "path_detached": (
+        "the result of {which} is treated as a constant",
+        "Add the gradient that flows through line {line}.",
+    ),
+    "term_missing": (
+        "the gradient's term through {which} is left out",
+        "Add the term that comes from line {line}.",
+    ),
+    "last_step_missing": (
+        "the gradient through {which} is left out",
+        "Let the backward loop begin at the last run of line {line}.",
+    ),
+    "zero_gradient": (
+        "nothing flows back through {which}: it is zero in every entry",
+        "Compute the gradient through line {line} and store it where it is returned from.",
+    ),
+}
+"""Message and remedy by cause; after 'what you get when'."""
+
 
 def word(
     cause: str, operation: Operation, names: tuple[str, ...], explanation: Explanation
@@ -72,74 +141,13 @@ def _told(
             f"{which} leaves its constant slope out",
             f"In the backward pass of line {line}, multiply by the slope of each branch.",
         )
-    texts = {
-        "activation_mask_missing": (
-            f"{which} is treated as the identity",
-            f"In the backward pass of line {line}, multiply the gradient by the mask: "
-            f"{derivative}.",
-        ),
-        "activation_derivative_missing": (
-            f"{which} is treated as the identity",
-            f"In the backward pass of line {line}, multiply the gradient by {derivative}.",
-        ),
-        "factor_missing": (
-            f"{which} is treated as the identity: its factor is missing",
-            f"In the backward pass of line {line}, multiply the gradient by {derivative}.",
-        ),
-        "extra_activation_derivative": (
-            f"the derivative of {which} is applied twice",
-            f"Apply {derivative} once: the gradient that arrives at line {line} contains it "
-            "already.",
-        ),
-        "extra_factor": (
-            f"the other factor of {which} is applied twice",
-            f"In the backward pass of line {line}, multiply by {derivative} once.",
-        ),
-        "transpose": (
-            f"the other factor of {which} is used transposed",
-            f"In the backward pass of line {line}, transpose the other factor of the product.",
-        ),
-        "sign": (
-            f"the gradient through {which} has the wrong sign",
-            f"In the backward pass of line {line}, negate what is handed on.",
-        ),
-        "batch_not_divided": (
-            f"the gradient through {which} is {size} times too large ({words}): a division is "
-            "missing",
-            f"In the backward pass of line {line}, divide by {size}.",
-        ),
-        "batch_divided_twice": (
-            f"the gradient through {which} is divided by {size} once too often ({words})",
-            f"In the backward pass of line {line}, leave out one division by {size}.",
-        ),
-        "scale": (
-            f"the gradient through {which} is multiplied by {factor}",
-            f"In the backward pass of line {line}, take the factor {factor} out.",
-        ),
-        "reg_missing": (
-            f"the regulariser in {which} is left out",
-            f"Add the derivative of the regulariser of line {line} to the gradient.",
-        ),
-        "reg_scale": (
-            f"the regulariser in {which} counts {factor} times in the gradient",
-            f"Make the regulariser's gradient the derivative of the term in line {line}: it is "
-            f"{factor} times that now.",
-        ),
-        "path_detached": (
-            f"the result of {which} is treated as a constant",
-            f"Add the gradient that flows through line {line}.",
-        ),
-        "term_missing": (
-            f"the gradient's term through {which} is left out",
-            f"Add the term that comes from line {line}.",
-        ),
-        "last_step_missing": (
-            f"the gradient through {which} is left out",
-            f"Let the backward loop begin at the last run of line {line}.",
-        ),
-        "zero_gradient": (
-            f"nothing flows back through {which}: it is zero in every entry",
-            f"Compute the gradient through line {line} and store it where it is returned from.",
-        ),
+    message, remedy = _TEXTS[cause]
+    said = {
+        "which": which,
+        "derivative": derivative,
+        "factor": factor,
+        "words": words,
+        "size": size,
+        "line": line,
     }
-    return texts[cause]
+    return message.format(**said), remedy.format(**said)

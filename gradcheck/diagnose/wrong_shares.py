@@ -62,6 +62,14 @@ def wrong_normalisations(here: Handing, pool: Pool) -> Iterator[Wrong]:
     )  # fmt: skip
     for cause, words, form in forms:
         yield Wrong(cause, words, remedy, through(form))
+    yield from _exchanged_quotients(here, pool, total, axes)
+
+
+def _exchanged_quotients(
+    here: Handing, pool: Pool, total: Array, axes: tuple[int, ...]
+) -> Iterator[Wrong]:
+    """Yield the derivative computed with the shares of another array."""
+    share = here.result
     for found in pool.of_shape(share.shape[1:], here):
         if found.index in here.runs or (found.values < 0).any():
             continue
