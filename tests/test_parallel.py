@@ -21,13 +21,8 @@ from gradcheck.numpy_target.problem import Limits, numpy_problem
 from gradcheck.problem import Problem
 from gradcheck.sweep import parallel
 from gradcheck.sweep.evaluator import Evaluator
-from gradcheck.sweep.parallel import (
-    Workers,
-    can_fork,
-    dask_workers,
-    executor_workers,
-    local_workers,
-)
+from gradcheck.sweep.parallel import can_fork, dask_workers, executor_workers, local_workers
+from gradcheck.sweep.pool import Workers
 from gradcheck.sweep.shipping import pack, unpack
 from gradcheck.sweep.worker import proof_of
 
