@@ -206,6 +206,20 @@ def combined(analytic, **estimates):
     return combine(judged, found)
 
 
+def test_of_oracles_that_know_nothing_the_first_is_named():
+    nothing = ([np.nan], np.nan)
+    assert combined([1.0], central=nothing, autograd=nothing).best == "central"
+
+
+def test_zeros_of_a_method_that_takes_no_steps_are_flat():
+    def flat(*values):
+        return smooth_estimate("autograd", np.array(values), np.zeros(len(values))).flat.tolist()
+
+    assert flat(0.0, 1.0, -0.0) == [True, False, True]
+    assert flat(2.0, 1.0) == [False, False]
+    assert flat(0.0, 0.0) == [True, True]
+
+
 def test_the_sharper_oracle_decides():
     coarse, fine = ([1.0], 1e-2), ([1.0], 1e-12)
     assert combined([1.0], central=coarse, autograd=fine).verdict is Verdict.PASS

@@ -150,6 +150,8 @@ def test_apply_is_put_back_also_after_an_exception():
 def test_a_loss_that_is_no_scalar_is_refused():
     with pytest.raises(NotTraceable, match="scalar"):
         trace_torch(lambda w: w * 2, (W,), {}, {"w": W})
+    with pytest.raises(NotTraceable, match="scalar"):
+        trace_torch(lambda w: w.reshape(-1)[:0], (W,), {}, {"w": W})
 
 
 def test_a_tensor_changed_in_place_is_refused():

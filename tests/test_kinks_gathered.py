@@ -11,7 +11,7 @@ import pytest
 
 from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import smooth_estimate
-from gradcheck.oracles.kinked import LARGEST, kinked
+from gradcheck.oracles.kinked import kinked
 from gradcheck.problem import Parameter
 from gradcheck.verdict.joint_kinks import Together, contradicted_together, diagnoses_of
 
@@ -121,7 +121,7 @@ def test_kinks_of_no_size_are_left_alone(gap: float) -> None:
 
 
 def test_large_parameters_are_left_alone() -> None:
-    for size, expected in ((LARGEST, 2), (LARGEST + 1, 0)):
+    for size, expected in ((1 << 17, 2), ((1 << 17) + 1, 0)):
         marks = np.zeros(size, dtype=bool)
         marks[[5, 7]] = True
         claim = np.zeros(size)
@@ -231,6 +231,15 @@ def test_of_up_to_five_entries_every_way_is_among_them(moved: int, pairs: int) -
         ways = {tuple(row) for row in np.sign(offsets[:, :moved]).tolist()}
         assert len(ways) == 2 ** (moved - 1)
         assert (offsets[:, moved - 1] > 0).all()
+
+
+def test_where_more_move_the_others_rest_in_every_second_point() -> None:
+    found = gathered([0.0] * 8, kinks([0.0] * 8, [1.0] * 8))
+    direction = np.where(np.arange(8) < 6, 1.0, 0.0)
+    offsets = np.array(found.offsets(direction, np.random.default_rng(0)))[1:9]
+    assert (np.abs(offsets[:, 6:]).max(axis=1) == 0.0).tolist() == [True, False] * 4
+    assert ((np.abs(offsets[:, :6]) >= 0.5) & (np.abs(offsets[:, :6]) <= 1.0)).all()
+    assert (offsets[:, :6] < 0).any()
 
 
 def test_slopes_nearby_are_central_differences_sixteen_steps_away() -> None:

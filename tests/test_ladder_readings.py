@@ -172,6 +172,15 @@ def test_a_side_that_behaves_like_a_fractional_power_has_a_wider_bound(power):
     assert reading.uncertainty > 4 * smooth.uncertainty
 
 
+def test_where_noise_hides_how_a_side_shrinks_it_does_as_at_larger_steps():
+    # the changes of a fractional power of 3/2 double from step to step, the first below the noise
+    first = np.sqrt(H)
+    noise = 1.01 * first / 5 * H / 8
+    reading = read(lambda z: 3 * z + z**1.5 if z >= 0 else NAN, range(5), noise=noise)
+    assert reading.value == pytest.approx(3.0, abs=1e-9)
+    assert reading.uncertainty == pytest.approx(1.5 * first + 4 * 2 * hidden(noise, H))
+
+
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_one_step_within_on_the_other_side_makes_no_difference(side):
     def loss(z):

@@ -206,6 +206,7 @@ def test_a_polynomial_vanishes_in_the_differences_beyond_its_order(order):
 def test_noise_grows_with_the_loss_by_as_many_units_as_it_was_found_to_have():
     one = Noise(10 * ULP, 1.0, DOUBLE)
     assert one.at(np.array([2.5])).tolist() == [10 * 2 * ULP]
+    assert Noise(2.5 * ULP, 1.0, DOUBLE).at(np.array([2.5])).tolist() == [2.5 * 2 * ULP]
     negative = Noise(10 * ULP, -1.0, DOUBLE)
     assert negative.at(np.array([-2.5, 2.5])).tolist() == [10 * 2 * ULP] * 2
     capped = Noise(1000 * ULP, 1.0, DOUBLE)

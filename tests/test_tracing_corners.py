@@ -1,0 +1,57 @@
+"""Corners of a trace: what counts as a plain argument, defaults of SciPy, lists in themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+from test_tracing_operations import derivative_errors
+
+from gradcheck.diagnose.graph import graph_of
+from gradcheck.diagnose.plan import shifts
+from gradcheck.tracing import trace
+from gradcheck.tracing.operands import plain_keywords
+
+pytest.importorskip("torch")
+
+
+def test_arguments_that_are_plain_data_are_kept_by_name() -> None:
+    array = np.ones(2)
+    names = ("a", "axis", "dtype", "where", "shape")
+    args = (array, 1, None, array, (2, "left", True))
+    kwargs = {"keepdims": True, "out": None, "weights": array, "order": [0, 1], "bad": (1, array)}
+    assert plain_keywords(args, kwargs, names) == {
+        "axis": 1,
+        "shape": (2, "left", True),
+        "keepdims": True,
+        "order": [0, 1],
+    }
+
+
+SKEW = np.array([[2.0, 0.7, -0.4], [0.1, 3.0, 0.5], [0.6, -0.2, 5.0]])
+EXPRESSIONS = {
+    "degrees and radians": (lambda a: np.sin(np.radians(a) + np.deg2rad(a)), SKEW),
+    "back to degrees": (lambda a: np.sin(np.degrees(a) / 30 + np.rad2deg(a) / 50), SKEW),
+    "the lower half of a matrix": (lambda s: scipy.linalg.eigvalsh(s), SKEW),
+    "the upper half of a matrix": (lambda s: scipy.linalg.eigvalsh(s, lower=False), SKEW),
+}
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_derivatives_are_those_of_the_defaults(name: str) -> None:
+    expression, value = EXPRESSIONS[name]
+    assert derivative_errors(expression, [value.copy()]) < 1e-6
+
+
+def shifted(loss: Any) -> list[str]:
+    values = {"s": np.array([0.3, -1.0, 2.0])}
+    graph = graph_of(trace(loss, (), values, values))
+    return [graph.by_index[index].name for index, _ in shifts(graph)]
+
+
+def test_only_an_extreme_that_is_subtracted_is_a_shift() -> None:
+    assert len(shifted(lambda s: np.sum(np.exp(s - np.max(s))))) == 1
+    assert shifted(lambda s: np.sum(np.exp(s - np.sum(s)))) == []
+    assert shifted(lambda s: np.sum(np.exp(s * np.max(s)))) == []
