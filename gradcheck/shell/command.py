@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from gradcheck.targets.target import Declared, Resolved, callable_target, declar
 if TYPE_CHECKING:
     from gradcheck.case import Case
     from gradcheck.cli import Command
+    from gradcheck.targets.input_sources import Plan
 
 # Options that describe a single target; a package's checks carry their own.
 _SINGLE = ("inputs", "arg", "size", "params", "wrt", "grad", "vjp", "hess", "torch", "search")
@@ -91,22 +92,11 @@ def _check_single(
 ) -> _Found:
     from gradcheck import pipeline
     from gradcheck.targets.beside import gradient_beside, refuse_gradient_alone
-    from gradcheck.targets.input_sources import load_inputs, plan_inputs
 
     module, text = resolved.module, resolved.text
     with guarded(f"preparing the inputs of {text}", verbose=command.verbose, printed=printed):
         target = callable_target(resolved)
-        given = load_inputs(command.inputs, home=module, target=target) if command.inputs else None
-        options = _functions(command, resolved)
-        plan = plan_inputs(
-            target,
-            module=module,
-            given=given,
-            args=command.arg,
-            sizes=_sizes(command.size),
-            name=text,
-            typed=command.reproduce,
-        )
+        options, plan = _prepared(command, resolved, target)
         inputs = plan.draw(command.settings.seed)
     if plan.from_module and not command.quiet:
         names = ", ".join(f"{module.__name__}.{name}" for name in plan.from_module)
@@ -152,6 +142,27 @@ def _check_single(
         return _Found(make_report([check]), interrupted, test)
     # The terminal shows nothing of the environment, which takes time to find out.
     return _Found(Report((check,), seconds=check.seconds), interrupted, test)
+
+
+def _prepared(
+    command: Command, resolved: Resolved, target: Callable[..., Any]
+) -> tuple[dict[str, Any], Plan]:
+    """Import the functions that the command names, and find out where the inputs come from."""
+    from gradcheck.targets.input_sources import load_inputs, plan_inputs
+
+    home = resolved.module
+    given = load_inputs(command.inputs, home=home, target=target) if command.inputs else None
+    options = _functions(command, resolved)
+    plan = plan_inputs(
+        target,
+        module=home,
+        given=given,
+        args=command.arg,
+        sizes=_sizes(command.size),
+        name=resolved.text,
+        typed=command.reproduce,
+    )
+    return options, plan
 
 
 def _functions(command: Command, resolved: Resolved) -> dict[str, Any]:
