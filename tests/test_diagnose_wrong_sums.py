@@ -1,0 +1,102 @@
+"""Every wrong rule for a sum or a broadcast hands on what its words say."""
+
+import numpy as np
+import pytest
+from handed_rules import G, M, V, Z, by_words, handed, same
+
+from gradcheck.diagnose.wrong_sums import wrong_broadcasts, wrong_reductions
+
+SUMMED = {
+    "summed": lambda a, axes: a.sum(axes),
+    "averaged": lambda a, axes: a.mean(axes),
+    "reduced to its last entry": lambda a, axes: a[-1],
+    "reduced to its first entry": lambda a, axes: a[0],
+    "reduced to its largest entry": lambda a, axes: np.take_along_axis(
+        a, np.abs(a).argmax(axes)[None], axes
+    )[0],
+}
+
+
+def test_a_broadcast_operand_gets_another_sum():
+    here, _ = handed(lambda b: np.sum((Z + b) * G), "add", {"b": V}, 1)
+    found = by_words(wrong_broadcasts(here))
+    for words, reduce in SUMMED.items():
+        name = f"is {words} over axis 0 instead of summed over the axes of the broadcast"
+        if words == "summed":
+            assert name not in found
+            continue
+        same(found[name], here, reduce(G, 0))
+        assert found[name].cause == (
+            "batch_divided_twice" if words == "averaged" else "factor_missing"
+        )
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    ("loss", "slope", "operand"),
+    [
+        (lambda b: np.sum((M + b) * N4), 1.0, 1),
+        (lambda b: np.sum((b - M) * N4), 1.0, 0),
+        (lambda b: np.sum((M - b) * N4), -1.0, 1),
+        (lambda b: np.sum((M * b) * N4), M, 1),
+        (lambda b: np.sum((b / (M + 9.0)) * N4), 1 / (M + 9.0), 0),
+    ],
+)
+def test_a_broadcast_operand_of_a_square_is_summed_over_the_other_axis(loss, slope, operand):
+    name = {0: "subtract", 1: "add"}[operand]
+    for name in ("add", "subtract", "multiply", "divide"):
+        try:
+            here, _ = handed(loss, name, {"b": V}, operand)
+        except IndexError:
+            continue
+        if here.cotangent.shape[1:] == (4, 4) and here.right.shape[1:] == (4,):
+            break
+    found = by_words(wrong_broadcasts(here))
+    wrong = found["is summed over axis 1 instead of summed over the axes of the broadcast"]
+    assert wrong.cause == "wrong_axis"
+    same(wrong, here, (N4 * slope).sum(1))
+    mean = found["is averaged over axis 1 instead of summed over the axes of the broadcast"]
+    same(mean, here, (N4 * slope).mean(1))
+
+
+N4 = np.random.default_rng(42).normal(size=(4, 4)).round(2)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("name", ["sum", "mean"])
+def test_a_sum_handed_back_along_another_axis(name, size, keepdims):
+    function, v = getattr(np, name), V[:size]
+    weight = 1.0 if name == "sum" else 1.0 / size
+    here, _ = handed(
+        lambda W: np.sum(function(W, axis=0, keepdims=keepdims) * v), name, {"W": M[:size, :size]}
+    )
+    found = by_words(wrong_reductions(here))
+    assert set(found) == {"is spread along axis 0", "is spread along axis 1"}
+    wide = (size, size)
+    same(found["is spread along axis 0"], here, np.broadcast_to(v * weight, wide))
+    same(found["is spread along axis 1"], here, np.broadcast_to(v[:, None] * weight, wide))
+
+
+def test_a_sum_of_everything_or_of_a_vector_has_no_other_axis():
+    for loss in (lambda W: 2.0 * np.sum(W), lambda W: np.sum(np.sum(W[:1, 0]) * 2.0)):
+        here, _ = handed(loss, "sum", {"W": M})
+        assert by_words(wrong_reductions(here)) == {}
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_a_cumulative_sum_handed_back_wrongly(axis):
+    here, _ = handed(lambda W: np.sum(np.cumsum(W, axis=axis) * G), "cumsum", {"W": Z})
+    found = by_words(wrong_reductions(here))
+    backwards = np.flip(np.cumsum(np.flip(G, axis), axis), axis)
+    same(found["is handed on entry by entry, not summed"], here, G)
+    same(found["is summed forwards along the axis, not backwards"], here, np.cumsum(G, axis))
+    same(found["is summed backwards without its own entry"], here, backwards - G)
+    same(
+        found["is summed over the whole axis"],
+        here,
+        np.broadcast_to(G.sum(axis, keepdims=True), G.shape),
+    )
+    assert [w.cause for w in wrong_reductions(here)] == [
+        *("term_missing", "wrong_axis", "term_missing", "wrong_axis"),
+    ]
