@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import scipy.linalg
 from test_tracing_operations import derivative_errors
 
+import gradcheck
 from gradcheck.diagnose.graph import graph_of
 from gradcheck.diagnose.plan import shifts
 from gradcheck.tracing import trace
@@ -55,3 +57,20 @@ def test_only_an_extreme_that_is_subtracted_is_a_shift() -> None:
     assert len(shifted(lambda s: np.sum(np.exp(s - np.max(s))))) == 1
     assert shifted(lambda s: np.sum(np.exp(s - np.sum(s)))) == []
     assert shifted(lambda s: np.sum(np.exp(s * np.max(s)))) == []
+
+
+def test_a_list_within_itself_may_be_handed_to_code_that_is_not_followed() -> None:
+    itself: list[Any] = [1.0]
+    itself.append(itself)
+    named: dict[str, Any] = {}
+    named["itself"] = named
+
+    def loss(x: Any) -> Any:
+        pickle.dumps(itself)
+        pickle.dumps(named)
+        return np.sum(x * x), 2 * x
+
+    report = gradcheck.check(loss, np.array([1.0, 2.0]))
+    assert report.verdict == "pass"
+    assert not report.warnings
+    assert "analytic~autograd" in report.parameters["x"].comparisons
