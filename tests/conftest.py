@@ -154,3 +154,12 @@ def installed_plugin(tmp_path_factory) -> Path:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: announced\nVersion: 0\n")
     (metadata / "entry_points.txt").write_text("[pytest11]\ngradcheck = gradcheck.pytest_plugin\n")
     return folder
+
+
+@pytest.fixture
+def targets(workplace):
+    """A folder with ``targets.py``, whose functions go wrong in many ways."""
+    from faulty_targets import TARGETS
+
+    (workplace / "targets.py").write_text(TARGETS)
+    return workplace

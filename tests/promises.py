@@ -291,7 +291,7 @@ INTERFACE = {
         test_input_sources.py::TestMissing::test_the_stub_when_pasted_gives_every_input""",
     "130, 143 interrupted (what was finished is still reported)": """
         test_cli.py::TestProcess::test_an_interruption_reports_what_was_finished
-        test_faults.py::TestSignals::test_in_the_middle""",
+        test_interruptions.py::TestSignals::test_in_the_middle""",
     "of several: interrupted, then 1, 2, 3": """
         test_interface.py::TestWhichIsWhich::test_of_several""",
     "bad option, import error, missing input, raising target, non-finite loss, no gradient, an "
@@ -339,7 +339,7 @@ INTERFACE = {
         test_promises.py::TestWhatATargetMayReturn::test_a_dataclass_is_a_tree""",
     "params=: perturbed in place and always restored, also after an exception": """
         test_promises.py::TestParameters::test_params_are_put_back_also_after_an_exception
-        test_faults.py::TestInterruptedAnywhere::test_parameters_and_process_are_as_before""",
+        test_interruptions.py::TestInterruptedAnywhere::test_parameters_and_process_are_as_before""",
     "what a target may return": """
         test_promises.py::TestWhatATargetMayReturn::test_forms
         test_torch_problem.py::test_outputs_are_reduced_with_a_fixed_cotangent""",
