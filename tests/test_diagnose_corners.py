@@ -90,3 +90,20 @@ def test_a_missing_normaliser_is_found_behind_a_shift_that_cancels() -> None:
     (found,) = report.diagnoses
     assert (found.cause, found.confidence) == ("path_detached", "exact")
     assert "sum" in found.message or "divide" in found.message
+
+
+@pytest.mark.parametrize(("shifted", "cause"), [(False, "stale_value"), (True, "term_missing")])
+def test_a_square_is_differentiated_at_another_value_or_without_its_shift(
+    shifted: bool, cause: str
+) -> None:
+    pytest.importorskip("torch")
+    draw = np.random.default_rng(0).normal
+    inputs = {"p": draw(size=(4, 3)), "q": draw(size=(4, 3)), "c": draw(size=(4, 3))}
+
+    def loss(p: Any, q: Any, c: Any) -> Any:
+        base = p - 0.5 if shifted else p
+        return np.sum(c * base**2) + np.sum(np.sin(q)), 2 * c * (p if shifted else q)
+
+    report = gradcheck.check(loss, inputs, "p")
+    (found,) = report.diagnoses
+    assert (found.cause, found.confidence) == (cause, "exact")
