@@ -118,9 +118,8 @@ def mistakes(traced):
                     yield name, {o.index: Alteration(operand=k, **options) for o in chosen}
 
 
-@pytest.mark.parametrize("loss", PARAMETERS, ids=lambda loss: loss.__name__)
-def test_what_is_said_of_each_mistake(loss):
-    values = PARAMETERS[loss]
+def assert_told(loss, values):
+    """Hold what is said of every mistake in a loss against the gold file of its name."""
     traced = trace(loss, (), values, values)
     text = []
     for name, alterations in mistakes(traced):
@@ -129,3 +128,8 @@ def test_what_is_said_of_each_mistake(loss):
         except ValueError as error:  # what an operation cannot have done to it
             text.append(f"{name.strip()}\n    impossible: {error}\n")
     assert_gold(f"alterations_{loss.__name__}.txt", "".join(text))
+
+
+@pytest.mark.parametrize("loss", PARAMETERS, ids=lambda loss: loss.__name__)
+def test_what_is_said_of_each_mistake(loss):
+    assert_told(loss, PARAMETERS[loss])
