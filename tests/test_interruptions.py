@@ -64,7 +64,15 @@ def interrupted_at(moment: int, call, error=KeyboardInterrupt) -> tuple[int, Bas
                 sys.setprofile(None)
                 raise error
 
+    def ignored(unraisable):
+        # A generator closed as it is dropped counts as entered, where no signal would be seen yet.
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            sys.setprofile(count)
+        else:
+            hook(unraisable)
+
     before, handler = sys.getprofile(), signal.getsignal(signal.SIGINT)
+    hook, sys.unraisablehook = sys.unraisablehook, ignored
     sys.setprofile(count)
     try:
         call()
@@ -72,6 +80,7 @@ def interrupted_at(moment: int, call, error=KeyboardInterrupt) -> tuple[int, Bas
         return gone_by, found
     finally:
         sys.setprofile(before)
+        sys.unraisablehook = hook
     return gone_by, None
 
 
