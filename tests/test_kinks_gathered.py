@@ -253,6 +253,14 @@ def test_slopes_nearby_are_central_differences_sixteen_steps_away() -> None:
     assert found.sides(direction, 1e-3) == pytest.approx((-1e-3, 1e-3))
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_off_the_domain_on_one_side_neither_slope_is_known(side: float) -> None:
+    cut = problem_of(lambda x: np.nan if side * x[0] < 0 else 0.0, {"x": [0.0, 0.0]})
+    found = kinked(cut, NOISE, {"x": kinks([0.0] * 2, [1.0] * 2)}, {"x": np.ones(2, bool)})
+    assert found is not None
+    assert np.isnan(found.sides(np.array([1.0, 0.0]), 1e-3)).all()
+
+
 # Directions and contradictions
 
 

@@ -47,6 +47,19 @@ def test_derivatives_are_those_of_the_defaults(name: str) -> None:
     assert derivative_errors(expression, [value.copy()]) < 1e-6
 
 
+def written(a: Any) -> Any:
+    into = np.zeros((2, 3))
+    into[:] = a[None, :2]
+    into[0] += a[2:, :].reshape(1, 1, 3)[0, 0]
+    row = np.ones(3)
+    row[...] = a[None, None, 1]
+    return np.sin(into) @ row
+
+
+def test_leading_axes_of_one_are_dropped_where_a_value_is_written() -> None:
+    assert derivative_errors(written, [SKEW.copy()]) < 1e-6
+
+
 def shifted(loss: Any) -> list[str]:
     values = {"s": np.array([0.3, -1.0, 2.0])}
     graph = graph_of(trace(loss, (), values, values))

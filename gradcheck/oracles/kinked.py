@@ -69,8 +69,8 @@ class Kinked:
         """Return the one-sided slopes along a direction, in order of size; NaN off the domain."""
         here = self.problem.facts.value
         up, down = self._losses(direction, (step, -step))
-        slopes = ((up - here) / step, (here - down) / step)
-        return float(min(slopes)), float(max(slopes))
+        forward, backward = (up - here) / step, (here - down) / step
+        return float(np.minimum(forward, backward)), float(np.maximum(forward, backward))
 
     def offsets(
         self, direction: FloatArray, generator: np.random.Generator
