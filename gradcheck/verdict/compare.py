@@ -185,6 +185,57 @@ def _judge_at_once(
         found = _confirmed(analytic, rounding, estimate, thresholds)
         if found is not None:
             return found
+    known = _resolved(analytic, reference, rounding, estimate, thresholds, typical)
+    relative = relative_errors(analytic, reference)
+    codes = _codes(known, estimate, thresholds, kink_is_known)
+    if thresholds.rtol is not None:
+        # A true zero has no relative error: what is lost in the uncertainty is judged by it.
+        judged = np.isfinite(reference) & ~(known.size <= known.allowed)
+        codes = np.where(judged, np.where(relative <= thresholds.rtol, PASS, FAIL), codes)
+    codes = np.where(estimate.checked, codes, UNCHECKED)
+    codes = np.where(np.isfinite(analytic), codes, FAIL).astype(np.int8)
+    return Judged(
+        estimate.oracle,
+        codes,
+        analytic,
+        reference,
+        known.allowed,
+        relative,
+        np.where(np.isnan(known.resolution), np.inf, known.resolution),
+        estimate.kinks,
+    )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Resolved:
+    """How well each entry is known, beside how far the two values are apart.
+
+    ``wide`` is its scale where the uncertainty hides its own size; ``near`` marks those known well
+    enough by their difference, ``close`` those that count as the same whatever the uncertainty,
+    ``in_tail`` those a little beyond what is allowed, and ``slight`` those of them too small to be
+    called wrong.
+    """
+
+    difference: FloatArray
+    size: FloatArray
+    allowed: FloatArray
+    wide: FloatArray
+    resolution: FloatArray
+    near: NDArray[np.bool_]
+    close: NDArray[np.bool_]
+    in_tail: NDArray[np.bool_]
+    slight: NDArray[np.bool_]
+
+
+def _resolved(
+    analytic: FloatArray,
+    reference: FloatArray,
+    rounding: FloatArray,
+    estimate: Estimate,
+    thresholds: Thresholds,
+    typical: float | FloatArray,
+) -> _Resolved:
+    """Return how far the values are apart, and how small an error would have been seen."""
     allowed = estimate.uncertainty + rounding
     difference = np.abs(analytic - reference)
     size = np.fmax(np.abs(analytic), np.abs(reference))
@@ -219,35 +270,26 @@ def _judge_at_once(
     in_tail = difference <= TAIL * allowed
     slight = in_tail & (difference <= thresholds.smallest * scale)
     resolution = np.where(slight, np.fmax(resolution, seen), resolution)
-    agrees = (difference <= allowed) | close | slight
-    agrees &= near | (resolution <= thresholds.coarsest)
-    differs = ~close & (difference > allowed) & (difference > thresholds.smallest * wide)
+    return _Resolved(difference, size, allowed, wide, resolution, near, close, in_tail, slight)
+
+
+def _codes(
+    known: _Resolved, estimate: Estimate, thresholds: Thresholds, kink_is_known: bool
+) -> NDArray[Any]:
+    """Return the verdict of each entry by its difference and what is allowed."""
+    difference, allowed, wide = known.difference, known.allowed, known.wide
+    agrees = (difference <= allowed) | known.close | known.slight
+    agrees &= known.near | (known.resolution <= thresholds.coarsest)
+    differs = ~known.close & (difference > allowed) & (difference > thresholds.smallest * wide)
     # What is too coarse for a pass is too coarse to call its tail wrong; but in lower precision
     # nothing is finer, and the exact oracles share what the target cuts off.
     sharp = (allowed <= thresholds.coarsest * wide) | (thresholds.coarsest > DOUBLE)
-    differs &= ~in_tail | (sharp & (difference > CLEAR * thresholds.smallest * wide))
+    differs &= ~known.in_tail | (sharp & (difference > CLEAR * thresholds.smallest * wide))
     if estimate.oracle != "central":
         differs &= (allowed <= DEEP * wide) | (difference > CLEAR * allowed)
     codes = np.where(agrees, PASS, np.where(differs, FAIL, INCONCLUSIVE))
     outside = estimate.kinks & (codes == FAIL)
-    codes = np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)
-    relative = relative_errors(analytic, reference)
-    if thresholds.rtol is not None:
-        # A true zero has no relative error: what is lost in the uncertainty is judged by it.
-        judged = np.isfinite(reference) & ~(size <= allowed)
-        codes = np.where(judged, np.where(relative <= thresholds.rtol, PASS, FAIL), codes)
-    codes = np.where(estimate.checked, codes, UNCHECKED)
-    codes = np.where(np.isfinite(analytic), codes, FAIL).astype(np.int8)
-    return Judged(
-        estimate.oracle,
-        codes,
-        analytic,
-        reference,
-        allowed,
-        relative,
-        np.where(np.isnan(resolution), np.inf, resolution),
-        estimate.kinks,
-    )
+    return np.where(outside & (not kink_is_known), INCONCLUSIVE, codes)
 
 
 def _confirmed(
