@@ -9,7 +9,8 @@ from test_diagnose_patterns import evidence
 from gradcheck.diagnose.entries import isolated_entries
 from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.flat import loss_ignores_parameter
-from gradcheck.diagnose.handed import _best, _rows, _telling
+from gradcheck.diagnose.handed import _rows, _telling
+from gradcheck.diagnose.handed_findings import best_of
 from gradcheck.diagnose.pool import _aligned
 from gradcheck.diagnose.precision import low_precision
 from gradcheck.diagnose.probe import Use, explains, product
@@ -157,15 +158,15 @@ def found(cause, parameters="W", alone=False, line=1, also=()):
 
 
 def test_the_likeliest_rule_is_named_with_the_lines_of_the_others():
-    assert _best([]) is None
+    assert best_of([]) is None
     causes = ("activation_mask_missing", "wrong_axis", "transpose", "batch_divided_twice",
               "activation_derivative_wrong", "term_missing", "factor_missing", "extra_factor",
               "sign", "stale_value")  # fmt: skip
     for first, second in itertools.pairwise(causes):
-        assert _best([found(second), found(first)]).cause == first
-    assert _best([found("sign", alone=True), found("stale_value")]).cause == "stale_value"
-    assert _best([found("sign", "W"), found("stale_value", "WV")]).cause == "stale_value"
-    best = _best([found("sign", line=3, also=(5,)), found("stale_value", line=4),
+        assert best_of([found(second), found(first)]).cause == first
+    assert best_of([found("sign", alone=True), found("stale_value")]).cause == "stale_value"
+    assert best_of([found("sign", "W"), found("stale_value", "WV")]).cause == "stale_value"
+    best = best_of([found("sign", line=3, also=(5,)), found("stale_value", line=4),
                   found("stale_value", "V", line=9), found("stale_value", line=3)])  # fmt: skip
     assert (best.cause, best.location.line) == ("sign", 3)
     assert [place.line for place in best.also] == [5, 4]
