@@ -24,8 +24,10 @@ FloatArray = NDArray[np.float64]
 
 LARGEST = 2048
 """Most evaluations together: more are no faster."""
-CACHED = 16 * 2**20
-"""Bytes of all tensors together that stay in the caches of a CPU."""
+CACHED = 8 * 2**20
+"""Bytes of the largest tensor of a batch that stays in the caches of a CPU."""
+ALIVE = 256 * 2**20
+"""Bytes of all tensors of a batch, of which few are alive at a time."""
 AT_LEAST = 16
 """Evaluations together that are worth more memory than that."""
 KEPT = 2**25 - 2**16
@@ -50,16 +52,18 @@ class PartLosses:
 
         Losses that differ from those of plain calls, and whatever is raised, say so.
         """
-        made = self._bytes_made(parameter, memory)
-        if made is None:
+        tally = self._tally(parameter, memory)
+        if tally is None:
             return 0
+        made, largest = tally.made // tally.rows + 1, tally.largest // tally.rows + 1
         if self._call.read[parameter].device.type != "cpu":
             return min(LARGEST, memory // made) // 2 * 2
         _keep_freed_memory()
-        return min(LARGEST, max(CACHED // made, min(AT_LEAST, memory // made))) // 2 * 2
+        rows = max(min(CACHED // largest, ALIVE // made), min(AT_LEAST, memory // made))
+        return min(LARGEST, rows) // 2 * 2
 
-    def _bytes_made(self, parameter: int, memory: int) -> int | None:
-        """Return the memory that an evaluation takes; None where it does not come out the same."""
+    def _tally(self, parameter: int, memory: int) -> Tally | None:
+        """Return the memory that some evaluations take; None where they come out another way."""
         call = self._call
         if call.keeps_graph or call.changed or call.read[parameter].is_complex():
             return None
@@ -75,7 +79,7 @@ class PartLosses:
         with np.errstate(all="ignore"):
             size = np.abs(alone) + np.abs(alone - call.loss())
             close = np.abs(together - alone) <= CLOSE * low * size
-        return tally.made // tally.rows + 1 if known.any() and close[known].all() else None
+        return tally if known.any() and close[known].all() else None
 
     def __call__(
         self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]

@@ -7,7 +7,7 @@ that is given one is evaluated for all evaluations.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.operations import (
@@ -15,7 +15,7 @@ from gradcheck.torch_target.varied.operations import (
     evaluated_elsewhere,
     evaluated_whole,
 )
-from gradcheck.torch_target.varied.tensor import NoRuleError, RefusedError, Varied
+from gradcheck.torch_target.varied.tensor import NoRuleError, RefusedError, Varied, unchanged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,12 +29,19 @@ WRITING = frozenset(
     )
 )
 """Python's operators that write into their first operand."""
+RECURRENT = frozenset(
+    (
+        *("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),
+        *("lstm", "gru", "rnn_tanh", "rnn_relu"),
+    )
+)
+"""Torch's recurrent functions, given the input and the states first."""
 
 
 @functools.cache
 def _carrier_type() -> Any:
     import torch
-    from torch.utils._pytree import tree_map
+    from torch.utils._pytree import tree_leaves, tree_map
 
     def bare(value: Any) -> Any:
         if isinstance(value, Carrier):
@@ -68,15 +75,17 @@ def _carrier_type() -> Any:
         ) -> Any:
             with torch._C.DisableTorchFunctionSubclass():
                 try:
+                    if getattr(function, "__name__", "") in RECURRENT and not kwargs:
+                        return recurrent(function, args)
                     return function(*args, **(kwargs or {}))
                 except NoRuleError:
-                    given = (list(args), dict(kwargs or {}))
-                    if _writes(function, given[1]):
+                    everything = (list(args), dict(kwargs or {}))
+                    if _writes(function, everything[1]):
                         raise RefusedError(f"{function} writes into a tensor") from None
-                    found, shared = evaluated_whole(function, *tree_map(bare, given))
+                    found, shared = evaluated_whole(function, *tree_map(bare, everything))
                     result = tree_map(dressed, found)
                     if shared:
-                        tree_map(viewed, (given, result))
+                        tree_map(viewed, (everything, result))
                     return result
 
         @classmethod
@@ -88,13 +97,33 @@ def _carrier_type() -> Any:
             named = {key: bare(value) for key, value in (kwargs or {}).items()}
             if function._schema.is_mutable:
                 return written(function, args[0], bases, named)
-            found = evaluated(function, bases, named)
-            if isinstance(found, tuple):
-                return tuple(dressed(one) for one in found)
-            result = dressed(found)
-            if any(one.alias_info is not None for one in function._schema.returns):
+            shared = any(one.alias_info is not None for one in function._schema.returns)
+            result = tree_map(dressed, evaluated(function, bases, named))
+            if shared:
                 tree_map(viewed, (result, list(args)))
             return result
+
+    def recurrent(function: Any, args: Sequence[Any]) -> Any:
+        """Call a recurrent function without what it does in place to what is not varied.
+
+        It adds to what it computes of the states that it starts from, which are made varied here,
+        without a change; and it turns batches that come first.
+        """
+        leaves = [one for one in tree_leaves(list(args)) if isinstance(one, Carrier)]
+        if len(args) < 3 or not leaves:
+            return function(*args)
+        # The second argument, or the third after the sizes of packed batches.
+        at = 2 if isinstance(args[1], torch.Tensor) and not args[1].is_floating_point() else 1
+
+        def state(one: Any) -> Any:
+            plain = isinstance(one, torch.Tensor) and not isinstance(one, Carrier) and one.numel()
+            return Carrier(unchanged(one, leaves[0].varied.tally)) if plain else one
+
+        given = [*args[:at], tree_map(state, args[at]), *args[at + 1 :]]
+        if given[-1] is not True or at == 2:
+            return function(*given)
+        found, *states = function(given[0].transpose(0, 1), *given[1:-1], False)
+        return found.transpose(0, 1), *states
 
     def written(function: Any, target: Any, args: Any, kwargs: Any) -> Any:
         """Give a tensor of which nothing else is a view the values that are written into it."""

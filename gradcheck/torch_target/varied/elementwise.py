@@ -48,6 +48,13 @@ def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
     return operands[0].new(base, values, places)
 
 
+def combined(function: Any, *args: Any) -> Any:
+    """Evaluate a function of each entry, whether an argument is varied or none."""
+    if any(isinstance(one, Varied) for one in args):
+        return elementwise(function, *args)
+    return function(*args)
+
+
 def _taken_where_wide(tensor: Tensor, places: Mapping[int, Tensor]) -> Tensor:
     """Return a tensor that may be broadcast at positions along some of its dimensions."""
     wide = {d: at for d, at in places.items() if tensor.shape[d] != 1}

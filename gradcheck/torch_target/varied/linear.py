@@ -16,14 +16,34 @@ if TYPE_CHECKING:
 
 
 def product(a: Any, b: Any, bias: Tensor | None = None) -> Any:
-    """Multiply two matrices of which one is varied; both, where their wholes are taken.
+    """Multiply two matrices of which one is varied, or both.
 
     ``bias`` is a vector that is added to every row.
     """
     if isinstance(a, Varied) and isinstance(b, Varied):
-        a, b = a.loosened(), b.loosened()
-        return a.new(_plus(a.base @ b.base, bias), _plus(a.values @ b.values, bias), {})
+        if not b.places and a.places:
+            found = _both(b.permuted([1, 0]), a.permuted([1, 0])).permuted([1, 0])
+        else:
+            found = _both(a, b)
+        return found if bias is None else elementwise(_add(), found, bias)
     return _left_product(a, b, bias) if isinstance(a, Varied) else _right_product(a, b, bias)
+
+
+def _both(a: Varied, b: Varied) -> Varied:
+    """Multiply by the matrix as it is at the point, and add what its change gives."""
+    import torch
+
+    if not b.places:
+        return a.new(a.base @ b.base, a.loosened().values @ b.values, {})
+    found, whole = _left_product(a, b.base, None).loosened(), a.loosened().values
+    row, column = b.places.get(0), b.places.get(1)
+    change, rows = b.change, torch.arange(len(whole), device=whole.device)
+    term = (whole @ change.unsqueeze(-1)).squeeze(-1) if row is None else whole[rows, :, row]
+    if column is None:
+        found.values.addcmul_(term.unsqueeze(-1), change.unsqueeze(-2))
+    else:
+        found.values[rows, :, column] += term if row is None else term * change.unsqueeze(-1)
+    return found
 
 
 def _left_product(a: Varied, b: Tensor, bias: Tensor | None) -> Varied:
@@ -61,6 +81,12 @@ def _plus(tensor: Tensor, bias: Tensor | None) -> Tensor:
     return tensor if bias is None else tensor + bias
 
 
+def _add() -> Any:
+    import torch
+
+    return torch.ops.aten.add.Tensor
+
+
 def mm(_: Any, a: Any, b: Any) -> Any:
     """Matrix times matrix."""
     return product(a, b)
@@ -73,10 +99,10 @@ def addmm(_: Any, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 
     if (beta, alpha) != (1, 1):
         return None
     if not (isinstance(a, Varied) or isinstance(b, Varied)):
-        return elementwise(torch.ops.aten.add.Tensor, bias, a @ b)
+        return elementwise(_add(), bias, a @ b)
     if isinstance(bias, torch.Tensor) and bias.dim() == 1:
         return product(a, b, bias)
-    return elementwise(torch.ops.aten.add.Tensor, bias, product(a, b))
+    return elementwise(_add(), bias, product(a, b))
 
 
 def mv(_: Any, a: Any, vector: Any) -> Any:
@@ -123,7 +149,6 @@ def convolution(function: Any, x: Any, weight: Any, bias: Any, *args: Any) -> An
     transposed_, groups = args[3], args[5]
     if isinstance(x, Varied) or transposed_ or groups != 1:
         return None
-    import torch
 
     plain = function(x, weight.base if isinstance(weight, Varied) else weight, None, *args)
     found: Any = plain
@@ -137,4 +162,4 @@ def convolution(function: Any, x: Any, weight: Any, bias: Any, *args: Any) -> An
         return found
     ones = [1] * (plain.dim() - 2)
     bias = bias.reshaped((-1, *ones)) if isinstance(bias, Varied) else bias.reshape(-1, *ones)
-    return elementwise(torch.ops.aten.add.Tensor, found, bias)
+    return elementwise(_add(), found, bias)

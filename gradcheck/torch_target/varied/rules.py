@@ -6,6 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.linear import addmm, convolution, mm, mv, total
+from gradcheck.torch_target.varied.normalising import batch_norm, layer_norm, softmax
+from gradcheck.torch_target.varied.selecting import (
+    embedding,
+    expanded,
+    index_select,
+    indexed,
+    joined,
+    selected,
+    sliced,
+    split,
+    stacked,
+    unbound,
+)
+from gradcheck.torch_target.varied.stacks import attention, baddbmm, bmm
 from gradcheck.torch_target.varied.tensor import Varied
 
 if TYPE_CHECKING:
@@ -35,7 +49,7 @@ def permuted(_: Any, one: Varied, order: Sequence[int]) -> Varied:
 
 def same(function: Any, one: Varied, **kwargs: Any) -> Varied:
     """``detach``, ``alias``, ``clone``: nothing is written to later on."""
-    return one.new(function(one.base, **kwargs), one.values, one.places)
+    return one.new(function(one.base, **kwargs), one.values, one.places, made=False)
 
 
 def pooling(function: Any, x: Varied, *args: Any) -> Any:
@@ -53,18 +67,6 @@ def pooling(function: Any, x: Varied, *args: Any) -> Any:
     if isinstance(base, torch.Tensor):
         return new(base, found)
     return tuple(new(one, many) for one, many in zip(base, found, strict=True))
-
-
-def softmax(function: Any, x: Varied, dim: int, half: bool) -> Varied | None:
-    """``softmax`` and its logarithm."""
-    if not x.base.dim():
-        return None
-    dim = dim % x.base.dim()
-    one = x.loosened([d for d in x.places if d != dim])
-    at = 1 + one.free.index(dim)
-    # Along the first dimension it is vectorised over all others, however few there are of it.
-    values = function(one.values.movedim(at, 0).contiguous(), 0, half).movedim(0, at)
-    return one.new(function(one.base, dim, half), values, one.places)
 
 
 def negative_log_likelihood(
@@ -96,6 +98,21 @@ RULES: dict[str, Rule] = {
     "aten::detach": same,
     "aten::alias": same,
     "aten::clone": same,
+    "aten::expand": expanded,
+    "aten::slice": sliced,
+    "aten::select": selected,
+    "aten::unbind": unbound,
+    "aten::split": split,
+    "aten::split_with_sizes": split,
+    "aten::unsafe_split": split,
+    "aten::unsafe_split_with_sizes": split,
+    "aten::embedding": embedding,
+    "aten::index_select": index_select,
+    "aten::index": indexed,
+    "aten::cat": joined,
+    "aten::stack": stacked,
+    "aten::bmm": bmm,
+    "aten::baddbmm": baddbmm,
     "aten::mm": mm,
     "aten::addmm": addmm,
     "aten::mv": mv,
@@ -103,6 +120,9 @@ RULES: dict[str, Rule] = {
     "aten::mean": total,
     "aten::_softmax": softmax,
     "aten::_log_softmax": softmax,
+    "aten::_scaled_dot_product_flash_attention_for_cpu": attention,
+    "aten::native_layer_norm": layer_norm,
+    "aten::native_batch_norm": batch_norm,
     "aten::convolution": convolution,
     "aten::max_pool2d_with_indices": pooling,
     "aten::avg_pool2d": pooling,

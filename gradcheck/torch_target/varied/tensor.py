@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,13 +22,15 @@ class NoRuleError(RuntimeError):
 class Tally:
     """How many evaluations run together (``rows``), and the bytes ``made`` of their tensors.
 
-    No whole tensors are made of parts that take more bytes than ``limit`` for all evaluations.
+    ``largest`` is how many the largest of them takes. No whole tensors are made of parts that take
+    more bytes than ``limit`` for all evaluations.
     """
 
     def __init__(self, rows: int, limit: float = math.inf) -> None:
         self.rows = rows
         self.limit = limit
         self.made = 0
+        self.largest = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,10 @@ class Varied:
         """By how much the values differ from the tensor at the point itself."""
         return self.values - taken(self.base, self.places)
 
-    def new(self, base: Tensor, values: Tensor, places: Mapping[int, Tensor]) -> Varied:
-        """Return another tensor of the same evaluations.
+    def new(
+        self, base: Tensor, values: Tensor, places: Mapping[int, Tensor], *, made: bool = True
+    ) -> Varied:
+        """Return another tensor of the same evaluations; ``made`` if its values take memory.
 
         Raises:
             RefusedError: the values are of another type or shape than ``base`` says.
@@ -68,7 +72,10 @@ class Varied:
         shape = [size for d, size in enumerate(base.shape) if d not in places]
         if values.dtype != base.dtype or list(values.shape) != [self.tally.rows, *shape]:
             raise RefusedError("an operation gives another type or shape for many evaluations")
-        self.tally.made += values.numel() * values.element_size()
+        if made:
+            size = values.numel() * values.element_size()
+            self.tally.made += size
+            self.tally.largest = max(self.tally.largest, size)
         return Varied(base, values, places, self.tally)
 
     def loosened(self, keep: Collection[int] = ()) -> Varied:
@@ -100,21 +107,24 @@ class Varied:
 
     def reshaped(self, shape: Sequence[int]) -> Varied:
         """Return the same under another shape with as many entries."""
-        import torch
-
         base = self.base.reshape(shape)
-        shape = base.shape
-        survivors = {d: _in_shape(self.base.shape, d, shape) for d in self.places}
-        if None in survivors.values() and len(self.places) == self.base.dim():
-            # One entry alone: it is one entry under any shape.
-            flat = torch.zeros_like(next(iter(self.places.values())))
-            for d, at in self.places.items():
-                flat = flat * self.base.shape[d] + at
-            return self.new(base, self.values, dict(enumerate(unravelled(flat, shape))))
-        kept = self.loosened([d for d, new in survivors.items() if new is not None])
-        places = {new: self.places[d] for d, new in survivors.items() if new is not None}
-        sizes = [size for d, size in enumerate(shape) if d not in places]
-        return self.new(base, kept.values.reshape(self.tally.rows, *sizes), places)
+        places: dict[int, Tensor] = {}
+        keep: list[int] = []
+        for before, after in _groups(self.base.shape, base.shape):
+            wide = [d for d in before if self.base.shape[d] != 1]
+            if not wide or not all(d in self.places for d in wide):
+                continue
+            # One position in all of these together: it is one under any shape.
+            flat = self.places[wide[0]]
+            for d in wide[1:]:
+                flat = flat * self.base.shape[d] + self.places[d]
+            keep += wide
+            new = [d for d in after if base.shape[d] != 1]
+            one_each = unravelled(flat, [base.shape[d] for d in new]) if len(new) > 1 else [flat]
+            places.update(zip(new, one_each, strict=True))
+        kept = self.loosened(keep)
+        sizes = [size for d, size in enumerate(base.shape) if d not in places]
+        return self.new(base, kept.values.reshape(self.tally.rows, *sizes), places, made=False)
 
     def permuted(self, order: Sequence[int]) -> Varied:
         """Return the same with its dimensions in another order."""
@@ -122,7 +132,16 @@ class Varied:
         places = {new: self.places[d] for new, d in enumerate(order) if d in self.places}
         free = self.free
         values = self.values.permute(0, *(1 + free.index(d) for d in order if d in free))
-        return self.new(self.base.permute(order), values, places)
+        return self.new(self.base.permute(order), values, places, made=False)
+
+
+def unchanged(tensor: Tensor, tally: Tally) -> Varied:
+    """Return a tensor that is the same in all evaluations: each changes one entry by nothing."""
+    import torch
+
+    none = torch.zeros(tally.rows, dtype=torch.int64, device=tensor.device)
+    values = tensor.reshape(-1)[none]
+    return Varied(tensor, values, dict.fromkeys(range(tensor.dim()), none), tally)
 
 
 def taken(tensor: Tensor, places: Mapping[int, Tensor]) -> Tensor:
@@ -144,12 +163,18 @@ def unravelled(flat: Tensor, shape: Sequence[int]) -> list[Tensor]:
     return places[::-1]
 
 
-def _in_shape(old: Sequence[int], d: int, new: Sequence[int]) -> int | None:
-    """Return which dimension of another shape is the same as ``d`` of the old one."""
-    if old[d] == 1:
-        return None
-    before = math.prod(old[:d])
-    for k, size in enumerate(new):
-        if size == old[d] and math.prod(new[:k]) == before:
-            return k
-    return None
+def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[range, range]]:
+    """Yield runs of dimensions of two shapes that hold the same entries, the shortest there are."""
+    if 0 in old:
+        return
+    i = j = 0
+    while i < len(old) or j < len(new):
+        first, second = i, j
+        i, j = min(i + 1, len(old)), min(j + 1, len(new))
+        one, two = math.prod(old[first:i]), math.prod(new[second:j])
+        while one != two:
+            if one < two:
+                one, i = one * old[i], i + 1
+            else:
+                two, j = two * new[j], j + 1
+        yield range(first, i), range(second, j)
