@@ -107,3 +107,17 @@ def test_a_square_is_differentiated_at_another_value_or_without_its_shift(
     report = gradcheck.check(loss, inputs, "p")
     (found,) = report.diagnoses
     assert (found.cause, found.confidence) == (cause, "exact")
+
+
+def test_a_search_that_left_nothing_out_does_not_say_so() -> None:
+    pytest.importorskip("torch")
+    draw = np.random.default_rng(0).normal
+    inputs = {"W": draw(size=(4, 3)), "X": draw(size=(5, 4))}
+    drawn = draw(size=(4, 3))
+
+    def loss(W: Any, X: Any) -> Any:
+        return np.sum(np.tanh(X @ W) ** 2), drawn
+
+    report = gradcheck.check(loss, inputs, "W")
+    assert [one.cause for one in report.diagnoses] == ["unexplained"]
+    assert not report.warnings

@@ -87,3 +87,24 @@ def test_a_list_within_itself_may_be_handed_to_code_that_is_not_followed() -> No
     assert report.verdict == "pass"
     assert not report.warnings
     assert "analytic~autograd" in report.parameters["x"].comparisons
+
+
+class Box:
+    """Holds a value."""
+
+    content: Any = 0.0
+
+
+def into_elements(a: Any) -> Any:
+    kept, box, total = np.zeros(3), Box(), 0.0
+    for kept[1] in a[0]:
+        total = total + kept[1] ** 3
+    for box.content in a[1]:
+        total = total * box.content
+    for (kept[0], kept[2]), one in zip(a[:, :2], a[2], strict=True):
+        total = total + kept[0] * kept[2] * one
+    return total
+
+
+def test_a_loop_may_write_its_items_into_arrays_and_attributes() -> None:
+    assert derivative_errors(into_elements, [SKEW.copy()]) < 1e-6
