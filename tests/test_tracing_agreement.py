@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gradcheck.tracing.agreement import close  # noqa: E402
+from gradcheck.tracing.agreement import close  # noqa: E402 - needs torch
 
 EPS = 2.0**-52
 INF, NAN = float("inf"), float("nan")
