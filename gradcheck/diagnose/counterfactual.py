@@ -56,7 +56,10 @@ def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> Counterfact
     traced = trace.backward()
     names = frozenset(traced)
     n_entries = sum(evidence.facts[name].value.size for name in names & set(evidence.names))
-    limits = limits_for(n_entries, len(names), flowing(graph.operations), max_passes=max_passes)
+    operations = graph.operations
+    limits = limits_for(
+        n_entries, len(names), flowing(operations), len(operations), max_passes=max_passes
+    )
     space = make_space(evidence, names, sampled=limits.sampled)
     if not space.failing or not graph.operations:
         return Counterfactuals()

@@ -20,6 +20,9 @@ FEWEST_PASSES = 16
 MOST_MOVED = 100_000_000
 """Numbers that all altered backward passes together may move: passes times size."""
 
+EACH = 64
+"""Numbers that would take as long to move as any operation does, however small, in such a pass."""
+
 MOST_STORED = 50_000_000
 """Numbers that tangents, and as many that the changes of single alterations, may hold."""
 
@@ -60,10 +63,19 @@ class Limits:
 
 
 def limits_for(
-    n_entries: int, n_parameters: int, n_flowing: int, *, max_passes: int = DEFAULT_PASSES
+    n_entries: int,
+    n_parameters: int,
+    n_flowing: int,
+    n_operations: int = 0,
+    *,
+    max_passes: int = DEFAULT_PASSES,
 ) -> Limits:
-    """Return the limits for ``n_entries`` in ``n_parameters``, ``n_flowing`` numbers traced."""
-    affordable = max(FEWEST_PASSES, MOST_MOVED // max(n_entries + n_flowing, 1))
+    """Return the limits for ``n_entries`` in ``n_parameters``, ``n_flowing`` numbers traced.
+
+    The operations that these flow between are counted as well: a loop of many steps has many.
+    """
+    moved = n_entries + n_flowing + EACH * n_operations
+    affordable = max(FEWEST_PASSES, MOST_MOVED // max(moved, 1))
     passes = min(max_passes, affordable)
     if n_entries <= MANY:
         return Limits(passes)

@@ -71,8 +71,9 @@ def is_recurrence(trial: Trial, graph: Graph) -> bool:
     for index in cut:
         kind, source = graph.by_index[index].inputs[trial.operand]
         earlier = [i for run in graph.loops if index in run for i in run if i < index]
-        reached = graph.reached_from(earlier[-1]) | set(earlier) if earlier else frozenset()
-        if kind != "operation" or source not in reached:
+        if kind != "operation" or not earlier:
+            return False
+        if source not in earlier and not graph.reaches(earlier[-1], int(source)):
             return False
     return True
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck.tracing.altered import altered_operands, altering_hook, real_array
 from gradcheck.tracing.contract import Alteration, Operation
+from gradcheck.tracing.local_pull import local_pull
 from gradcheck.tracing.operation import Recorded, Tie
 
 Gradient = dict[str, NDArray[np.float64]]
@@ -167,7 +168,10 @@ class NumpyTrace:
         output = operation.outputs[0]
         edges = [edge for edge in operation.edges if edge is not None]
         given = torch.from_numpy(np.array(cotangent)).to(output.dtype).reshape(output.shape)
-        found = iter(self._pulled([output], edges, [given], retain_graph=True))
+        parts = local_pull(torch, output, edges, given)
+        if parts is None:
+            parts = self._pulled([output], edges, [given], retain_graph=True)
+        found = iter(parts)
         handed = [None if edge is None else next(found) for edge in operation.edges]
         return tuple(None if part is None else real_array(part) for part in handed)
 
