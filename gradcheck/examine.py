@@ -57,17 +57,14 @@ def examine(
             name: compare_parameter(problem, settings, name, estimates, noise, runs.autograd.trace)
             for name, estimates in runs.found.items()
         }
-        with problem.evaluator.keeping():
-            if settings.rtol is None and any(one.is_wrong for one in parameters.values()):
-                from gradcheck.verdict.clarke import accept_subgradients
-
-                parameters, runs = accept_subgradients(problem, noise, parameters, runs)
         known: tuple[Diagnosis, ...] = ()
         with problem.evaluator.keeping():
-            if any(one.has_kinks for one in parameters.values()):
-                from gradcheck.verdict.kinks_together import fail_together
+            if any(one.is_wrong or one.has_kinks for one in parameters.values()):
+                from gradcheck.verdict.kinks_together import settle_kinks_together
 
-                parameters, known = fail_together(problem, noise, generator, parameters, runs)
+                parameters, runs, known = settle_kinks_together(
+                    problem, settings, noise, generator, parameters, runs
+                )
         directions: tuple[DirectionResult, ...] = ()
         with problem.evaluator.keeping():
             directions = run_directions(

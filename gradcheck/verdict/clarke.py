@@ -14,30 +14,23 @@ them, the claim is looked for in the convex hull of what it is there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.calling.quiet import quiet
 from gradcheck.noise import Noise
 from gradcheck.oracles.parted import as_whole
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.scales import rms
+from gradcheck.verdict.beside import look_beside
 from gradcheck.verdict.compare import DOUBLE, FAIL, INCONCLUSIVE, PASS, Judged
 from gradcheck.verdict.in_parts import AnyJudged
 from gradcheck.verdict.judging import ParameterFindings
 
-if TYPE_CHECKING:
-    from gradcheck.oracle_runs import OracleRuns
-
 RADIUS = 2.0**-20
 """Distance of the points, in units of the parameters' scales."""
-NARROW = 1.0
-"""Orders of magnitude by which some entries move less."""
 STEP = 2.0**-7
 """Step of the slopes there, in units of that distance."""
 MOST = 5000
@@ -63,37 +56,25 @@ NOISE = 8.0
 """Standard deviations that an error of a slope spans."""
 
 
-def accept_subgradients(
-    problem: Problem, noise: Noise, parameters: dict[str, ParameterFindings], runs: OracleRuns
-) -> tuple[dict[str, ParameterFindings], OracleRuns]:
-    """Accept what fails, if it is a subgradient, and what autograd says of that no less."""
-    revised = with_subgradients(problem, noise, parameters)
-    if not revised:
-        return parameters, runs
-    # It disagreed with differences that see no slope there.
-    notices = tuple(one for one in runs.notices if one.key != "trace_discarded")
-    return parameters | revised, replace(runs, notices=notices)
-
-
 def with_subgradients(
     problem: Problem, noise: Noise, parameters: Mapping[str, ParameterFindings]
 ) -> dict[str, ParameterFindings]:
-    """Accept the entries that fail, if the claimed gradient is a subgradient of the loss.
+    """Accept what fails, or is open at a kink, if the claimed gradient is a subgradient.
 
-    They stay undecided where too many pieces meet. Nothing is tried where not every entry of theirs
+    It stays undecided where too many pieces meet. Nothing is tried where not every entry of theirs
     has its central difference. A wrong gradient costs four evaluations, as a rule.
 
     Returns:
         The findings of the parameters of which some have changed; none if nothing has.
     """
-    failing = {name: one for name, one in parameters.items() if one.is_wrong}
+    failing = {name: one for name, one in parameters.items() if _in_doubt(one).any()}
     central = {name: one.estimates.get("central") for name, one in failing.items()}
     slopes = {name: as_whole(one) for name, one in central.items() if one is not None}
     whole = all(name in slopes and slopes[name].checked.all() for name in failing)
     sure = problem.facts.spread == 0 and noise.jumps is None and not problem.gradient_problems
     if not failing or not whole or not sure or problem.size > MOST or problem.gradient_at is None:
         return {}
-    wrong = {name: np.flatnonzero(one.combined.codes == FAIL) for name, one in failing.items()}
+    wrong = {name: np.flatnonzero(_in_doubt(one)) for name, one in failing.items()}
     search = _Search(problem, noise, {name: one.value for name, one in slopes.items()}, wrong)
     code = _code_of(search, problem) if search.resolved else FAIL
     if code == FAIL:
@@ -110,8 +91,7 @@ def _code_of(search: _Search, problem: Problem) -> int:
     found: list[FloatArray] = []
     wanted = FEWEST
     for tried in range(1, MOST_POINTS + 1):
-        with quiet():
-            nearby = search.at(generator)
+        nearby = search.at(generator)
         if nearby is not None:
             if not nearby.size:
                 return FAIL
@@ -203,17 +183,17 @@ class _Search:
         wrong: Mapping[str, NDArray[np.intp]],
     ) -> None:
         self._problem = problem
-        self._lengths = [one.scales for one in problem.parameters]
-        self._steps = []
+        self._directions = []
         missed = 0.0
         for one in problem.parameters:
-            steps = np.zeros(one.value.shape)
+            direction = np.zeros(one.value.shape)
             entries = wrong.get(one.name)
             if entries is not None:
                 miss = (problem.analytic[one.name] - slopes[one.name]).reshape(-1)[entries]
-                steps.reshape(-1)[entries] = one.scales.reshape(-1)[entries]
-                missed = max(missed, float((np.abs(miss) * steps.reshape(-1)[entries]).max()))
-            self._steps.append(steps)
+                lengths = one.scales.reshape(-1)[entries]
+                direction.reshape(-1)[entries] = lengths
+                missed = max(missed, float((np.abs(miss) * lengths).max()))
+            self._directions.append(direction)
         self._missed = missed
         level = float(noise.at(np.array([problem.facts.value]))[0])
         self._error = NOISE * level / (STEP * RADIUS)
@@ -230,60 +210,27 @@ class _Search:
         None where nothing can be said there, for a kink lies on it too; an empty one where the
         gradient is wrong there.
         """
-        problem = self._problem
-        own = problem.gradient_at
-        if own is None or not problem.evaluator.spend(1):
+        found = look_beside(self._problem, generator, self._directions, RADIUS, STEP)
+        if found is None:
             return None
-        along = [one * generator.choice((-1.0, 1.0), one.shape) for one in self._steps]
-        with self._moved(generator):
-            try:
-                gradient = {name: np.array(one) for name, one in own().items()}
-            except Exception:
-                # Outside the domain: that point tells nothing.
-                return None
-            step = STEP * RADIUS
-            down, here, up = problem.evaluator.along(along, (-step, 0.0, step))
-        scaled = self._scaled(gradient)
-        if scaled.shape != self.claim.shape or not np.isfinite(scaled).all():
+        scaled = self._scaled(found.gradient)
+        allowed = EXACT * float(np.linalg.norm(found.products)) + self._error
+        if not np.isfinite(scaled).all() or found.has_kink(allowed):
             return None
-        products = [
-            (gradient[one.name] * steps).reshape(-1)
-            for one, steps in zip(problem.parameters, along, strict=True)
-        ]
-        claimed = sum(float(one.sum()) for one in products)
-        allowed = EXACT * float(np.linalg.norm(np.concatenate(products)))
-        before, after = (here - down) / step, (up - here) / step
-        if not abs(after - before) <= 2.0 * (allowed + self._error):
-            return None
-        wrong = abs(0.5 * (before + after) - claimed) > allowed + self._error
-        return np.zeros(0) if wrong else scaled
+        return np.zeros(0) if found.is_wrong(allowed) else scaled
 
     def _scaled(self, gradient: Mapping[str, FloatArray]) -> FloatArray:
         scaled = [
-            (gradient[one.name] * length).reshape(-1)
-            for one, length in zip(self._problem.parameters, self._lengths, strict=True)
+            (gradient[one.name] * one.scales).reshape(-1)
+            for one in self._problem.parameters
             if one.name in gradient
         ]
         return np.concatenate(scaled)
 
-    @contextmanager
-    def _moved(self, generator: np.random.Generator) -> Iterator[None]:
-        """Move every entry by a drawn part of the radius, and back.
 
-        In half of the points some entries move far less than others: narrow pieces are met so.
-        """
-        values = [one.value for one in self._problem.parameters]
-        start = [value.copy() for value in values]
-        orders = float(generator.choice((0.0, NARROW)))
-        try:
-            for value, length in zip(values, self._lengths, strict=True):
-                size = 10.0 ** -generator.uniform(0.0, orders, value.shape)
-                offset = RADIUS * length * size * generator.uniform(-1.0, 1.0, value.shape)
-                np.copyto(value, value + offset, casting="same_kind")
-            yield
-        finally:
-            for value, before in zip(values, start, strict=True):
-                np.copyto(value, before)
+def _in_doubt(findings: ParameterFindings) -> NDArray[np.bool_]:
+    """Mark what fails, and what lies outside the slopes of a kink."""
+    return np.asarray((findings.combined.codes == FAIL) | findings.open_kinks)
 
 
 def _settled(findings: ParameterFindings) -> NDArray[np.bool_]:
@@ -298,7 +245,7 @@ def _settled(findings: ParameterFindings) -> NDArray[np.bool_]:
     allowed = whole.allowed.reshape(codes.shape)
     claimed = whole.analytic.reshape(codes.shape)
     agree = (np.abs(claimed - value) <= allowed) & (allowed <= DOUBLE * rms(claimed))
-    return np.asarray((codes == FAIL) | ((codes == INCONCLUSIVE) & agree))
+    return np.asarray(_in_doubt(findings) | ((codes == INCONCLUSIVE) & agree))
 
 
 def _revised(findings: ParameterFindings, marks: NDArray[np.bool_], code: int) -> ParameterFindings:

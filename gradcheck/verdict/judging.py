@@ -19,6 +19,7 @@ from gradcheck.report import Verdict
 from gradcheck.scales import own_size, own_size_in_parts, rms
 from gradcheck.settings import Settings
 from gradcheck.verdict.compare import (
+    INCONCLUSIVE,
     UNCHECKED,
     Thresholds,
     judge,
@@ -68,6 +69,14 @@ class ParameterFindings:
     def is_wrong(self) -> bool:
         """Whether some entry fails."""
         return self.combined.verdict is Verdict.FAIL
+
+    @property
+    def open_kinks(self) -> NDArray[np.bool_]:
+        """Marks the entries that are open since the claim lies outside the slopes of a kink."""
+        central = self.comparisons.get("analytic~central")
+        if central is None:
+            return np.zeros(self.combined.codes.shape, dtype=bool)
+        return np.asarray(central.kinks & (self.combined.codes == INCONCLUSIVE))
 
     @property
     def has_kinks(self) -> bool:

@@ -1,46 +1,115 @@
-"""Kinks that several entries share, in the order of a check: looked at together, and failed."""
+"""What central differences see at kinks, settled together: entry by entry they see too little."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck.noise import Noise
 from gradcheck.problem import Problem
 from gradcheck.report import Diagnosis
+from gradcheck.settings import Settings
+from gradcheck.verdict.clarke import with_subgradients
+from gradcheck.verdict.compare import FAIL, thresholds_for
 from gradcheck.verdict.failed import accepted_kinks, failed
 from gradcheck.verdict.joint_kinks import contradicted_together, diagnoses_of
-from gradcheck.verdict.judging import ParameterFindings
+from gradcheck.verdict.judging import ParameterFindings, precision_of
+from gradcheck.verdict.wrong_beside import diagnosis_of, wrong_beside
 
 if TYPE_CHECKING:
     from gradcheck.oracle_runs import OracleRuns
+
+Parameters = dict[str, ParameterFindings]
+
+SHARP = 0.05
+"""Part of the coarsest uncertainty at a point that counts as none beside it, where slopes are many
+times as long as their noise."""
+
+
+def settle_kinks_together(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    parameters: Parameters,
+    runs: OracleRuns,
+) -> tuple[Parameters, OracleRuns, tuple[Diagnosis, ...]]:
+    """Tell subgradients from mistakes where pieces of the loss meet.
+
+    What fails entry by entry passes as a subgradient of the loss; what is valid entry by entry
+    fails where it contradicts the loss together, or where the same code is wrong right beside the
+    point; and what is open at a kink by then passes as a subgradient, too.
+
+    Returns:
+        The findings by parameter name, what the oracles said, and what there is to say of entries
+        that fail now. Nothing is looked for where the loss is drawn at random.
+    """
+    if problem.facts.spread > 0:
+        return parameters, runs, ()
+    known: tuple[Diagnosis, ...] = ()
+    if not _wrong(parameters):
+        parameters, known = fail_together(problem, noise, generator, parameters, runs)
+        if known or not any(one.open_kinks.any() for one in parameters.values()):
+            return parameters, runs, known
+    if settings.rtol is not None:  # a plain threshold knows no subgradients
+        return parameters, runs, known
+    revised = with_subgradients(problem, noise, parameters)
+    if revised:
+        # Autograd disagreed with differences that see no slope there.
+        notices = tuple(one for one in runs.notices if one.key != "trace_discarded")
+        runs = replace(runs, notices=notices)
+    return parameters | revised, runs, known
 
 
 def fail_together(
     problem: Problem,
     noise: Noise,
     generator: np.random.Generator,
-    parameters: dict[str, ParameterFindings],
+    parameters: Parameters,
     runs: OracleRuns,
-) -> tuple[dict[str, ParameterFindings], tuple[Diagnosis, ...]]:
+) -> tuple[Parameters, tuple[Diagnosis, ...]]:
     """Fail entries at kinks whose claims are valid each alone, and contradict the loss together.
 
-    Returns the findings by parameter name, and what there is to say of the entries. Nothing is
-    looked for where the loss is drawn at random, or where an entry is wrong by itself.
+    So do those of code that is wrong right beside the point.
     """
-    if problem.facts.spread > 0 or any(one.is_wrong for one in parameters.values()):
-        return parameters, ()
     trace = runs.autograd.trace
+    accepted = accepted_kinks(parameters)
     wrong = contradicted_together(
         problem,
         noise,
         generator,
         differences=runs.differences,
-        accepted=accepted_kinks(parameters),
+        accepted=accepted,
         choices=trace.subgradients() if trace is not None and trace.ties else None,
     )
     for together in wrong:
         for name, entries in together.entries.items():
             parameters = {**parameters, name: failed(parameters[name], entries)}
-    return parameters, diagnoses_of(wrong)
+    if wrong or noise.jumps is not None:
+        return parameters, diagnoses_of(wrong)
+    at_kinks = {name: one for name, one in _at_kinks(parameters).items() if one.any()}
+    tolerances = {
+        name: SHARP * thresholds_for(precision_of(problem, name, noise)).coarsest
+        for name in at_kinks
+    }
+    beside = wrong_beside(problem, noise, at_kinks, tolerances)
+    for one in beside:
+        parameters = {**parameters, one.name: failed(parameters[one.name], one.entries)}
+    return parameters, tuple(diagnosis_of(one) for one in beside)
+
+
+def _wrong(parameters: Mapping[str, ParameterFindings]) -> bool:
+    return any(one.is_wrong for one in parameters.values())
+
+
+def _at_kinks(parameters: Mapping[str, ParameterFindings]) -> dict[str, NDArray[np.bool_]]:
+    """Mark the entries at kinks that do not fail."""
+    return {
+        name: one.comparisons["analytic~central"].kinks & (one.combined.codes != FAIL)
+        for name, one in parameters.items()
+        if one.has_kinks
+    }
