@@ -97,8 +97,9 @@ def _carrier_type() -> Any:
             named = {key: bare(value) for key, value in (kwargs or {}).items()}
             if function._schema.is_mutable:
                 return written(function, args[0], bases, named)
-            shared = any(one.alias_info is not None for one in function._schema.returns)
-            result = tree_map(dressed, evaluated(function, bases, named))
+            shared = _shares(function)
+            found = evaluated(function, bases, named)
+            result = Carrier(found) if isinstance(found, Varied) else tree_map(dressed, found)
             if shared:
                 tree_map(viewed, (result, list(args)))
             return result
@@ -138,6 +139,12 @@ def _carrier_type() -> Any:
         return target
 
     return Carrier
+
+
+@functools.cache
+def _shares(function: Any) -> bool:
+    """Whether what one of torch's basic operations returns is a view."""
+    return any(one.alias_info is not None for one in function._schema.returns)
 
 
 def _writes(function: Any, kwargs: Mapping[str, Any]) -> bool:

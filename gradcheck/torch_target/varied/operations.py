@@ -40,11 +40,10 @@ def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     if name in LIKE:
         return function(*bases_of(args), **kwargs)
     rule, found = RULES.get(name), None
-    draws = torch.Tag.nondeterministic_seeded in function.tags and rule is None
-    if function._schema.is_mutable or draws:
-        raise RefusedError(f"{name} writes or draws")
     if rule is not None:
         found = rule(function, *args, **kwargs)
+    elif function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
+        raise RefusedError(f"{name} writes or draws")
     elif torch.Tag.pointwise in function.tags:
         found = elementwise(function, *args, **kwargs)
     if found is None:

@@ -68,9 +68,10 @@ class Varied:
         Raises:
             RefusedError: the values are of another type or shape than ``base`` says.
         """
-        places = dict(sorted(places.items()))
+        if len(places) > 1:
+            places = dict(sorted(places.items()))
         shape = [size for d, size in enumerate(base.shape) if d not in places]
-        if values.dtype != base.dtype or list(values.shape) != [self.tally.rows, *shape]:
+        if values.dtype != base.dtype or values.shape != (self.tally.rows, *shape):
             raise RefusedError("an operation gives another type or shape for many evaluations")
         if made:
             size = values.numel() * values.element_size()
