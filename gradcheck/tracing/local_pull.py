@@ -1,7 +1,7 @@
 """What one operation makes of a cotangent, by its own few nodes of the recorded graph.
 
-``torch.autograd.grad`` looks through all that was recorded before an operation, each time it is asked
-about one; in a loop of a hundred steps that takes a hundred times as long as the operation.
+``torch.autograd.grad`` looks through all that was recorded before an operation, each time it is
+asked about one; in a loop of a hundred steps that takes a hundred times as long as the operation.
 """
 
 from __future__ import annotations
