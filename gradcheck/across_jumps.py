@@ -37,6 +37,8 @@ def across_or_between(
     names = [parameter.name for parameter in problem.parameters]
     exact = autograd_of(problem, settings, noise, generator).estimates
     by_steps = {name: estimate.value for name, estimate in exact.items()}
+    if not any(value.any() for value in by_steps.values()):
+        by_steps = {}  # a loss of steps alone: no path to the parameters says nothing of them
     if jumps.lies_between(by_steps, names):
         return replace(noise, level=jumps.level, jumps=None), ()
     alone = not by_steps and "forward" in inapplicable(problem)

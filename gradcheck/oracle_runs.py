@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcheck.blocks import flat, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.central import central_differences
-from gradcheck.oracles.parted import AnyEstimate, PartedEstimate
+from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.oracles.torch_autograd import (
     NONE,
     Autograd,
@@ -25,7 +25,7 @@ from gradcheck.second_look import again, undecided
 from gradcheck.settings import Settings
 from gradcheck.sweep.selection import Selection, select
 from gradcheck.verdict.applicable import inapplicable, refusals
-from gradcheck.verdict.judging import excluded, settle_kinks
+from gradcheck.verdict.judging import settle_kinks
 
 MOST_COMPLEX = 1 << 20
 """Entries of a problem up to which it gets a complex step unasked: it copies the parameters."""
@@ -65,9 +65,42 @@ def run_oracles(
     *,
     thorough: bool,
 ) -> OracleRuns:
-    """Run every oracle that applies or was asked for."""
-    found: Found = {name: {} for name in problem.analytic}
+    """Run every oracle that applies or was asked for.
+
+    A trace that central differences show to be unfaithful is dropped, and all that was chosen and
+    looked at by it done again without.
+    """
     autograd = autograd_of(problem, settings, noise, generator)
+    runs = _run(problem, settings, noise, generator, autograd, thorough=thorough)
+    if autograd.source != "trace":
+        return runs
+    from gradcheck.verdict.trust import unfaithful
+
+    why = unfaithful(problem, noise, autograd, runs.found)
+    if why is None:
+        return runs
+    evaluator = problem.evaluator
+    if not evaluator.exhausted and evaluator.interrupted is None:
+        with evaluator.keeping():
+            without = _run(problem, settings, noise, generator, NONE, thorough=thorough)
+            if not evaluator.exhausted and evaluator.interrupted is None:
+                return replace(without, notices=(*without.notices, why))
+    # A limit leaves what was found first.
+    for estimates in runs.found.values():
+        estimates.pop("autograd", None)
+    return replace(runs, autograd=NONE, notices=(*runs.notices, why))
+
+
+def _run(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    autograd: Autograd,
+    *,
+    thorough: bool,
+) -> OracleRuns:
+    found: Found = {name: {} for name in problem.analytic}
     _add(found, "autograd", autograd.estimates)
     # Declared checks are given every oracle, whether it applies or not.
     notices = () if thorough else refusals(problem, settings)
@@ -108,8 +141,7 @@ def run_oracles(
     notices += selection.notices
     with problem.evaluator.keeping():
         notices += _complex(problem, settings, noise, selection, autograd, found)
-    autograd, discarded = _trusted(autograd, found)
-    return OracleRuns(found, autograd, selection, central, notices + discarded)
+    return OracleRuns(found, autograd, selection, central, notices)
 
 
 def _wanted(settings: Settings, oracle: str) -> bool:
@@ -219,42 +251,3 @@ def _complex(
     if not asked:
         return ()
     return (Notice("complex_step_refused", f"complex step not available: {outcome.refusal}"),)
-
-
-def _trusted(autograd: Autograd, found: Found) -> tuple[Autograd, tuple[Notice, ...]]:
-    """Drop a trace that contradicts the central differences: it missed something."""
-    if autograd.source != "trace":
-        return autograd, ()
-    for name, estimates in found.items():
-        if "autograd" not in estimates or "central" not in estimates:
-            continue
-        n_off = _contradictions(estimates["autograd"], estimates["central"])
-        if n_off:
-            for others in found.values():
-                others.pop("autograd", None)
-            notice = Notice(
-                "trace_discarded",
-                f"autograd of the traced code disagrees with central differences on "
-                f"{n_off} entries of {name}: something in the target does not trace "
-                "faithfully, so that autograd of it was not used",
-            )
-            return NONE, (notice,)
-    return autograd, ()
-
-
-def _contradictions(one: AnyEstimate, two: AnyEstimate) -> int:
-    """Count the entries at which two oracles contradict each other by far."""
-    count = 0
-    for at in parts(one.size):
-        if isinstance(two, PartedEstimate) and two.is_empty(at):
-            continue
-        a, b = one.part(at), two.part(at)
-        known = np.isfinite(b.uncertainty) & ~b.kinks
-        apart = np.abs(a.value - b.value)
-        off = known & (apart > 4 * (a.uncertainty + b.uncertainty))
-        # A zero that is something else a rounding away comes from no derivative.
-        off |= excluded(a, b) & (a.value == 0.0)
-        off |= known & (a.value == 0.0) & (a.uncertainty > apart) & (apart > 4 * b.uncertainty)
-        off &= apart > 1e-6 * np.fmax(np.abs(a.value), np.abs(b.value))
-        count += int(off.sum())
-    return count
