@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
+needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
+"""For tests whose expectations are those of a traced check."""
+
 
 def _need_torch() -> list[str]:
     """The files of tests that import torch, or a helper that does, before any test runs."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import needs_torch
 
 import gradcheck
 from gradcheck.diagnose.evidence import Evidence
@@ -181,6 +182,7 @@ CASES = {
 }  # fmt: skip
 
 
+@needs_torch
 @pytest.mark.parametrize(
     ("target", "mistake", "cause"),
     [(t, m, c) for t, case in CASES.items() for m, c in case["causes"].items()],
@@ -217,6 +219,7 @@ def halves(x):
     return 1.0 / (1.0 + np.exp(-x))
 
 
+@needs_torch
 def test_only_the_concerned_call_of_a_helper_is_named():
     def target(W, V, X, Y, *, wrong=False):
         a = halves(X @ W)
@@ -280,6 +283,7 @@ def test_the_tangents_are_the_transpose_of_the_pull():
     assert forward == pytest.approx(backward, rel=1e-12)
 
 
+@needs_torch
 @pytest.mark.parametrize("wrong", [False, True])
 def test_a_mask_that_only_shows_where_a_maximum_is_shared(wrong):
     def target(W, X, T):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import needs_torch
 
 import gradcheck
 from gradcheck.blocks import MANY
@@ -94,6 +95,7 @@ def test_a_right_gradient_gets_no_cause():
     assert not found.diagnoses
 
 
+@needs_torch
 @pytest.mark.parametrize(
     ("spoil", "cause", "parameter"),
     [
@@ -113,6 +115,7 @@ def test_a_cause_is_found_among_many_entries(spoil, cause, parameter):
     assert "search_cut_short" not in {one.key for one in found.warnings}
 
 
+@needs_torch
 @pytest.mark.parametrize(
     ("spoil", "where"), [(one_entry, "entry [17, 5] alone"), (one_row, "row 3 alone")]
 )
@@ -157,6 +160,7 @@ def deep(W, v, times=16):
     return float(total), grads
 
 
+@needs_torch
 def test_the_passes_over_a_trace_are_bounded_by_the_entries(monkeypatch):
     passes = counted(monkeypatch, "backward")
     pulls = counted(monkeypatch, "pull")
@@ -169,6 +173,7 @@ def test_the_passes_over_a_trace_are_bounded_by_the_entries(monkeypatch):
     assert "altered backward passes" in said
 
 
+@needs_torch
 def test_a_cause_is_found_without_an_algebra_system(tmp_path):
     script = tmp_path / "forgotten.py"
     script.write_text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import needs_torch
 
 import gradcheck
 from gradcheck import Verdict
@@ -174,6 +175,7 @@ def by_ten_thousand(wrong=False, **options):
     return result.verdict, len(result.parameter_results[0].taylor)
 
 
+@needs_torch
 def test_two_directions_confirm_what_autograd_confirms_entry_by_entry():
     assert by_ten_thousand() == ("pass", 2)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import needs_torch
 
 import gradcheck
 
@@ -22,6 +23,7 @@ def between_jumps(seed: int, length: float) -> Any:
 SEEDS = [0, 2, 3, 4, 6, 11, 15, 16, 21, 25, 26, 28, 50, 55]
 
 
+@needs_torch
 @pytest.mark.parametrize("length", [1e-3, 1e-5, 1e-6, 1e-7])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_between_the_jumps_of_a_saw_its_slope_is_right_as_autograd_sees(
@@ -34,6 +36,7 @@ def test_between_the_jumps_of_a_saw_its_slope_is_right_as_autograd_sees(
     assert report.verdict == "pass"
 
 
+@needs_torch
 @pytest.mark.parametrize("length", [1e-3, 1e-5, 1e-6, 1e-7])
 def test_the_slope_across_the_jumps_of_a_saw_is_wrong(length: float) -> None:
     def across(x: Any) -> Any:
@@ -81,6 +84,7 @@ def network_inputs(seed: int) -> dict[str, Any]:
     return {name: draw(size=shape) for name, shape in shapes.items()}
 
 
+@needs_torch
 @pytest.mark.parametrize("seed", range(6))
 def test_a_penalty_in_double_precision_does_not_hide_a_network_in_single(seed: int) -> None:
     inputs = network_inputs(seed)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import needs_torch
 
 import gradcheck
 
@@ -164,6 +165,7 @@ def test_absolute_values_of_either_sign_may_take_any_slope(autograd: bool) -> No
     assert check(loss_fn, {"x": np.zeros(4)}, autograd).verdict == "pass"
 
 
+@needs_torch
 @pytest.mark.parametrize("slope", [0.0, 0.1, 0.5, 1.0])
 def test_what_each_operation_chooses_is_right_together_too(slope: float) -> None:
     def leaky(x: Any) -> Any:

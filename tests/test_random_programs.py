@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import random_operations
+from conftest import HAS_TORCH
 from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 from random_movements import OPERATIONS
@@ -98,7 +99,7 @@ def draw_and_examine(data: st.DataObject) -> None:
     draws = Drawn(data)
     made = program(draws, OPERATIONS)
     change = draw_break(draws, made)
-    autograd = bool(draws.integer(0, 1))
+    autograd = bool(draws.integer(0, 1)) and HAS_TORCH
     note(f"{change}, autograd={autograd}\n{made.source(change)}")
     examine(made, change, autograd=autograd)
 

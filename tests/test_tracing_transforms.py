@@ -12,6 +12,7 @@ import scipy.fft
 import scipy.linalg
 import scipy.ndimage
 import scipy.signal
+from conftest import needs_torch
 from scipy.spatial import distance
 
 from gradcheck import check
@@ -233,6 +234,7 @@ def spectral(x, w, *, share=2.0):
     return loss, share * x * np.real(np.fft.ifft(residual) * len(x))
 
 
+@needs_torch
 @pytest.mark.parametrize(("share", "verdict"), [(2.0, "pass"), (1.0, "fail")])
 def test_a_check_of_a_spectral_loss_has_the_autograd_oracle(share, verdict):
     def target(w, x):
