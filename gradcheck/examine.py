@@ -10,8 +10,9 @@ import numpy as np
 from gradcheck.calling.quiet import quiet
 from gradcheck.direction_runs import disagreeing, run_directions, with_directions
 from gradcheck.noise import Noise, loss_noise
-from gradcheck.oracle_runs import run_oracles
+from gradcheck.oracle_runs import autograd_of, run_oracles
 from gradcheck.oracles.directions import DirectionResult
+from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import Problem
 from gradcheck.report import Diagnosis, Notice
 from gradcheck.settings import Settings
@@ -50,9 +51,8 @@ def examine(
 
     generator = np.random.default_rng(settings.seed)
     with quiet():
-        noise, jumps = _noise_of(problem, settings, generator)
-        problem = with_rounding(problem, noise, generator)
-        runs = run_oracles(problem, settings, noise, generator, thorough=thorough)
+        problem, noise, autograd, jumps = _prepared(problem, settings, generator)
+        runs = run_oracles(problem, settings, noise, generator, autograd, thorough=thorough)
         parameters = {
             name: compare_parameter(problem, settings, name, estimates, noise, runs.autograd.trace)
             for name, estimates in runs.found.items()
@@ -100,6 +100,26 @@ def examine(
         evaluations,
         off,
     )
+
+
+def _prepared(
+    problem: Problem, settings: Settings, generator: np.random.Generator
+) -> tuple[Problem, Noise, Autograd, tuple[Notice, ...]]:
+    """Measure the noise of the loss and the gradient's rounding, and differentiate the code.
+
+    Where the code turns out to work in lower precision inside, all of it is done again for that.
+    """
+    noise, jumps = _noise_of(problem, settings, generator)
+    rounded = with_rounding(problem, noise, generator)
+    autograd = autograd_of(rounded, settings, noise, generator)
+    if autograd.trace is None:
+        return rounded, noise, autograd, jumps
+    from gradcheck.lower_precision import knowing, lower_inside
+
+    inside = lower_inside(rounded, noise, autograd.trace)
+    if inside is None or problem.evaluator.exhausted:
+        return rounded, noise, autograd, jumps
+    return _prepared(knowing(problem, inside), settings, generator)
 
 
 def _noise_of(

@@ -21,7 +21,7 @@ from gradcheck.oracles.torch_autograd import (
 )
 from gradcheck.problem import Problem
 from gradcheck.report import Notice
-from gradcheck.second_look import again, undecided
+from gradcheck.second_look import again, decided, undecided
 from gradcheck.settings import Settings
 from gradcheck.sweep.selection import Selection, select
 from gradcheck.verdict.applicable import inapplicable, refusals
@@ -62,15 +62,15 @@ def run_oracles(
     settings: Settings,
     noise: Noise,
     generator: np.random.Generator,
+    autograd: Autograd,
     *,
     thorough: bool,
 ) -> OracleRuns:
-    """Run every oracle that applies or was asked for.
+    """Run every oracle that applies or was asked for, beside ``autograd_of`` the problem.
 
     A trace that central differences show to be unfaithful is dropped, and all that was chosen and
     looked at by it done again without.
     """
-    autograd = autograd_of(problem, settings, noise, generator)
     runs = _run(problem, settings, noise, generator, autograd, thorough=thorough)
     if autograd.source != "trace":
         return runs
@@ -133,7 +133,10 @@ def _run(
             thorough=thorough,
         )
         with problem.evaluator.keeping():
-            central = again(problem, settings, noise, generator, central, exact, thorough=thorough)
+            settled = decided(problem, settings, noise, exact)
+            central = again(
+                problem, settings, noise, generator, central, settled, thorough=thorough
+            )
         _add(found, "central", central)
     notices += _distrusted_forward(found)
     if autograd.trace is not None:

@@ -39,16 +39,16 @@ def again(
     noise: Noise,
     generator: np.random.Generator,
     central: dict[str, AnyEstimate],
-    exact: Mapping[str, AnyEstimate],
+    settled: Mapping[str, AnyEstimate],
     *,
     thorough: bool,
 ) -> dict[str, AnyEstimate]:
     """Look again at entries that float64 leaves coarse or undecided.
 
     In extended precision first, then with the noise averaged out of those that stay undecided.
-    Without ``thorough``, not at parameters whose every entry an exact oracle knows.
+    Without ``thorough``, not at parameters whose every entry an exact oracle has ``settled``.
     """
-    names = [name for name in central if thorough or name not in exact]
+    names = [name for name in central if thorough or name not in settled]
     small = {name: as_whole(central[name]) for name in names if _is_small(central[name])}
     coarse = {
         name: _coarse(problem, settings, noise, name, one, thorough=thorough)
@@ -68,6 +68,24 @@ def again(
         for one in (_averaged(problem, settings, noise, generator, number, central[name]),)
         if one is not None
     }
+
+
+def decided(
+    problem: Problem, settings: Settings, noise: Noise, exact: Mapping[str, AnyEstimate]
+) -> dict[str, AnyEstimate]:
+    """Return the exact estimates that leave no entry of their parameter open for want of digits.
+
+    Large ones count as such: they are not looked at again.
+    """
+    found = {}
+    for name, estimate in exact.items():
+        if _is_small(estimate):
+            judged = judge_estimate(problem, settings, name, estimate, noise, None)
+            coarsest = thresholds_for(precision_of(problem, name, noise)).coarsest
+            if ((judged.codes == INCONCLUSIVE) & ~(judged.resolution <= coarsest)).any():
+                continue
+        found[name] = estimate
+    return found
 
 
 def _is_small(estimate: AnyEstimate) -> bool:

@@ -41,6 +41,13 @@ class NumpyTrace:
     _tie_weights: tuple[tuple[int, Tie], ...]
     _torch: Any
 
+    @property
+    def precision(self) -> np.dtype[Any]:
+        """The lowest precision that an operation's results have."""
+        dtypes = {one.dtype for each in self._recorded for one in each.outputs}
+        lowest = min([self._torch.finfo(dtype).bits for dtype in dtypes], default=64)
+        return np.dtype(f"float{lowest}")
+
     def backward(
         self,
         alterations: Mapping[int, Alteration] | None = None,

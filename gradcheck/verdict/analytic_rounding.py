@@ -40,6 +40,7 @@ def with_rounding(problem: Problem, noise: Noise, generator: np.random.Generator
     unit = float(np.finfo(np.float64).eps)
     low_inside = any(is_single_precision(one, noise) for one in problem.analytic.values())
     low = any(parameter.value.dtype != np.float64 for parameter in problem.parameters)
+    low_inside |= problem.precision_inside not in (None, np.dtype(np.float64))
     if low or low_inside or noise.dtype != np.float64:
         unit = float(np.finfo(np.float32).eps)
     errors = rounding_error(

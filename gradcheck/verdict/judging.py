@@ -139,9 +139,11 @@ def _is_null(problem: Problem, parameter: Parameter, noise: Noise) -> bool:
 
 
 def precision_of(problem: Problem, name: str, noise: Noise) -> np.dtype[Any]:
-    """Return the lowest precision that the parameter, its gradient or the loss has."""
+    """Return the lowest precision that parameter, gradient or loss have, or are computed in."""
     (parameter,) = [one for one in problem.parameters if one.name == name]
     found = [parameter.dtype, noise.dtype, problem.gradient_dtypes.get(name, parameter.dtype)]
+    if problem.precision_inside is not None:
+        found.append(problem.precision_inside)
     if is_single_precision(problem.analytic[name], noise):
         found.append(np.dtype(np.float32))
     return min(found, key=lambda dtype: dtype.itemsize)
