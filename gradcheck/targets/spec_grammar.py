@@ -43,6 +43,8 @@ OPERATORS: dict[type[ast.operator], Any] = {
     ast.FloorDiv: operator.floordiv,
 }
 _SYMBOL = re.compile(r"[A-Z][A-Za-z0-9_]*\Z")
+LEVELS = 100
+"""Values of a spec are within one another at most so deeply, in every version of Python."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def parse(name: str, text: str) -> Spec:
     """
     try:
         node = ast.parse(text.strip(), mode="eval").body
+        parts = list(walk(node))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise UsageError(
             f"{name}={text}: cannot be read as a spec; write a literal such as 0.1, 'mean' (with "
@@ -81,7 +84,7 @@ def parse(name: str, text: str) -> Spec:
             "integers(3, size=20)"
         ) from None
     spec = Spec(name, text.strip(), node)
-    for part in walk(node):
+    for part in parts:
         _check_names(spec, part)
     return spec
 
@@ -146,8 +149,14 @@ def _call_fault(node: ast.Call) -> str:
     return ""
 
 
-def walk(node: ast.expr) -> Iterator[ast.expr]:
-    """The values within a spec, in the order in which they are written; not functions' names."""
+def walk(node: ast.expr, levels: int = LEVELS) -> Iterator[ast.expr]:
+    """The values within a spec, in the order in which they are written; not functions' names.
+
+    Raises:
+        RecursionError: they are nested in more than ``levels``.
+    """
+    if not levels:
+        raise RecursionError("nested too deeply")
     yield node
     children: list[ast.expr | None]
     if isinstance(node, ast.Call):
@@ -164,7 +173,7 @@ def walk(node: ast.expr) -> Iterator[ast.expr]:
         children = []
     for child in children:
         if child is not None:
-            yield from walk(child)
+            yield from walk(child, levels - 1)
 
 
 def symbol(node: ast.expr) -> str | None:
