@@ -109,8 +109,8 @@ def _prepared(
 
     Where the code turns out to work in lower precision inside, all of it is done again for that.
     """
-    noise, jumps = _noise_of(problem, settings, generator)
-    rounded = with_rounding(problem, noise, generator)
+    steady, noise, jumps = _noise_of(problem, settings, generator)
+    rounded = with_rounding(steady, noise, generator)
     autograd = autograd_of(rounded, settings, noise, generator)
     if autograd.trace is None:
         return rounded, noise, autograd, jumps
@@ -124,12 +124,24 @@ def _prepared(
 
 def _noise_of(
     problem: Problem, settings: Settings, generator: np.random.Generator
-) -> tuple[Noise, tuple[Notice, ...]]:
-    """Measure the noise of the loss, and settle which slope counts where it jumps all along."""
+) -> tuple[Problem, Noise, tuple[Notice, ...]]:
+    """Measure the noise of the loss, and settle which slope counts where it jumps all along.
+
+    The loss of the problem is another one then if it depends on what was evaluated before.
+    """
     noise = loss_noise(problem, generator)
+    notices: tuple[Notice, ...] = ()
+    if noise.drift > 0.0:
+        from gradcheck.history import from_afar, notice_of, remembers
+
+        if remembers(problem, noise):
+            notices = (notice_of(noise.drift),)
+            problem = from_afar(problem)
+            noise = loss_noise(problem, generator)
     noise = replace(noise, variation=variation(problem, generator))
     if noise.jumps is None:
-        return noise, ()
+        return problem, noise, notices
     from gradcheck.across_jumps import across_or_between
 
-    return across_or_between(problem, settings, noise, noise.jumps, generator)
+    noise, jumps = across_or_between(problem, settings, noise, noise.jumps, generator)
+    return problem, noise, (*notices, *jumps)

@@ -38,7 +38,8 @@ class Noise:
 
     ``variation`` is how much the loss changes when all parameters move by their scales. Where it
     is not ``measured``, no table could be made, and ``level`` is what the dtype alone says. Of a
-    loss that ``jumps`` all along it is how far it jitters across the jumps.
+    loss that ``jumps`` all along it is how far it jitters across the jumps. ``drift`` is how far
+    the loss at the point was from its value once others had been evaluated.
     """
 
     level: float
@@ -47,6 +48,7 @@ class Noise:
     variation: float = 0.0
     measured: bool = True
     jumps: Jumps | None = None
+    drift: float = 0.0
 
     def at(self, losses: NDArray[np.float64]) -> FloatArray:
         """Return the noise level at other values of the loss, which scales with their size."""
@@ -180,12 +182,13 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     found = [table.noise for table in tables]
     if jumps is not None:
         found = [min(found[:-1])]
-    level = max(floor, found[-1], _drift(problem, direction))
+    drift = _drift(problem, direction)
+    level = max(floor, found[-1], drift)
     # A loss of more digits that is rounded to float64 at last has the grain of that.
     known = float(half_ulp(np.array([facts.offset]), np.dtype(np.float64))[0])
     grain = min(_grain(table.losses) for table in tables)
     level = max(level, min(grain, max(known if exact else tables[-1].plain, *found)))
-    return Noise(level, facts.value, facts.dtype, jumps=jumps)
+    return Noise(level, facts.value, facts.dtype, jumps=jumps, drift=drift)
 
 
 def _tables(

@@ -13,6 +13,7 @@ from gradcheck.calling.calls import LOW_PRECISION, BoundInputs, bind_inputs
 from gradcheck.calling.choose import Chosen, choose, live_parameters
 from gradcheck.calling.eligible import refuse_ineligible, without_empty
 from gradcheck.calling.live import LiveState
+from gradcheck.calling.quiet import quiet
 from gradcheck.calling.returned_names import returned_names, variables_of
 from gradcheck.calling.returns import MatchedGradients, leaf_name, match_gradients, require_gradient
 from gradcheck.calling.stochastic import Repetition, averaged_loss
@@ -36,7 +37,7 @@ from gradcheck.numpy_target.preflight import (
     repeat_gradient,
 )
 from gradcheck.numpy_target.working_call import Working, working_call
-from gradcheck.problem import Parameter, Problem
+from gradcheck.problem import LossFacts, Parameter, Problem
 from gradcheck.report import Notice
 from gradcheck.sweep.evaluator import Evaluator
 
@@ -212,6 +213,10 @@ def _build(
     rounding = low_precision_rounding(point.matched.arrays, gradient, upcast=upcast)
     entries = sum(value.size for value in working.values)
     facts, calls, notices = examine_loss(working.call, functions, repetition, entries)
+    spread = facts.spread
+    remembered = _from_afar(loss, gradient, working, facts) if spread > 0 else None
+    if remembered is not None:
+        loss, gradient, facts, notices = remembered
     random = facts.spread > 0
     repeated = repeat_gradient(gradient, analytic, rounding, repetition, stochastic=random)
     evaluator = Evaluator(
@@ -220,13 +225,18 @@ def _build(
         budget=limits.budget,
         deadline=limits.deadline,
         progress=limits.progress,
-        calls=repetition.averaged if random else 1,
+        calls=repetition.averaged if random else 1 if remembered is None else 2,
     )
     evaluator.count = 4 + calls
     parameters = tuple(
         Parameter(leaf.name, leaf.path, value, _dtype_of(leaf.value))
         for leaf, value in zip(chosen.leaves, working.values, strict=True)
     )
+    blur = repeated.rounding
+    if remembered is not None:
+        from gradcheck.history import approximate
+
+        blur = approximate(blur, parameters, spread)
     product = None
     if hess is not None:
         from gradcheck.second_order import product_closure
@@ -237,7 +247,7 @@ def _build(
         target="",
         parameters=parameters,
         analytic=repeated.analytic,
-        analytic_rounding=repeated.rounding,
+        analytic_rounding=blur,
         gradient_problems=(*point.matched.problems, *repeated.problems),
         facts=facts,
         evaluator=evaluator,
@@ -252,6 +262,21 @@ def _build(
         gradient_dtypes={key: array.dtype for key, array in point.matched.arrays.items()},
         cleanup=cleanup,
     )
+
+
+def _from_afar(
+    loss: Callable[[], float], gradient: Gradient, working: Working, facts: LossFacts
+) -> tuple[Callable[[], float], Gradient, LossFacts, tuple[Notice, ...]] | None:
+    """Return loss and gradient that start alike each time, if they differed by where they began."""
+    from gradcheck.history import FromAfar, notice_of, settled
+
+    alike = FromAfar(loss, working.values)
+    with quiet():
+        value = settled(alike, facts.spread)
+    if value is None:
+        return None
+    notices = (notice_of(facts.spread),)
+    return alike, FromAfar(gradient, working.values), LossFacts(value, facts.dtype), notices
 
 
 def _dtype_of(value: Any) -> np.dtype[Any]:
