@@ -91,3 +91,38 @@ def test_what_cancels_near_one_is_not_said_to_be_single_precision():
     claimed = 1.0 - (1.0 - right)
     assert (claimed == claimed.astype(np.float32)).all()
     assert low_precision(evidence({"V": claimed}, {"V": right}, relative=1e-14)) == ()
+
+
+def random_loss(spread, factor=1.0):
+    generator = np.random.default_rng(5)
+
+    def loss(w):
+        return float(np.sum(w * w) + spread * generator.normal()), 2 * factor * w
+
+    return loss
+
+
+def test_a_loss_that_stays_random_is_not_sent_to_float64():
+    w = np.array([2.0, -1.0, 0.5])
+    found = gradcheck.check(random_loss(0.5), w)
+    (diagnosis,) = found.diagnoses
+    assert (found.verdict, diagnosis.cause) == (Verdict.INCONCLUSIVE, "precision_limited")
+    assert "is random: at one and the same point it spreads by 0.5" in diagnosis.message
+    assert "float64" not in diagnosis.remedy
+    assert "pass the generator or the draws as an input" in diagnosis.remedy
+    assert "--repeats 100)" in diagnosis.remedy
+    # What it names helps: a coarse mistake is told, and of the right one more is asked again.
+    assert gradcheck.check(random_loss(0.5, -1.0), w, repeats=100).verdict is Verdict.FAIL
+    (diagnosis,) = gradcheck.check(random_loss(0.5), w, repeats=100).diagnoses
+    assert "the mean of 100 calls each time" in diagnosis.message
+    assert "--repeats 1000)" in diagnosis.remedy
+
+
+def test_passing_the_generator_makes_it_exact():
+    def loss(w, generator):
+        return float(np.sum(w * w) + 0.5 * generator.normal()), {"w": 2 * w}
+
+    w = np.array([2.0, -1.0, 0.5])
+    found = gradcheck.check(loss, {"w": w, "generator": np.random.default_rng(5)})
+    assert found.verdict is Verdict.PASS
+    assert not found.warnings

@@ -111,7 +111,9 @@ def _open(
             "exact",
             remedy="Choose a point inside the loss's domain, or try --jitter 0.01.",
         )
-    if central is not None and (central.kinks & unclear).any():
+    if problem.facts.spread > 0:
+        return _random(problem, name, one)
+    if central is not None and (central.kinks & unclear).any() and not _steps_inside(problem):
         return Diagnosis(
             "kink",
             name,
@@ -136,6 +138,32 @@ def _open(
     return _hidden(problem, name, one, noise)
 
 
+def _steps_inside(problem: Problem) -> bool:
+    """Whether the loss was seen to keep values in half precision, whose steps look like kinks."""
+    return problem.precision_inside == np.float16
+
+
+def _random(problem: Problem, name: str, one: ParameterFindings) -> Diagnosis:
+    """Say of a loss that differs from call to call what makes it tell more."""
+    unclear = one.combined.codes == INCONCLUSIVE
+    spread, calls = problem.facts.spread, problem.evaluator.calls
+    mean = f", the mean of {calls} calls each time," if calls > 1 else ""
+    generators = "torch's" if problem.kind == "torch" else "NumPy's"
+    return Diagnosis(
+        "precision_limited",
+        name,
+        f"The loss {problem.facts.value:.4g}{mean} is random: at one and the same point it spreads "
+        f"by {spread:.1g}, which hides the gradient of {int(unclear.sum())} of {unclear.size} "
+        f"entries of {name}.",
+        "exact",
+        evidence={"noise": spread, "loss": problem.facts.value},
+        remedy="Let every call draw the same: pass the generator or the draws as an input, seed "
+        f"the generator anew within the loss, or draw from {generators} global one. Without that, "
+        f"averaging more calls (--repeats {max(100, 10 * calls)}) tells coarse mistakes, and "
+        "seldom enough for a pass.",
+    )
+
+
 def _hidden(problem: Problem, name: str, one: ParameterFindings, noise: Noise) -> Diagnosis:
     """Say what hides the open entries: the gradient's rounding, the loss's noise, or neither."""
     unclear = one.combined.codes == INCONCLUSIVE
@@ -155,7 +183,7 @@ def _hidden(problem: Problem, name: str, one: ParameterFindings, noise: Noise) -
             evidence=evidence | {"rounding": rounding},
             remedy=remedy,
         )
-    if error > BEYOND * _of_noise(one, noise, unclear):
+    if error > BEYOND * _of_noise(one, noise, unclear) and not _steps_inside(problem):
         message = (
             f"Differences of the loss at steps of different length do not settle on a slope at "
             f"{listed}, by more than the noise of the loss ({noise.level:.1g}) explains: a kink or "
@@ -165,11 +193,12 @@ def _hidden(problem: Problem, name: str, one: ParameterFindings, noise: Noise) -
         return Diagnosis(
             "precision_limited", name, message, "likely", evidence=evidence, remedy=remedy
         )
+    inside = ", kept in half precision on its way," if _steps_inside(problem) else ""
     return Diagnosis(
         "precision_limited",
         name,
-        f"The arithmetic cannot tell: the loss {noise.loss:.4g} jitters by {noise.level:.1g}, "
-        f"which hides the gradient of {listed}.",
+        f"The arithmetic cannot tell: the loss {noise.loss:.4g}{inside} jitters by "
+        f"{noise.level:.1g}, which hides the gradient of {listed}.",
         "exact",
         evidence=evidence,
         remedy="Evaluate in float64, scale the loss, or leave out large constant terms.",
