@@ -184,10 +184,9 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
         found = [min(found[:-1])]
     drift = _drift(problem, direction)
     level = max(floor, found[-1], drift)
-    # A loss of more digits that is rounded to float64 at last has the grain of that.
-    known = float(half_ulp(np.array([facts.offset]), np.dtype(np.float64))[0])
-    grain = min(_grain(table.losses) for table in tables)
-    level = max(level, min(grain, max(known if exact else tables[-1].plain, *found)))
+    if not exact:
+        grain = min(_grain(table.losses) for table in tables)
+        level = max(level, min(grain, max(tables[-1].plain, *found)))
     return Noise(level, facts.value, facts.dtype, jumps=jumps, drift=drift)
 
 

@@ -213,3 +213,10 @@ def test_coarse_entries_of_a_smooth_loss_are_not_contradicted_by_digits_that_are
     report = gradcheck.check(loss, {"w": draw.normal(size=1000)}, oracles=("central",))
     assert report.verdict == "pass"
     assert report.evaluations < 2.1 * 1000
+
+
+@needs_digits
+def test_a_loss_of_few_digits_at_its_point_is_not_taken_for_one_that_is_rounded():
+    x = np.array([0.5, -1.0, 0.25, 2.0])
+    assert extended_of(lambda W: (np.sum(W**2), 2 * W), x=x)[1] is not None
+    assert extended_of(lambda W: (float(np.sum(W**2)), 2 * W), x=x)[1] is None
