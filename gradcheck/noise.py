@@ -28,6 +28,8 @@ POINTS = 8
 TABLES = 12
 WIDEST = 0.05
 """Largest spacing of a table, in units of the parameters' scales."""
+CONVERTED = 4.0
+"""Half units in the last place that are left of a difference of longer numbers."""
 ORDINARY = 64.0
 """Half units in the last place up to which a noise level is taken for plain roundoff."""
 
@@ -218,6 +220,9 @@ def _tables(
             continue
         largest = float(half_ulp(np.abs(losses).max(keepdims=True), problem.facts.dtype)[0])
         plain = ORDINARY * max(floor, largest)
+        if exact:
+            longer = 0.5 * float(np.spacing(np.longdouble(abs(problem.facts.offset))))
+            plain = ORDINARY * max(floor, longer) + CONVERTED * largest
         made.append(_Table(unit, losses, table_noise(losses.tolist()), plain))
         if widened or made[-1].noise <= plain:
             break
