@@ -158,7 +158,7 @@ class Flow:
             for index in group if len(group) > 1 else ():
                 called[self._used_at(index)].append(index)
             parts += called.values()
-        parts += [[i] for group in groups if 1 < len(group) <= MOST_LAYERS for i in group]
+        parts += [[i] for group in groups if len(group) <= MOST_LAYERS for i in group]
         for part in parts:
             if tuple(part) not in seen:
                 seen.add(tuple(part))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from gradcheck.diagnose.finding import Finding, spoken
 from gradcheck.diagnose.flow import Handing
 from gradcheck.diagnose.sites import in_words, location
 from gradcheck.diagnose.wrong import Wrong
-
-if TYPE_CHECKING:
-    pass
 
 _PREFERRED = (
     *("activation_mask_missing", "wrong_axis", "transpose", "batch_divided_twice"),

@@ -88,8 +88,6 @@ class Pool:
             if n > 1 and other.index is not None and other.index in self.flow.graph.in_loop:
                 continue
             yield Other(np.broadcast_to(other.values, (n, *shape)), other.words, other.index)
-        if n == 1 and like.runs[0] not in self.flow.graph.in_long_loop:
-            return
         for run in self._loops.get(shape, ()):
             for chosen in _aligned(run, n):
                 index = chosen[0]

@@ -85,7 +85,8 @@ _AT_INPUT: tuple[tuple[str, Slope], ...] = (
 )
 """Derivatives in terms of the result, taken at the input: a value of another moment."""
 
-_NUMBERS = (1.0, 0.5, 2.0, -0.5, -2.0)
+_NUMBERS = (0.5, 2.0, -0.5, -2.0)
+"""Constant slopes; 1 is the identity, a trial of its own."""
 
 AT: dict[str, tuple[Callable[[Array], Array], ...]] = {
     "tanh": (lambda v: 1.0 - v**2, lambda v: 1.0 - np.tanh(v) ** 2),
@@ -154,8 +155,7 @@ def _formulas(z: Array, y: Array, remedy: str, *, shifted: bool) -> Iterator[Wro
         yield replace(_wrong(words + letters, remedy, slope(z, y)), rank=rank)
     for words, slope in _AT_INPUT:
         yield _wrong(words + letters, remedy, slope(z, y), "stale_value")
-    for number in _NUMBERS[1:]:
-        # 1 is the identity, a trial of its own.
+    for number in _NUMBERS:
         yield _wrong(f"{number:g} alone", remedy, np.full(z.shape, number))
 
 
