@@ -322,8 +322,9 @@ def test_a_change_in_proportion_to_a_parameter_is_a_regulariser():
 
 def noisy(count, relative, upward):
     right = np.abs(generator.normal(size=count)) + 0.5
-    signs = np.where(np.arange(count) < round(upward * count), 1.0, -1.0)
-    error = signs * np.ones(count)
+    # spread evenly: errors of neighbours have nothing to do with each other
+    steps = np.floor(np.arange(count + 1) * round(upward * count) / count)
+    error = np.where(np.diff(steps) > 0, 1.0, -1.0)
     error *= relative * np.linalg.norm(right) / np.linalg.norm(error)
     return evidence({"v": right + error}, {"v": right}, {"v": right}, relative=1e-15)
 
@@ -339,6 +340,18 @@ def noisy(count, relative, upward):
 )  # fmt: skip
 def test_rounding_has_its_size_and_either_sign(count, relative, upward, expected):
     assert bool(low_precision(noisy(count, relative, upward))) is expected
+
+
+def test_errors_that_are_smooth_over_the_entries_are_no_rounding():
+    place = np.linspace(0, 1, 60)
+    right = np.cos(4 * np.pi * place)
+    for error, expected in (
+        (np.sin(np.pi * place), False),
+        (generator.normal(size=60), True),
+    ):
+        off = 1e-7 * right.std() * error
+        known = evidence({"v": right + off}, {"v": right}, {"v": right}, relative=1e-15)
+        assert bool(low_precision(known)) is expected
 
 
 @pytest.mark.parametrize(("wrong", "expected"), [(6, True), (7, False)])

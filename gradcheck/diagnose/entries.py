@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from gradcheck.diagnose.evidence import Evidence, Facts
+from gradcheck.diagnose.evidence import Evidence, Facts, largest_of
 from gradcheck.diagnose.finding import Finding, spoken
 from gradcheck.diagnose.where import Place, place
 
@@ -14,6 +16,9 @@ ISOLATED = 0.2
 
 MINORITY = 0.5
 """At most this part of the entries may be wrong in whole rows, columns or a block."""
+
+SLIGHT = 1e-4
+"""Part of the norm by which an iteration that stops at a tolerance may leave an entry off."""
 
 
 def duplicate_indices(evidence: Evidence) -> tuple[Finding, ...]:
@@ -91,7 +96,37 @@ def unexplained(evidence: Evidence, names: tuple[str, ...]) -> Finding:
         details[name] = {"where": where.words, "relative_error": relative}
     message = f"No single mistake explains the gradient of {spoken(names)}: {'; '.join(lines)}."
     remedy = "Check the parameters closest to the loss first: errors travel backwards."
+    slight = max(_share_of_largest(evidence.facts[name]) for name in names)
+    if slight < SLIGHT:
+        message += (
+            " An iteration inside that stops at a tolerance (a solver, a fixed point, an adaptive "
+            "quadrature) makes errors of that size, in the loss and in the gradient."
+        )
+        remedy = (
+            "If something inside iterates, tighten its tolerance: an error that falls with it is "
+            f"its own{_accepting(evidence, names)}. "
+        ) + f"If nothing does: {remedy[0].lower()}{remedy[1:]}"
     return Finding("unexplained", names, message, remedy, "possible", 0, {"parameters": details})
+
+
+def _share_of_largest(facts: Facts) -> float:
+    """Largest error of an entry, relative to the norm of the gradient."""
+    size = float(np.linalg.norm(facts.reference[facts.known]))
+    return largest_of(facts.residual, facts.known) / size if size > 0 else math.inf
+
+
+def _accepting(evidence: Evidence, names: tuple[str, ...]) -> str:
+    """Name the power of ten above the relative error of every entry, if it is a small one."""
+    worst = 0.0
+    for name in names:
+        facts = evidence.facts[name]
+        size = np.fmax(np.abs(facts.analytic), np.abs(facts.reference))
+        off = np.divide(np.abs(facts.residual), size, where=_shows(facts), out=np.zeros_like(size))
+        worst = max(worst, float(off.max()))
+    for exponent in range(6, 2, -1):
+        if worst <= 10.0**-exponent:
+            return f", and may be accepted with --rtol 1e-{exponent}"
+    return ""
 
 
 def _shows(facts: Facts) -> np.ndarray:

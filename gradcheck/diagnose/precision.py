@@ -16,6 +16,8 @@ _COARSE = {"bfloat16": (8, 5e-2), "float16": (11, 5e-2), "float32": (24, 1e-3)}
 """Significant bits, and the relative errors that they explain, of the narrow types."""
 _NOISE = (1e-9, 3e-6)
 _SAMPLE = 20
+_WHITE = 0.5
+"""Correlation of the errors of neighbours, at most, that may be chance."""
 
 
 def integer_truncation(evidence: Evidence) -> tuple[Finding, ...]:
@@ -129,7 +131,21 @@ def _looks_like_rounding(facts: Facts) -> bool:
         upward += int(np.count_nonzero(off > 0))
     if count < _SAMPLE:
         return False
-    return _NOISE[0] <= facts.error / size <= _NOISE[1] and 0.25 <= upward / count <= 0.75
+    either_way = 0.25 <= upward / count <= 0.75
+    return _NOISE[0] <= facts.error / size <= _NOISE[1] and either_way and _is_white(facts)
+
+
+def _is_white(facts: Facts) -> bool:
+    """Whether the errors of neighbours have little to do with each other.
+
+    Those of an iteration that stops early are smooth over the entries.
+    """
+    last, together = 0.0, 0.0
+    for at in parts(facts.residual.size):
+        off = flat(facts.residual, at)
+        together += last * float(off[0]) + float(off[:-1] @ off[1:])
+        last = float(off[-1])
+    return together <= _WHITE * facts.error**2
 
 
 def _finding(names: list[str], dtype: str, confidence: str) -> Finding:
