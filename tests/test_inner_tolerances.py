@@ -69,6 +69,56 @@ def test_what_is_proposed_accepts_it_and_no_mistake() -> None:
     )
 
 
+TIMES = np.linspace(0, 4, 15)
+
+
+def sensitivities(rtol: float, factor: float = 1.0) -> tuple[Any, dict[str, Any]]:
+    """A damped spring by SciPy's solver, its gradient by the sensitivities that it carries along.
+
+    The loss has the derivative of the steps, too, which adapt to the parameters.
+    """
+    integrate = pytest.importorskip("scipy.integrate")
+
+    def loss(p: Any) -> Any:
+        k, m = p
+
+        def slopes(_: float, z: Any) -> list[float]:
+            x, v, xk, vk, xm, vm = z
+            return [v, -k * x - m * v, vk, -x - k * xk - m * vk, vm, -v - k * xm - m * vm]
+
+        start, atol = [1.0, 0, 0, 0, 0, 0], 1e-2 * rtol
+        z = integrate.solve_ivp(slopes, (0, 4), start, t_eval=TIMES, rtol=rtol, atol=atol).y
+        e = z[0] - np.exp(-0.5 * TIMES)
+        return e @ e, {"p": factor * np.array([2 * e @ z[2], 2 * e @ z[4]])}
+
+    return loss, {"p": np.array([2.0, 0.4])}
+
+
+@pytest.mark.parametrize("autograd", [True, False])
+def test_what_a_solver_of_scipy_leaves_is_no_mistake(autograd: bool) -> None:
+    check = gradcheck.check(*sensitivities(1e-6), autograd=autograd)
+    assert check.verdict is Verdict.INCONCLUSIVE
+    (diagnosis,) = check.diagnoses
+    assert diagnosis.cause == "precision_limited"
+    assert "scipy.integrate.solve_ivp runs inside and stops at a tolerance" in diagnosis.message
+    assert diagnosis.remedy is not None
+    assert "may be accepted with --rtol 1e-5" in diagnosis.remedy
+
+
+@pytest.mark.parametrize("factor", [-1.0, 0.999])
+def test_a_mistake_beside_it_is(factor: float) -> None:
+    check = gradcheck.check(*sensitivities(1e-6, factor), autograd=False)
+    assert check.verdict is Verdict.FAIL
+    assert check.diagnoses[0].cause != "precision_limited"
+
+
+def test_a_slight_mistake_where_no_solver_runs_is_one() -> None:
+    def loss(x: Any) -> Any:
+        return np.sum(x**3), {"x": 3 * x**2 * (1 + 1e-5)}
+
+    assert gradcheck.check(loss, {"x": np.linspace(0.5, 2.0, 12)}).verdict is Verdict.FAIL
+
+
 @pytest.mark.parametrize("size", [1e-3, 1e-1])
 def test_a_larger_error_is_no_tolerance(size: float) -> None:
     spoilt = 1 + size * np.random.default_rng(3).normal(size=12)

@@ -9,6 +9,7 @@ import numpy as np
 from gradcheck.diagnose.evidence import Evidence, Facts, largest_of
 from gradcheck.diagnose.finding import Finding, spoken
 from gradcheck.diagnose.where import Place, place
+from gradcheck.sentences import accepting
 
 ISOLATED = 0.2
 """At most this part of a parameter's entries may be wrong to be called isolated."""
@@ -123,10 +124,7 @@ def _accepting(evidence: Evidence, names: tuple[str, ...]) -> str:
         size = np.fmax(np.abs(facts.analytic), np.abs(facts.reference))
         off = np.divide(np.abs(facts.residual), size, where=_shows(facts), out=np.zeros_like(size))
         worst = max(worst, float(off.max()))
-    for exponent in range(6, 2, -1):
-        if worst <= 10.0**-exponent:
-            return f", and may be accepted with --rtol 1e-{exponent}"
-    return ""
+    return accepting(worst)
 
 
 def _shows(facts: Facts) -> np.ndarray:

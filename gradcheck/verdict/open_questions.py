@@ -13,6 +13,7 @@ from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
 from gradcheck.scales import median
+from gradcheck.sentences import accepting
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE
 from gradcheck.verdict.judging import ParameterFindings, precision_of, reference_of
 from gradcheck.verdict.rounding import cancellation_floor
@@ -133,7 +134,8 @@ def _open(
             "likely",
             evidence={"relative_error": slight},
             remedy="Where the gradient or the loss is itself an approximation (finite differences, "
-            "an iteration that stops), tighten its tolerance, or accept it with --rtol 1e-6.",
+            "an iteration that stops), tighten its tolerance: an error that falls with it is its "
+            f"own{accepting(slight)}.",
         )
     return _hidden(problem, name, one, noise)
 
