@@ -125,7 +125,8 @@ def _prepared(
     inside = lower_inside(rounded, noise, autograd.trace)
     if inside is None or problem.evaluator.exhausted:
         return rounded, noise, autograd, jumps
-    return _prepared(knowing(problem, inside), settings, generator)
+    rounded, noise, autograd, again = _prepared(knowing(problem, inside), settings, generator)
+    return rounded, noise, autograd, jumps or again
 
 
 def _noise_of(

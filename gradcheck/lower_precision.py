@@ -21,7 +21,8 @@ def lower_inside(problem: Problem, noise: Noise, trace: Any) -> np.dtype[Any] | 
     if trace is None or problem.precision_inside is not None:
         return None
     inside: np.dtype[Any] = trace.precision
-    known = [precision_of(problem, name, noise).itemsize for name in problem.analytic]
+    names = [one.name for one in problem.parameters if one.name in problem.analytic]
+    known = [precision_of(problem, name, noise).itemsize for name in names]
     return inside if any(inside.itemsize < size for size in known) else None
 
 

@@ -86,3 +86,27 @@ def test_data_in_lower_precision_are_data() -> None:
     assert (check.verdict, check.parameters["w"].resolution) == (Verdict.PASS, 1e-8)
     off = gradcheck.check(lambda w: loss(w, 1.0001), {"w": w})
     assert off.verdict is Verdict.FAIL
+
+
+def test_what_was_seen_of_the_jumps_is_still_said() -> None:
+    rng = np.random.default_rng(0)
+    x, y, W = rng.normal(size=(8, 4)), rng.normal(size=(8, 3)), rng.normal(size=(4, 3))
+
+    def loss(W: Any) -> Any:
+        h = np.tanh(x.astype(np.float32) @ W.astype(np.float32))
+        r = h - y.astype(np.float32)
+        d = 2 * r * (1 - h * h)
+        return float((r * r).sum()) + 0.05 * np.sum(W**2), {"W": x.T @ d + 0.1 * W}
+
+    check = gradcheck.check(loss, {"W": W})
+    assert check.verdict is Verdict.PASS
+    assert [notice.key for notice in check.warnings] == ["loss_jumps"]
+
+
+def test_a_parameter_without_entries_has_no_precision() -> None:
+    def loss(w: Any, none: Any) -> Any:
+        low = w.astype(np.float32).astype(np.float64)
+        return low @ low, {"w": 2 * low, "none": np.zeros(0)}
+
+    check = gradcheck.check(loss, {"w": np.linspace(0.1, 1, 4), "none": np.zeros(0)})
+    assert check.verdict is Verdict.PASS
