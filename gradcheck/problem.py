@@ -76,7 +76,8 @@ class LossFacts:
     ``value`` is the loss where the oracles evaluate it, ``dtype`` that of the value returned
     there, ``spread`` the standard deviation of repeated evaluations at one point (0 if
     deterministic), ``quantile`` the number of standard errors that an error bar then spans.
-    ``offset`` was subtracted from every loss.
+    ``offset`` was subtracted from every loss. Where it ``settles``, repeated evaluations came
+    closer and closer to each other.
     """
 
     value: float
@@ -84,6 +85,7 @@ class LossFacts:
     spread: float = 0.0
     quantile: float = 4.0
     offset: float = 0.0
+    settles: bool = False
 
 
 @dataclass(frozen=True, eq=False)

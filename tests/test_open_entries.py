@@ -71,7 +71,8 @@ def asked(
         analytic=claims,
         analytic_rounding={name: np.broadcast_to(rounding, (4,)) for name in names},
         gradient_dtypes={},
-        facts=SimpleNamespace(value=loss),
+        facts=SimpleNamespace(value=loss, spread=0.0),
+        precision_inside=None,
         evaluator=SimpleNamespace(exhausted=False, first_error=first_error, interrupted=None),
     )
     return open_questions(problem, dict(zip(names, found, strict=True)), autograd, noise, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from gradcheck.problem import FloatArray, LossFacts
 from gradcheck.report import Notice
 from gradcheck.scales import rms
 
+SETTLED = 3
+"""Last changes of a loss that is evaluated again and again, by which it is said to settle."""
 ORDINARY_JITTER = 64.0
 """Units in the last place by which a deterministic loss may differ from call to call."""
 
@@ -102,9 +104,16 @@ def examine_loss(
             return LossFacts(float(raw[0]), raw[0].dtype), len(raw), ()
         more = max(0, repetition.calls - len(raw))
         raw += [loss_as_number(functions.loss_of(call())) for _ in range(more)]
-    facts = repetition.facts([float(value) for value in raw], raw[0].dtype, entries)
+    values = [float(value) for value in raw]
+    facts = replace(repetition.facts(values, raw[0].dtype, entries), settles=_settles(values))
     remedy = "pass the generator or the draws as an input, or draw from NumPy's global generator"
     return facts, len(raw), (repetition.notice(facts, remedy),)
+
+
+def _settles(values: Sequence[float]) -> bool:
+    """Whether values come closer and closer to each other, as those of a solver that goes on."""
+    changes = np.abs(np.diff(values))
+    return bool(len(changes) > SETTLED and (changes[-SETTLED:] <= 0.1 * changes[0]).all())
 
 
 @dataclass(frozen=True, eq=False)

@@ -214,7 +214,7 @@ def _build(
     entries = sum(value.size for value in working.values)
     facts, calls, notices = examine_loss(working.call, functions, repetition, entries)
     spread = facts.spread
-    remembered = _from_afar(loss, gradient, working, facts) if spread > 0 else None
+    remembered = _from_afar(loss, gradient, working, facts) if facts.settles else None
     if remembered is not None:
         loss, gradient, facts, notices = remembered
     random = facts.spread > 0
