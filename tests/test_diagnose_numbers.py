@@ -20,7 +20,7 @@ from gradcheck.diagnose.evidence import largest_of
 from gradcheck.diagnose.factors import name_factor
 from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.flat import loss_ignores_parameter, zero_gradient
-from gradcheck.diagnose.matching import agrees, fit
+from gradcheck.diagnose.matching import agrees, fit, quality
 from gradcheck.diagnose.proportional import constant_factor, data_term_factor
 from gradcheck.diagnose.ranking import explained, sharpened
 from gradcheck.diagnose.regulariser import regulariser
@@ -43,6 +43,18 @@ def test_a_gradient_agrees_where_every_known_entry_does():
     assert agrees(facts, np.array([1.0 + 3.9 * unit, 2.0 - 3.9 * unit, 7.0]))
     assert not agrees(facts, np.array([1.0 + 4.1 * unit, 2.0, 5.0]))
     assert not agrees(facts, np.array([1.0, 2.0 - 4.1 * unit, 5.0]))
+
+
+def test_what_is_not_known_has_no_part_in_the_grade():
+    right = np.where(np.arange(40) < 4, 1.0, np.nan)
+    known = Evidence(
+        names=("v",), values={"v": right}, analytic={"v": np.full(40, 2.0)},
+        reference={"v": right}, uncertainty={"v": np.full(40, 1e-9)}, failing={},
+    )  # fmt: skip
+    facts = known.facts["v"]
+    assert quality(facts, 2 * right) == "exact"
+    assert quality(facts, 2 * right, np.where(facts.known, 1e-9, 9.0)) == "exact"
+    assert quality(facts, 2 * right, np.where(facts.known, 9.0, 1e-9)) is None
 
 
 def test_a_coefficient_of_many_entries_takes_some_of_them(monkeypatch):

@@ -10,13 +10,19 @@ from test_diagnose_measures import space
 from test_diagnose_patterns import evidence
 from test_diagnose_places import operation
 
+from gradcheck.blocks import MANY
 from gradcheck.diagnose.flow import Flow
 from gradcheck.diagnose.graph import Graph
 from gradcheck.diagnose.limits import (
     EACH,
     FEWEST_PASSES,
     LARGEST_OF_MANY,
+    LEAST_OF_EACH,
     MOST_MOVED,
+    MOST_PROBED,
+    MOST_STORED,
+    SAMPLE,
+    STORED_OF_MANY,
     Limits,
     limits_for,
     untried,
@@ -153,6 +159,17 @@ def test_the_first_pair_that_makes_the_whole_error_is_told():
     assert passes.tried[0] == (0, 1)
 
 
+def test_a_pair_known_by_components_alone_is_made_to_be_told():
+    unit = np.eye(5)
+    worth = {0: unit[0], 1: unit[1], 2: unit[2]}
+    error = unit[0] + unit[1]
+    columns = [replace(column(k), components=unit[k], error=error) for k in range(3)]
+    passes = Adding(worth)
+    (found,) = pair(columns, passes, error)
+    assert sorted(found.evidence["lines"]) == [1, 2]
+    assert passes.tried == [(0, 1), (0,), (1,)]
+
+
 def test_pairs_are_of_single_alterations_and_of_so_many():
     unit = np.eye(5)
     worth = {k: unit[k % 5] for k in range(12)}
@@ -166,6 +183,15 @@ def test_pairs_are_of_single_alterations_and_of_so_many():
 
 
 # Limits
+
+
+def test_many_entries_are_sampled_and_few_are_not():
+    few, many = limits_for(MANY, 2, 0), limits_for(MANY + 1, 2, 0)
+    assert (few.sampled, few.largest, few.probed, few.stored) == (None, None, None, MOST_STORED)
+    assert (many.sampled, many.largest) == (SAMPLE // 2, LARGEST_OF_MANY)
+    assert (many.probed, many.stored) == (MOST_PROBED, STORED_OF_MANY)
+    assert limits_for(MANY + 1, 1, 0).sampled == SAMPLE
+    assert limits_for(MANY + 1, 10**6, 0).sampled == LEAST_OF_EACH
 
 
 def test_how_many_passes_a_size_affords():

@@ -378,3 +378,36 @@ def test_a_trace_without_tangents_is_not_one_of_which_rules_were_left_out():
     made, _ = passes_over({})
     made.draw_sketch(Graph(()))
     assert (made.sketch, made.unsketched, made.left) == (None, False, 10)
+
+
+class Pulling(Drawn):
+    """A trace that pulls ten times a cotangent back to W, a hundred less where it is altered."""
+
+    def pull(self, cotangents, made):
+        return {"W": sum(10.0 * c for c in cotangents.values()) - 100.0 * len(made)}
+
+
+def test_what_cotangents_add_to_a_gradient():
+    made, _ = passes_over({}, 9)
+    made.trace, made.background = Pulling(), {7: CUT}
+    along, beside = np.array([1.0, 2.0, 3.0]), np.array([5.0, 6.0])
+    np.testing.assert_allclose(
+        made.pulled({0: along, 1: along}, {"b": beside}, background={}), [20, 40, 60, 5, 6]
+    )
+    np.testing.assert_allclose(made.pulled({0: along}, {"W": along}), [-89, -78, -67, 0, 0])
+    np.testing.assert_allclose(made.pulled({}, {"W": along}), [1, 2, 3, 0, 0])
+    assert (made.left, made.ran_out) == (6, False)
+    made.left = 0
+    assert made.pulled({0: along}, {}) is None
+    assert made.ran_out
+    plain, _ = passes_over({}, 9)
+    assert plain.pulled({0: along}, {}) is None  # this trace hands out nothing
+
+
+def test_what_is_pulled_is_confirmed_at_all_entries():
+    made, _ = passes_over({}, 9, picks=PICKS)
+    made.trace = Pulling()
+    made.pulled({0: ERROR[:3] / 10}, {})
+    assert made.confirmed(["W"])
+    made.pulled({0: ERROR[:3] / 9}, {})
+    assert not made.confirmed(["W"])

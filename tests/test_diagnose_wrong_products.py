@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from handed_rules import G, M, N, V, Z, by_words, handed, same
 
-from gradcheck.diagnose.wrong_products import wrong_matrix_products, wrong_products
+from gradcheck.diagnose.wrong_products import (
+    summed_to,
+    wrong_matrix_products,
+    wrong_products,
+)
 
 
 def test_a_factor_to_another_power():
@@ -92,3 +96,59 @@ def test_the_gradient_of_a_square_product_transposed():
     here, pool = handed(lambda W: np.sum((M @ W) * M), "matmul", {"W": M.T.copy()}, 1)
     found = by_words(wrong_matrix_products(here, pool))
     same(found["is used transposed"], here, M.T @ M.T)
+
+
+def test_the_numerator_itself_is_no_other_value():
+    here, pool = handed(
+        lambda D: np.sum(N / D * G), "divide", {"D": N + 1.0}, operand=1, data={"N": N, "X": Z}
+    )
+    found = by_words(wrong_products(here, pool))
+    assert "is multiplied by N itself in place of the numerator" not in found
+    same(found["is multiplied by X itself in place of the numerator"], here, -G * Z / (N + 1) ** 2)
+    assert {wrong.cause for wrong in found.values()} == {"stale_value"}
+
+
+def test_a_square_has_no_other_factor_and_a_product_of_three_is_not_looked_at():
+    here, pool = handed(lambda W: np.sum(W * W * G), "multiply", {"W": Z}, data={"X": N})
+    assert not any("in place" in words and "X itself" in words
+                   for words in by_words(wrong_products(here, pool)))  # fmt: skip
+    here, pool = handed(lambda W: np.sum((W + G) * G), "add", {"W": Z}, data={"X": N})
+    assert list(wrong_products(here, pool)) == []
+
+
+def test_values_that_are_factors_elsewhere_are_tried_first():
+    def loss(W):
+        s, t = np.sin(W), np.exp(W)
+        return np.sum(s * N * G) + np.sum(t * G) + np.sum(np.cos(W))
+
+    here, pool = handed(loss, "multiply", {"W": Z})
+    ranks = {
+        w.words.split("`")[1]: w.rank for w in wrong_products(here, pool) if w.other is not None
+    }
+    assert ranks["exp"] == ranks["sin"] == 1
+    assert ranks["cos"] == 2
+
+
+@pytest.mark.parametrize(
+    ("array", "shape", "expected"),
+    [((2, 3, 4), (3, 4), (2, 3, 4)), ((2, 3, 4), (1, 4), (2, 1, 4)), ((2, 3, 4), (4,), (2, 4)),
+     ((2, 3, 4), (), (2,)), ((2, 1, 4), (1, 1), (2, 1, 1))],
+)  # fmt: skip
+def test_what_was_broadcast_is_summed(array, shape, expected):
+    ones = np.ones(array)
+    found = summed_to(ones, shape)
+    assert found.shape == expected
+    assert (found == ones.size / found.size).all()
+
+
+def test_the_root_of_a_factor_that_has_one():
+    for factor, roots in ((np.abs(M), True), (M, False)):
+        here, pool = handed(lambda W, F=factor: np.sum((W @ F) * G), "matmul", {"W": Z})
+        found = by_words(wrong_matrix_products(here, pool))
+        words = (
+            "is multiplied by the square roots of the entries of the other factor of the product"
+        )
+        assert (words in found) is roots
+        if roots:
+            same(found[words], here, G @ np.sqrt(factor).T)
+            assert found[words].cause == "factor_missing"

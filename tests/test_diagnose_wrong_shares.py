@@ -92,3 +92,39 @@ def test_other_shares_of_a_sum_of_exponentials(axis):
         here,
         arriving * total * powers / powers.sum(axis=axis, keepdims=True),
     )
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.max, np.prod])
+def test_a_quotient_by_another_statistic_is_no_normalisation(statistic):
+    def loss(W):
+        E = np.exp(W)
+        return np.sum(E / statistic(E, axis=1, keepdims=True) * G)
+
+    here, pool = handed(loss, "divide", {"W": Z})
+    assert list(wrong_normalisations(here, pool)) == []
+
+
+def test_the_divisor_and_a_whole_that_is_not_broadcast_are_no_normalisation():
+    here, pool = handed(softmax_loss, "divide", {"W": Z}, operand=1)
+    assert list(wrong_normalisations(here, pool)) == []
+
+    def same_shape(W):
+        E = np.exp(W)
+        return np.sum(E / E.sum(axis=0, keepdims=True) * G[:1])
+
+    here, pool = handed(same_shape, "divide", {"W": Z[:1]})
+    assert list(wrong_normalisations(here, pool)) == []
+
+
+def test_a_value_below_zero_is_no_share():
+    here, pool = handed(softmax_loss, "divide", {"W": Z}, data={"Q": N, "S": Z})
+    found = by_words(wrong_normalisations(here, pool))
+    assert "is computed with Q itself in place of its own result" in found
+    assert "is computed with S itself in place of its own result" not in found
+
+
+def test_an_exponential_that_is_not_summed_has_no_shares():
+    here, pool = handed(lambda W: np.sum(np.exp(W) * G), "exp", {"W": Z}, data={"Q": N})
+    assert list(wrong_shares(here, pool)) == []
+    here, pool = handed(lambda W: np.sum(np.sum(np.sin(W), axis=1) * 2.0), "sin", {"W": Z})
+    assert list(wrong_shares(here, pool)) == []
