@@ -340,3 +340,19 @@ def test_another_look_up_is_offered_where_its_indices_fit(name, indices, offers)
     shape = (np.size(indices), 2)
     words = [said for _, _, said in offered(made, shape, 0)]
     assert ("the rows that labels names" in words) is (offers and name != "exp")
+
+
+def test_look_ups_in_long_loops_and_of_large_tables_are_passed_over():
+    def look(index, shape=(5, 2), line=None):
+        return operation(index, "getitem", [W], [shape], (3, 2), line or index + 1)
+
+    def words(*looks, **how):
+        made = pool(*looks, integers={"labels": np.array([0, 4, 1])}, **how)
+        return [said for _, _, said in offered(made, (3, 2), 0) if "labels" in said]
+
+    loop = [look(k, line=7) for k in range(4)]
+    assert words(*loop) == []
+    assert words(*loop, look(4, (6, 2))) == ["the rows that labels names"]
+    assert words(look(0, (9, 2)), look(1), largest=12) == ["the rows that labels names"]
+    assert words(look(0), look(1)) == ["the rows that labels names"]  # one table
+    assert len(words(look(0), look(1, (6, 2)))) == 2
