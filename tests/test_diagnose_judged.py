@@ -483,17 +483,18 @@ def test_repeated_indices_are_about_look_ups_of_the_parameter():
 # The derivative at another value
 
 
-def test_a_formula_that_is_right_is_taken_at_another_value():
+@pytest.mark.parametrize("shown", [G, G * (Z > 0)], ids=["everywhere", "where something arrives"])
+def test_a_formula_that_is_right_is_taken_at_another_value(shown):
     """``arctan`` has no form of its own: the one that fits is looked up."""
     other = Z * 0.5 + 1.0
     here, pool = traced_handing(
-        lambda W: np.sum(np.arctan(W) * G), "arctan", {"W": Z}, data={"M": other}
+        lambda W: np.sum(np.arctan(W) * shown), "arctan", {"W": Z}, data={"M": other}
     )
     found = [
         w for w in wrong_slopes(here, pool) if w.words.endswith("derivative, taken at M itself")
     ]
     (wrong,) = found
-    np.testing.assert_allclose(wrong.rule(here.cotangent, slice(None))[0], G / (1 + other**2))
+    np.testing.assert_allclose(wrong.rule(here.cotangent, slice(None))[0], shown / (1 + other**2))
     sine, pool = traced_handing(
         lambda W: np.sum(np.sinh(W) * G), "sinh", {"W": Z}, data={"M": other}
     )
