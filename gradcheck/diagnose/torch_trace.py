@@ -99,9 +99,12 @@ def _mode(torch: Any, recorder: Recorder, origins: Origins) -> Any:
             result = function(*new_args, **new_kwargs)
             if not isinstance(result, torch.Tensor) or not result.requires_grad:
                 return result
-            for edge, version in zip(operation.edges, versions, strict=True):
+            for k, (edge, version) in enumerate(zip(operation.edges, versions, strict=True)):
                 if result is edge and result._version == version:
-                    return result  # nothing was done, as by double() of a double
+                    # Nothing was done, as by double() of a double: it is what went in.
+                    kept.append(result)
+                    origins[id(result)] = operation.inputs[k]
+                    return result
             if any(result is edge for edge in operation.edges):
                 raise NotTraceable(name, operation.site, "a tensor is changed in place")
             operation.keywords.update({k: v for k, v in kwargs.items() if isinstance(v, int)})
