@@ -307,6 +307,34 @@ def test_indices_named_twice_along_an_axis():
     assert said([1], [1]) == []
 
 
+@pytest.mark.parametrize(
+    ("shape", "words"), [((4, 2), "the rows"), ((4,), "the slices of axis 0"),
+                         ((4, 2, 2), "the slices of axis 0")],
+)  # fmt: skip
+def test_rows_are_of_matrices(shape, words):
+    right = np.ones(shape)
+    claimed = right.copy()
+    claimed[1] = 0.5
+    known = evidence({"v": claimed}, {"v": right}, {"v": right},
+                     integer_arrays={"idx": np.array([0, 1, 1])})  # fmt: skip
+    assert f"exactly in {words} that idx names" in only(duplicate_indices(known)).message
+
+
+@pytest.mark.parametrize(
+    ("shape", "factor", "said", "do"),
+    [((4, 3), -0.2, "is too small by exactly 2 lam times", "Add 2 lam times"),
+     ((4, 3), 0.2, "is too large by exactly 2 lam times", "Take 2 lam times"),
+     ((4,), 0.2, "contains 2 lam times", "Leave the regulariser out")],
+)  # fmt: skip
+def test_what_is_said_of_a_regulariser(shape, factor, said, do):
+    value, right = draw(size=shape), draw(size=shape)
+    known = evidence({"v": right + factor * value}, {"v": right}, {"v": value},
+                     scalars={"lam": 0.1})  # fmt: skip
+    found = only(regulariser(known))
+    assert said in found.message
+    assert found.remedy.startswith(do)
+
+
 def test_the_worst_of_isolated_entries_is_named():
     right = np.ones((5, 4))
     claimed = right.copy()

@@ -1,5 +1,7 @@
 """Every wrong rule for a product hands on what its words say: powers, values, transposes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from handed_rules import G, M, N, V, Z, by_words, handed, same
@@ -152,3 +154,21 @@ def test_the_root_of_a_factor_that_has_one():
         if roots:
             same(found[words], here, G @ np.sqrt(factor).T)
             assert found[words].cause == "factor_missing"
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+@pytest.mark.parametrize(
+    ("name", "loss", "parameter", "same_shape"),
+    [
+        ("multiply", lambda W: np.sum((W * 2.0) * G), Z, True),
+        ("divide", lambda W: np.sum((W / 2.0) * G), Z, True),
+        ("multiply", lambda W: np.sum((W * np.full((3, 4), 2.0)) * G), V, False),
+    ],
+)
+def test_a_constant_number_may_be_left_out_of_each_pass(name, loss, parameter, same_shape, repeats):
+    here, pool = handed(loss, name, {"W": parameter})
+    found = by_words(wrong_products(replace(here, repeats=repeats), pool))
+    assert ("passes without the factor" in found) is (repeats and same_shape)
+    if repeats and same_shape:
+        same(found["passes without the factor"], here, G)
+        assert found["passes without the factor"].rank == 0
