@@ -499,3 +499,15 @@ def test_a_formula_that_is_right_is_taken_at_another_value(shown):
         lambda W: np.sum(np.sinh(W) * G), "sinh", {"W": Z}, data={"M": other}
     )
     assert not [w for w in by_words(wrong_slopes(sine, pool)) if "taken at M itself" in w]
+
+
+@pytest.mark.parametrize("shift", [lambda W: W - 0.5, lambda W: 0.5 + W, lambda W: W * 1.5])
+def test_a_square_at_its_value_before_a_shift_lacks_a_term(shift):
+    """At any other value it is merely a stale one, and so it is where nothing was shifted."""
+    here, pool = traced_handing(
+        lambda W: np.sum(shift(W) ** 2 * G), "power", {"W": Z}, data={"X": G, "Y": Z[:, :1]}
+    )
+    causes = {wrong.words: wrong.cause for wrong in wrong_slopes(here, pool)}
+    before = causes["is multiplied by its derivative, taken at W itself"]
+    assert before == ("stale_value" if shift(2.0) == 3.0 else "term_missing")
+    assert causes["is multiplied by its derivative, taken at X itself"] == "stale_value"

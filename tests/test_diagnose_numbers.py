@@ -520,3 +520,9 @@ def test_a_curvature_that_is_not_sure_is_at_least_so_large():
     assert step_too_long(sure, 0.2) is None
     assert step_too_long(Curvature(-1.0, 3, converged=True), 9.0) is None
     assert step_too_long(Curvature(0.0, 3, converged=True), 9.0) is None
+
+
+@pytest.mark.parametrize(("beside", "count"), [(0.5e-9, 0), (1.5e-9, 1)])
+def test_a_factor_of_one_explains_nothing(beside, count):
+    claimed = {"W": (1 + beside) * DW}
+    assert len(constant_factor(evidence(claimed, {"W": DW}, relative=1e-16))) == count
