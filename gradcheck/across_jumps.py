@@ -45,6 +45,9 @@ def across_or_between(
     by_design = noise.level > COARSE * max(abs(noise.loss), noise.variation)
     if alone and (by_design or jumps.lies_between(problem.analytic, names)):
         noise = replace(noise, level=max(noise.level, abs(jumps.across - jumps.between)))
+    # Within a jump of what lies across them, and no nearer: tables may fall between jumps.
+    if jumps.height > noise.level:
+        noise = replace(noise, level=jumps.height)
     text = (
         "the loss jumps all along, as one does that computes in lower precision inside: its slope "
         f"along a random direction is {jumps.across:.3g} across the jumps, which counts, and "

@@ -31,13 +31,14 @@ class Jumps:
     """What a loss that jumps does along a direction.
 
     ``between`` is its slope between the jumps, ``across`` that across them; ``level`` the noise
-    between them.
+    between them; ``height`` that of one of the larger jumps.
     """
 
     direction: Sequence[FloatArray]
     between: float
     across: float
     level: float
+    height: float = 0.0
 
     def lies_between(self, gradient: Mapping[str, FloatArray], names: Sequence[str]) -> bool:
         """Whether a gradient has the slope between the jumps."""
@@ -83,20 +84,22 @@ def find_jumps(
     if missing <= 4.0 * bend + SURE * level * (1.0 + length / short):
         return None
     begin = (0.0, problem.facts.value)
-    if not _jumps(problem, direction, begin, (length, float(losses[end - 1])), slopes[1], level):
+    finish = (length, float(losses[end - 1]))
+    height = _jump(problem, direction, begin, finish, slopes[1], level)
+    if height is None:
         return None
-    return Jumps(direction, float(slopes[0]), whole / length, level)
+    return Jumps(direction, float(slopes[0]), whole / length, level, height)
 
 
-def _jumps(
+def _jump(
     problem: Problem,
     direction: Sequence[FloatArray],
     begin: tuple[float, float],
     end: tuple[float, float],
     slope: float,
     level: float,
-) -> bool:
-    """Whether a jump remains however short the interval: halved, the larger one goes on."""
+) -> float | None:
+    """Height of a jump that remains however short the interval: halved, the larger one goes on."""
 
     def unexplained(one: tuple[float, float], other: tuple[float, float]) -> float:
         return abs(other[1] - one[1] - slope * (other[0] - one[0]))
@@ -107,5 +110,5 @@ def _jumps(
         first, second = unexplained(begin, half), unexplained(half, end)
         begin, end = (begin, half) if first >= second else (half, end)
         if not unexplained(begin, end) > SURE * level:
-            return False
-    return True
+            return None
+    return unexplained(begin, end)

@@ -30,6 +30,7 @@ def settled(
     noise: Noise = NOISE,
     inside: Any = None,
     kind: str = "numpy",
+    jumps: Jumps = JUMPS,
 ) -> tuple[Noise, Any]:
     estimates: Any = {}
     if autograd is not None:
@@ -43,7 +44,7 @@ def settled(
         kind=kind,
         facts=SimpleNamespace(spread=0.0),
     )
-    return across_or_between(problem, Settings(), noise, JUMPS, np.random.default_rng(0))
+    return across_or_between(problem, Settings(), noise, jumps, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("claim", [1.0, 3.0])
@@ -73,6 +74,16 @@ def test_without_it_a_claim_of_the_slope_between_is_in_doubt(monkeypatch: Any) -
     assert noise.jumps is JUMPS
     assert len(said) == 1
     assert settled(monkeypatch, claim=3.0)[0] is NOISE
+
+
+def test_a_jump_is_the_least_that_the_loss_jitters_by_across_them(monkeypatch: Any) -> None:
+    for height, level in ((1e-4, 1e-4), (1e-8, 1e-7)):
+        jumps = replace(JUMPS, height=height)
+        found = settled(monkeypatch, claim=3.0, noise=replace(NOISE, jumps=jumps), jumps=jumps)
+        assert found[0].level == level
+    # Between them it is what was seen there.
+    jumps = replace(JUMPS, height=1e-4)
+    assert settled(monkeypatch, claim=1.0, autograd=1.0, jumps=jumps)[0].level == 1e-15
 
 
 def test_noise_larger_than_that_stays(monkeypatch: Any) -> None:

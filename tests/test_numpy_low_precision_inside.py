@@ -57,6 +57,15 @@ def test_activations_stored_in_lower_precision_are_no_mistake(
     assert all(one.resolution >= known for one in check.parameters.values())
 
 
+@pytest.mark.parametrize(("seed", "n"), [(2, 20), (4, 1000)])
+def test_differences_alone_call_them_none_either(seed: int, n: int) -> None:
+    check = gradcheck.check(*stored(seed, n, np.float16), autograd=False)
+    assert check.verdict is Verdict.INCONCLUSIVE
+    for mistake in ({"factor": -1.0}, {"slope": False}):
+        wrong = gradcheck.check(*stored(seed, n, np.float16, **mistake), autograd=False)
+        assert wrong.parameters["W"].verdict is Verdict.FAIL
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize("mistake", [{"factor": -1.0}, {"factor": 1.5}, {"slope": False}], ids=str)
 def test_mistakes_of_a_formula_still_are(dtype: Any, mistake: Any) -> None:
