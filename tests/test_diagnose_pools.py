@@ -34,6 +34,7 @@ from gradcheck.diagnose.pairs import (
     _alteration,
     _combined,
     _promising,
+    _ranked,
     pair_findings,
 )
 from gradcheck.diagnose.plan import (
@@ -356,3 +357,13 @@ def test_look_ups_in_long_loops_and_of_large_tables_are_passed_over():
     assert words(look(0, (9, 2)), look(1), largest=12) == ["the rows that labels names"]
     assert words(look(0), look(1)) == ["the rows that labels names"]  # one table
     assert len(words(look(0), look(1, (6, 2)))) == 2
+
+
+def test_four_times_as_many_pairs_are_ranked_as_are_tried():
+    """Of some no factor has a name, and others are two alterations of one operation."""
+    alike = np.eye(5)[0] + 1e-3 * np.random.default_rng(3).normal(size=(12, 5))
+    ranked = _ranked(alike @ alike.T, alike[:, 0], 1.0)
+    assert len(ranked) == 4 * MOST_VERIFIED
+    pairs = {(i, j) for i, j, _, _ in ranked}
+    assert len(pairs) == len(ranked)
+    assert all(i < j for i, j in pairs)
