@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handed_rules import G, M, V, Z, by_words, handed, same
+from handed_rules import G, M, N, V, Z, by_words, handed, same
 
 from gradcheck.diagnose.wrong_sums import wrong_broadcasts, wrong_reductions
 
@@ -100,3 +100,12 @@ def test_a_cumulative_sum_handed_back_wrongly(axis):
     assert [w.cause for w in wrong_reductions(here)] == [
         *("term_missing", "wrong_axis", "term_missing", "wrong_axis"),
     ]
+
+
+def test_a_column_that_is_broadcast_gets_another_sum_along_the_rows():
+    here, _ = handed(lambda b: np.sum((b + Z) * G), "add", {"b": N[:, :1]})
+    found = by_words(wrong_broadcasts(here))
+    assert len(found) == 4
+    mean = found["is averaged over axis 1 instead of summed over the axes of the broadcast"]
+    same(mean, here, G.mean(1, keepdims=True))
+    assert mean.cause == "batch_divided_twice"
