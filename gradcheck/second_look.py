@@ -59,7 +59,7 @@ def again(
         central = central | _in_more_digits(
             problem, noise, generator, small, chosen, thorough=thorough
         )
-    if problem.facts.spread > 0 or noise.jumps is not None:  # no noise that others do not know of
+    if problem.facts.spread > 0:  # its error bars are those of a mean
         return central
     return central | {
         name: one

@@ -127,10 +127,9 @@ def test_undecided_entries_are_averaged_and_no_others() -> None:
     "options",
     [
         {"spread": 1e-9},
-        {"noise": replace(NOISY, jumps="all along")},
         {"exact": ("x",)},
     ],
-    ids=["random", "jumps", "known"],
+    ids=["random", "known"],
 )
 def test_none_is_averaged_where_it_is_not_noise_or_not_needed(options: Any) -> None:
     one = estimate(SLOPES, COARSE)

@@ -21,6 +21,7 @@ MODULES = (
     "large",
     "further",
     "torch_targets",
+    "found",
 )
 
 

@@ -89,6 +89,8 @@ def _mode(torch: Any, recorder: Recorder, origins: Origins) -> Any:
             self, function: Any, _: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             kwargs = kwargs or {}
+            if recorder.sites.is_own():
+                return function(*args, **kwargs)
             name = str(getattr(function, "__name__", "")).strip("_")
             operation = Recorded(_NUMPY_NAMES.get(name, name), recorder.sites.here())
             new_args = tuple(_edges(torch, operation, a, origins) for a in args)

@@ -15,6 +15,7 @@ from gradcheck.tracing.contract import Site
 _GRADCHECK = str(Path(__file__).parent.parent)
 _STANDARD_LIBRARY = str(Path(functools.__file__).parent)
 _TRACING = str(Path(__file__).parent)
+_DIAGNOSE = str(Path(__file__).parent.parent / "diagnose")
 
 
 class Sites:
@@ -55,6 +56,17 @@ class Sites:
                 fallback = frame
             frame = frame.f_back
         return self._site(fallback) if fallback is not None else Site("", 0, "")
+
+    def is_own(self) -> bool:
+        """Whether what is being run now is arithmetic of gradcheck on what the target returned."""
+        frame: types.FrameType | None = sys._getframe(1)
+        while frame is not None:
+            filename = frame.f_code.co_filename
+            recording = filename.startswith((_TRACING, _DIAGNOSE))
+            if not recording and (self._user_file(filename) or filename.startswith(_GRADCHECK)):
+                return filename.startswith(_GRADCHECK)
+            frame = frame.f_back
+        return False
 
     def _site(self, frame: types.FrameType) -> Site:
         code = frame.f_code
