@@ -19,7 +19,8 @@ def local_pull(
     """Return what a cotangent of ``output`` becomes at each of some tensors it was computed from.
 
     An element is None where no path leads there. None where that has to be left to
-    ``torch.autograd.grad``: the operation has many nodes, or one that is written in Python.
+    ``torch.autograd.grad``: the operation has many nodes, or one that is written in Python, or
+    this torch (before 2.4) does not say what a node expects.
     """
     wanted = [(edge.grad_fn, edge.output_nr) for edge in edges]
     order = _order(output.grad_fn, {node for node, _ in wanted})
@@ -69,7 +70,11 @@ def _order(first: Any, ends: set[Any]) -> list[Any] | None:
             waiting.pop()
         elif later not in ends:
             seen.add(later)
-            if len(seen) > MOST_NODES or not callable(later):
+            if len(seen) > MOST_NODES or not _can_run(later):
                 return None
             waiting.append((later, iter(later.next_functions)))
-    return after[::-1] if callable(first) and first not in ends else None
+    return after[::-1] if _can_run(first) and first not in ends else None
+
+
+def _can_run(node: Any) -> bool:
+    return callable(node) and hasattr(node, "_input_metadata")
