@@ -18,6 +18,7 @@ from gradcheck.noise import ORDINARY, Noise, half_ulp
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.report import Notice
 from gradcheck.scales import rms
+from gradcheck.sweep.moves import Block, moved_blocks
 
 AFAR = 0.1
 """Distance of the point that is evaluated before, in units of the parameters' scales."""
@@ -67,28 +68,31 @@ class FromAfar:
     def __init__(self, function: Callable[[], Any], values: Sequence[NDArray[Any]]) -> None:
         generator = np.random.default_rng(0)
         self._function, self._values = function, values
-        self._moves = [
-            AFAR
-            * np.where(value != 0, np.abs(value), rms(value) or 1.0)
-            * generator.choice((-1.0, 1.0), value.shape)
-            for value in values
+        self._blocks = [
+            Block(
+                number,
+                (),
+                AFAR
+                * np.where(value != 0, np.abs(value), rms(value) or 1.0)
+                * generator.choice((-1.0, 1.0), value.shape),
+            )
+            for number, value in enumerate(values)
         ]
 
     def __call__(self) -> Any:
         """Call the function at both places, and return what it says of the present values."""
-        start = [value.copy() for value in self._values]
+        moves = moved_blocks(self._values, self._blocks)
         try:
-            for value, move in zip(self._values, self._moves, strict=True):
-                np.copyto(value, value + move, casting="same_kind")
-            self._function()
+            with moves as move:
+                move(1.0)
+                self._function()
         except MemoryError:
             raise
         except Exception:
             # Off the domain: what it starts from is where it last ended, then.
             pass
         finally:
-            for value, before in zip(self._values, start, strict=True):
-                np.copyto(value, before)
+            moves.undo()
         return self._function()
 
 

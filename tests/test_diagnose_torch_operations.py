@@ -88,7 +88,9 @@ def test_what_does_nothing_is_not_recorded_and_what_follows_is():
 
 
 def test_a_list_of_results_is_no_operation():
-    loss = lambda w: sum(part.sin().sum() for part in w.detach().split(2)) + w.sum()  # noqa: E731
+    def loss(w):
+        return sum(part.sin().sum() for part in w.detach().split(2)) + w.sum()
+
     traced, found = recorded(loss)
     assert "split" not in [name for name, _, _ in found]
     np.testing.assert_allclose(traced.backward()["w"], 1.0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradcheck.calling.quiet import quiet
 from gradcheck.problem import FloatArray, Problem
+from gradcheck.sweep.moves import Block, moved_blocks
 
 NARROW = 1.0
 """Orders of magnitude by which some entries move less, in half of the points: narrow pieces of a
@@ -94,15 +95,16 @@ def look_beside(
 @contextmanager
 def _moved(problem: Problem, generator: np.random.Generator, radius: float) -> Iterator[None]:
     """Move every entry by a drawn part of the radius, and back."""
-    values = [one.value for one in problem.parameters]
-    start = [value.copy() for value in values]
     orders = float(generator.choice((0.0, NARROW)))
+    blocks = []
+    for number, one in enumerate(problem.parameters):
+        size = 10.0 ** -generator.uniform(0.0, orders, one.value.shape)
+        offset = radius * one.scales * size * generator.uniform(-1.0, 1.0, one.value.shape)
+        blocks.append(Block(number, (), offset))
+    moves = moved_blocks([one.value for one in problem.parameters], blocks)
     try:
-        for one in problem.parameters:
-            size = 10.0 ** -generator.uniform(0.0, orders, one.value.shape)
-            offset = radius * one.scales * size * generator.uniform(-1.0, 1.0, one.value.shape)
-            np.copyto(one.value, one.value + offset, casting="same_kind")
-        yield
+        with moves as move:
+            move(1.0)
+            yield
     finally:
-        for value, before in zip(values, start, strict=True):
-            np.copyto(value, before)
+        moves.undo()
