@@ -74,7 +74,7 @@ def main(path: str | None) -> None:
                 row += ["too long"] * 4
                 continue
             curves[checker].append((size, found["calls"]))
-            verdicts = f"{found['right']} / {found.get('wrong', 'too long')}"
+            verdicts = f"{found['right']} / {found.get('large', 'too long')}"
             row += [f"{found['calls']:,}", f"{found['seconds']:.2f} s", verdicts]
             row += [f"{found['megabytes']:.0f} MB"]
         rows.append(row)

@@ -10,38 +10,42 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from benchmarks.speed_cases import Wrong, spoiled_entry
+
 
 class OneEntryOff(torch.autograd.Function):
-    """The identity, whose backward pass makes the largest entry 1% too large."""
+    """The identity, whose backward pass makes an entry too large."""
 
     @staticmethod
-    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, wrong: Wrong) -> torch.Tensor:
         """Return a copy."""
+        ctx.wrong = wrong
         return x.clone()
 
     @staticmethod
-    def backward(_: Any, cotangent: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Return a wrong cotangent."""
         wrong = cotangent.clone()
         flat = wrong.view(-1)
-        flat[flat.abs().argmax()] *= 1.01
-        return wrong
+        entry, factor = spoiled_entry(flat.abs().numpy(), ctx.wrong)
+        flat[entry] *= factor
+        return wrong, None
 
 
 @dataclass
 class TorchSpeedCase:
-    """A loss of tensors; ``wrong`` makes one entry of the first gradient wrong by 1%."""
+    """A loss of tensors; ``wrong`` makes an entry of the first gradient wrong."""
 
     loss: Callable[..., torch.Tensor]
     start: tuple[torch.Tensor, ...]
-    wrong: bool = False
+    wrong: Wrong = ""
     calls: int = 0
 
     def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
         """Return the loss."""
         self.calls += 1
         if self.wrong:
-            tensors = (OneEntryOff.apply(tensors[0]), *tensors[1:])
+            tensors = (OneEntryOff.apply(tensors[0], self.wrong), *tensors[1:])
         return self.loss(*tensors)
 
     @property
