@@ -35,7 +35,9 @@ class Settings:
     )
     autograd: bool = _option(True, "use PyTorch autograd where it applies; off, torch stays out")
     entries: str | int = _option(
-        "auto", "check all entries, at most N a parameter, or (auto) all up to 5,000 in total"
+        "auto",
+        "check all entries, at most N a parameter, or (auto) all up to 5,000 in total, of a torch "
+        "target whose entries are evaluated together 20,000",
     )
     rtol: float | None = _option(
         None, "judge by this plain threshold on the relative error, not by the uncertainty"

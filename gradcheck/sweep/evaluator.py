@@ -15,14 +15,24 @@ from gradcheck.sweep.moves import Block, Moves, moved_blocks, moved_entries
 
 FloatArray = NDArray[np.float64]
 
-Batch = Callable[[int, NDArray[np.intp], NDArray[Any]], FloatArray]
-
 CHUNK = 64
 """Evaluations one by one between two looks at the clock, at most."""
 LARGEST = 1 << 16
 """Evaluations together between two looks at the clock, at most."""
 LOOK, LOOK_TOGETHER = 0.05, 1.0
 """Seconds between two looks at the clock, where an evaluation is shorter."""
+
+
+class Batch(Protocol):
+    """Evaluates changes of single entries together (see ``gradcheck.torch_target.batch``)."""
+
+    def __call__(
+        self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any], /
+    ) -> FloatArray:
+        """Return the losses of a first part of the entries; of none if each has to be alone."""
+
+    def rows(self, parameter: int, /) -> int:
+        """Return how many are evaluated together, at less than the price of as many losses."""
 
 
 class Distributor(Protocol):
@@ -108,6 +118,10 @@ class Evaluator:
     def in_batches(self) -> bool:
         """Whether entries are evaluated together, in this process."""
         return self._batch is not None
+
+    def rows_together(self, parameter: int) -> int:
+        """Return how many entries of a parameter share an evaluation; 0 where each has its own."""
+        return 0 if self._batch is None else self._batch.rows(parameter)
 
     def current(self) -> float:
         """Return the loss at the parameters' current values."""

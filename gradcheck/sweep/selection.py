@@ -23,6 +23,10 @@ FULL_SWEEP = 5000
 
 A count, and not the time that they would take: the same check chooses the same on any machine.
 """
+FULL_TOGETHER = 20_000
+"""The same where a torch target evaluates many entries at a time."""
+TOGETHER = 16
+"""Entries of every parameter that have to share an evaluation for that."""
 SAMPLE = 500
 """Entries of each parameter that are drawn above that in a thorough check."""
 FEW = 20
@@ -71,7 +75,7 @@ def select(
     """
     sizes = {one.name: one.value.size for one in problem.parameters if one.name in problem.analytic}
     drawn: Entries | None = None
-    if settings.entries == "all" or (settings.entries == "auto" and problem.size <= FULL_SWEEP):
+    if settings.entries == "all" or (settings.entries == "auto" and _few(problem)):
         whole: Entries = {name: range(size) for name, size in sizes.items()}
         return _movable(problem, Selection(whole, sampled=False))
     if isinstance(settings.entries, int):
@@ -83,6 +87,14 @@ def select(
     if drawn is not None:
         return _movable(problem, _with_suspects(problem, drawn, exact, suspected))
     return _movable(problem, _located(problem, noise, generator, sizes))
+
+
+def _few(problem: Problem) -> bool:
+    """Return whether a central difference of every entry does not take long."""
+    if problem.size <= FULL_SWEEP or problem.size > FULL_TOGETHER:
+        return problem.size <= FULL_SWEEP
+    numbers = (k for k, one in enumerate(problem.parameters) if one.name in problem.analytic)
+    return all(problem.evaluator.rows_together(k) >= TOGETHER for k in numbers)
 
 
 def _movable(problem: Problem, chosen: Selection) -> Selection:

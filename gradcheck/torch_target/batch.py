@@ -68,14 +68,21 @@ class BatchedLosses:
             self._buffer = None
             return self(parameter, indices, values)
 
+    def rows(self, parameter: int) -> int:
+        """Return how many changes of a parameter are evaluated together, each in part alone.
+
+        Less than ``LEAST`` where every evaluation computes everything.
+        """
+        if parameter not in self._rows_of_parts:
+            memory = _memory(self._call.read[parameter])
+            self._rows_of_parts[parameter] = self._parts.usable_rows(parameter, memory)
+        return self._rows_of_parts[parameter]
+
     def _by_parts(
         self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]
     ) -> FloatArray:
         """Return the losses of a first part of the entries; of none if all has to be computed."""
-        if parameter not in self._rows_of_parts:
-            memory = _memory(self._call.read[parameter])
-            self._rows_of_parts[parameter] = self._parts.usable_rows(parameter, memory)
-        while (rows := self._rows_of_parts[parameter]) >= LEAST:
+        while (rows := self.rows(parameter)) >= LEAST:
             try:
                 return self._parts(parameter, indices[:rows], values[:rows])
             except Exception:
