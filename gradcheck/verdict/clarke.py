@@ -13,7 +13,6 @@ them, the claim is looked for in the convex hull of what it is there.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,13 +34,13 @@ STEP = 2.0**-7
 """Step of the slopes there, in units of that distance."""
 MOST = 5000
 """Entries of a problem up to which this is tried."""
-FEWEST, MOST_POINTS = 100, 400
-"""Points that are drawn, at least and at most."""
-SMOOTH = 24
-"""Points of the same gradient from which no pieces meet."""
-BY_PIECE = 8
-"""Points for each entry whose gradient changes: that many times the number of pieces show nearly
-all of them."""
+ROUND, FEWEST, MOST_ROUNDS = 8, 13, 50
+"""Points that are drawn between two looks at them, and how often, at least and at most.
+
+There is a round for each entry whose gradient changes: that many times the number of pieces show
+nearly all of them."""
+SMOOTH = 3
+"""Rounds of points of the same gradient from which no pieces meet."""
 DIGITS = 5
 """To which gradients of one piece are the same."""
 OFTEN = 3.0
@@ -71,10 +70,10 @@ def with_subgradients(
     central = {name: one.estimates.get("central") for name, one in failing.items()}
     slopes = {name: as_whole(one) for name, one in central.items() if one is not None}
     whole = all(name in slopes and slopes[name].checked.all() for name in failing)
-    sure = problem.facts.spread == 0 and noise.jumps is None and not problem.gradient_problems
-    if not failing or not whole or not sure or problem.size > MOST or problem.gradient_at is None:
+    unsure = problem.facts.spread or noise.jumps or problem.gradient_problems
+    if not failing or not whole or unsure or problem.size > MOST or problem.gradient_at is None:
         return {}
-    wrong = {name: np.flatnonzero(_in_doubt(one)) for name, one in failing.items()}
+    wrong = {name: _in_doubt(one) for name, one in failing.items()}
     search = _Search(problem, noise, {name: one.value for name, one in slopes.items()}, wrong)
     code = _code_of(search, problem) if search.resolved else FAIL
     if code == FAIL:
@@ -89,25 +88,25 @@ def _code_of(search: _Search, problem: Problem) -> int:
     """
     generator = np.random.default_rng(0)
     found: list[FloatArray] = []
-    wanted = FEWEST
-    for tried in range(1, MOST_POINTS + 1):
-        nearby = search.at(generator)
-        if nearby is not None:
+    pieces = None
+    for _ in range(MOST_ROUNDS):
+        for nearby in (search.at(generator) for _ in range(ROUND)):
+            if nearby is None:
+                continue
             if not nearby.size:
                 return FAIL
             found.append(nearby)
-        done = tried == MOST_POINTS or len(found) >= wanted or problem.evaluator.exhausted
-        if not found or not (done or tried % BY_PIECE == 0):
+        if not found:
             continue
         pieces = Pieces.of(search.claim, found)
         if pieces.meet and pieces.contain():
             return PASS
-        if not pieces.meet and len(found) >= SMOOTH:
+        if not pieces.meet and len(found) >= SMOOTH * ROUND:
             return FAIL
-        if done:
-            return INCONCLUSIVE if pieces.may_contain() else FAIL
-        wanted = max(FEWEST, BY_PIECE * int(pieces.changing.sum()))
-    return FAIL
+        wanted = max(FEWEST, int(pieces.changing.sum()))
+        if len(found) >= wanted * ROUND or problem.evaluator.exhausted:
+            break
+    return INCONCLUSIVE if pieces is not None and pieces.may_contain() else FAIL
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +128,7 @@ class Pieces:
     def of(cls, claim: FloatArray, gradients: Sequence[FloatArray]) -> Pieces:
         """Gather gradients at points beside that of the claim."""
         every = np.stack(gradients)
-        size = float(np.abs(every).max())
-        unit = size if size > 0.0 else 1.0
+        unit = float(np.abs(every).max()) or 1.0
         every = every / unit
         changing = np.ptp(every, axis=0) > 2.0 * INSIDE
         kinds = np.round(every[:, changing], DIGITS)
@@ -162,7 +160,7 @@ class Pieces:
         that beyond the rows, then, and the sum of all entries not at all.
         """
         unseen = int((self.seen == 1).sum()) / int(self.seen.sum())
-        if not (unseen > 0.0 and self.meet):
+        if not (unseen and self.meet):
             return False
         low, high, total = self.rows.min(axis=0), self.rows.max(axis=0), self.rows.sum(axis=1)
         slack = np.where(self.changing, 0.0, OFTEN * unseen) + INSIDE
@@ -180,29 +178,31 @@ class _Search:
         problem: Problem,
         noise: Noise,
         slopes: Mapping[str, FloatArray],
-        wrong: Mapping[str, NDArray[np.intp]],
+        wrong: Mapping[str, NDArray[np.bool_]],
     ) -> None:
         self._problem = problem
         self._directions = []
-        missed = 0.0
+        missed = []
         for one in problem.parameters:
+            marks = wrong.get(one.name)
             direction = np.zeros(one.value.shape)
-            entries = wrong.get(one.name)
-            if entries is not None:
-                miss = (problem.analytic[one.name] - slopes[one.name]).reshape(-1)[entries]
-                lengths = one.scales.reshape(-1)[entries]
-                direction.reshape(-1)[entries] = lengths
-                missed = max(missed, float((np.abs(miss) * lengths).max()))
+            if marks is not None:
+                direction = np.where(marks, one.scales, 0.0)
+                miss = problem.analytic[one.name] - slopes[one.name]
+                missed.append(np.abs(miss[marks] * one.scales[marks]).max())
             self._directions.append(direction)
-        self._missed = missed
-        level = float(noise.at(np.array([problem.facts.value]))[0])
+        self._missed = max(missed)
+        level = noise.at(np.array([problem.facts.value])).item()
         self._error = NOISE * level / (STEP * RADIUS)
         self.claim = self._scaled(problem.analytic)
 
     @property
     def resolved(self) -> bool:
-        """Whether noise leaves enough of a slope nearby to see there what seemed wrong here."""
-        return math.isfinite(self._missed) and self._error < RESOLVED * self._missed
+        """Whether noise leaves enough of a slope nearby to see there what seemed wrong here.
+
+        What is no number is wrong whatever the slopes are.
+        """
+        return bool(np.isfinite(self.claim).all() and self._error < RESOLVED * self._missed)
 
     def at(self, generator: np.random.Generator) -> FloatArray | None:
         """Return the target's gradient, times the scales, at a point that is drawn.
@@ -241,9 +241,7 @@ def _settled(findings: ParameterFindings) -> NDArray[np.bool_]:
     codes = findings.combined.codes
     central = findings.comparisons["analytic~central"]
     value = as_whole(findings.estimates["central"]).value
-    whole = central.part(slice(0, codes.size))
-    allowed = whole.allowed.reshape(codes.shape)
-    claimed = whole.analytic.reshape(codes.shape)
+    allowed, claimed = central.allowed, central.analytic
     agree = (np.abs(claimed - value) <= allowed) & (allowed <= DOUBLE * rms(claimed))
     return np.asarray(_in_doubt(findings) | ((codes == INCONCLUSIVE) & agree))
 

@@ -14,7 +14,7 @@ from gradcheck.problem import Problem
 from gradcheck.report import Diagnosis
 from gradcheck.settings import Settings
 from gradcheck.verdict.clarke import with_subgradients
-from gradcheck.verdict.compare import FAIL, thresholds_for
+from gradcheck.verdict.compare import thresholds_for
 from gradcheck.verdict.failed import accepted_kinks, failed
 from gradcheck.verdict.joint_kinks import contradicted_together, diagnoses_of
 from gradcheck.verdict.judging import ParameterFindings, precision_of
@@ -48,7 +48,7 @@ def settle_kinks_together(
         The findings by parameter name, what the oracles said, and what there is to say of entries
         that fail now. Nothing is looked for where the loss is drawn at random.
     """
-    if problem.facts.spread > 0:
+    if problem.facts.spread:
         return parameters, runs, ()
     known: tuple[Diagnosis, ...] = ()
     if not _wrong(parameters):
@@ -74,7 +74,7 @@ def fail_together(
 ) -> tuple[Parameters, tuple[Diagnosis, ...]]:
     """Fail entries at kinks whose claims are valid each alone, and contradict the loss together.
 
-    So do those of code that is wrong right beside the point.
+    So do those of code that is wrong right beside the point. None fails before.
     """
     trace = runs.autograd.trace
     accepted = accepted_kinks(parameters)
@@ -91,7 +91,7 @@ def fail_together(
             parameters = {**parameters, name: failed(parameters[name], entries)}
     if wrong or noise.jumps is not None:
         return parameters, diagnoses_of(wrong)
-    at_kinks = {name: one for name, one in _at_kinks(parameters).items() if one.any()}
+    at_kinks = _at_kinks(parameters)
     tolerances = {
         name: SHARP * thresholds_for(precision_of(problem, name, noise)).coarsest
         for name in at_kinks
@@ -107,9 +107,9 @@ def _wrong(parameters: Mapping[str, ParameterFindings]) -> bool:
 
 
 def _at_kinks(parameters: Mapping[str, ParameterFindings]) -> dict[str, NDArray[np.bool_]]:
-    """Mark the entries at kinks that do not fail."""
+    """Mark the entries at kinks, by name of the parameters that have any."""
     return {
-        name: one.comparisons["analytic~central"].kinks & (one.combined.codes != FAIL)
+        name: one.comparisons["analytic~central"].kinks
         for name, one in parameters.items()
         if one.has_kinks
     }

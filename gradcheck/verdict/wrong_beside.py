@@ -109,13 +109,13 @@ class _Search:
         tolerances: Mapping[str, float],
     ) -> None:
         self._problem, self._accepted, self._tolerances = problem, accepted, tolerances
-        level = NOISE * float(noise.at(np.array([problem.facts.value]))[0]) / RADIUS
+        level = NOISE * noise.at(np.array([problem.facts.value])).item() / RADIUS
         size = max(
             float(np.linalg.norm(problem.analytic[one.name] * one.scales))
             for one in problem.parameters
             if one.name in accepted
         )
-        wanted = level / (HIDDEN * size) if size > 0 else LONGEST
+        wanted = level / (HIDDEN * size) if size else LONGEST
         self._step = min(max(SHORTEST, wanted), LONGEST)
         self._error = level / self._step
 
@@ -145,7 +145,6 @@ class _Search:
         return wrong[0] if len(wrong) >= ENOUGH else None
 
     def _direction(self, name: str, scales: FloatArray, names: list[str]) -> FloatArray:
-        marks = self._accepted.get(name)
-        if marks is None or name not in names:
+        if name not in names:
             return np.zeros(scales.shape)
-        return np.where(marks, scales, 0.0)
+        return np.where(self._accepted[name], scales, 0.0)
