@@ -1,16 +1,20 @@
 """Every wrong rule for a product hands on what its words say: powers, values, transposes."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from handed_rules import G, M, N, V, Z, by_words, handed, same
 
+from gradcheck.diagnose.flow import Flow
+from gradcheck.diagnose.graph import graph_of
 from gradcheck.diagnose.wrong_products import (
     summed_to,
     wrong_matrix_products,
     wrong_products,
 )
+from gradcheck.tracing import trace
 
 
 def test_a_factor_to_another_power():
@@ -172,3 +176,126 @@ def test_a_constant_number_may_be_left_out_of_each_pass(name, loss, parameter, s
     if repeats and same_shape:
         same(found["passes without the factor"], here, G)
         assert found["passes without the factor"].rank == 0
+
+
+def offered(loss, name, operand=0, data=None, **values):
+    """The words of what is used in place of another value, of one operand of a product."""
+    here, pool = handed(loss, name, values, operand, data=data)
+    rules = wrong_matrix_products if name in ("matmul", "dot") else wrong_products
+    return {wrong.words for wrong in rules(here, pool) if wrong.cause == "stale_value"}
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        ("multiply", lambda W, U: np.sum(np.sin(W) * np.cos(U) * 2.0)),
+        ("divide", lambda W, U: np.sum(np.sin(W) / np.cos(U))),
+        ("matmul", lambda W, U: np.sum(np.sin(W) @ np.cos(U))),
+    ],
+)
+def test_the_factor_itself_is_no_other_value(name, loss):
+    rules = wrong_matrix_products if name == "matmul" else wrong_products
+    for operand, own, other in ((0, "cos", "sin"), (1, "sin", "cos")):
+        if name == "divide" and operand == 1:
+            continue  # what the divisor gets is multiplied by another numerator
+        here, pool = handed(loss, name, {"W": M, "U": N4}, operand)
+        graph = here.flow.graph
+        names = {graph.by_index[w.other].name for w in rules(here, pool) if w.other is not None}
+        assert other in names
+        assert own not in names
+
+
+N4 = np.abs(M) + 0.4
+
+
+@pytest.mark.parametrize(
+    ("factor", "names"),
+    [(V, {"X itself", "v itself"}), (V[:1], set()), (N, {"X itself"})],
+)
+def test_a_value_of_the_results_shape_may_stand_for_a_factor_that_is_broadcast(factor, names):
+    data = {"X": N, "v": V + 1}
+    words = offered(lambda W: np.sum((W * factor) * G), "multiply", W=Z, data=data)
+    assert {name for name in ("X itself", "v itself") if any(name in w for w in words)} == names
+
+
+def test_zero_has_a_root_and_a_square_quotient_has_two_sides():
+    zeros = np.where(N > 0.8, 0.0, N)
+    assert (zeros == 0).any()
+    here, pool = handed(lambda W: np.sum(W * zeros * G), "multiply", {"W": Z})
+    root = by_words(wrong_products(here, pool))[
+        "is multiplied by its square root in place of the other factor"
+    ]
+    same(root, here, G * np.sqrt(zeros))
+    words = offered(lambda W: np.sum(W / W * G), "divide", W=N, data={"X": Z})
+    assert "is divided by X itself in place of the divisor" in words
+
+
+def test_a_constant_that_differs_from_run_to_run_is_a_factor():
+    def loss(W):
+        total = 0.0
+        for k in range(2):
+            total = total + np.sum(W * np.full((3, 4), 2.0 + k) * G)
+        return total
+
+    traced = trace(loss, (), {"W": Z}, {"W": Z})
+    runs = [h for h in Flow(traced, graph_of(traced)).handings() if h.operation.name == "multiply"]
+    square = "is multiplied by its square in place of the other factor"
+    nothing = SimpleNamespace(of_shape=lambda *_: ())
+    said = {
+        len(here.runs): square in by_words(wrong_products(here, nothing))
+        for here in runs
+        if here.operation.inputs[1][0] == "constant" and here.sources[0][0] == "parameter"
+    }
+    assert said == {2: True, 1: False}
+
+
+def test_products_of_many_matrices_or_by_a_number_are_not_looked_at():
+    stack = np.stack([M, M + 1])
+    here, pool = handed(lambda W: np.sum((stack @ W) * stack), "matmul", {"W": M}, 1)
+    assert list(wrong_matrix_products(here, pool)) == []
+    here, pool = handed(lambda W: np.sum(np.dot(W, 2.0) * G), "dot", {"W": Z})
+    assert list(wrong_matrix_products(here, pool)) == []
+    here, pool = handed(lambda W: np.sum((W * N) * G), "multiply", {"W": Z})
+    assert list(wrong_matrix_products(here, pool)) == []
+    here, pool = handed(lambda W: np.sum((W @ M) * G), "matmul", {"W": Z})
+    einsum = replace(here, operation=replace(here.operation, name="einsum"))
+    assert list(wrong_matrix_products(einsum, pool)) == []
+    assert list(wrong_products(here, pool)) == []
+
+
+def test_only_a_square_gradient_or_factor_is_transposed():
+    words = "is used transposed"
+    here, pool = handed(lambda W: np.sum((W @ M) * G), "matmul", {"W": Z})
+    assert words not in by_words(wrong_matrix_products(here, pool))
+    here, pool = handed(lambda W: np.sum((M @ W) * V), "matmul", {"W": V + 1}, 1)
+    assert words not in by_words(wrong_matrix_products(here, pool))
+    found = by_words(wrong_matrix_products(here, pool))
+    assert "is multiplied by the transpose of the other factor of the product" in found
+    here, pool = handed(lambda W: np.sum((Z @ W) * G), "matmul", {"W": M}, 1)
+    found = by_words(wrong_matrix_products(here, pool))
+    assert "is multiplied by the transpose of the other factor of the product" not in found
+
+
+def test_a_matrix_of_zeros_has_roots():
+    zeros = np.where(M > 0, M, 0.0)
+    here, pool = handed(lambda W: np.sum((W @ zeros) * G), "matmul", {"W": Z})
+    words = "is multiplied by the square roots of the entries of the other factor of the product"
+    same(by_words(wrong_matrix_products(here, pool))[words], here, G @ np.sqrt(zeros).T)
+
+
+@pytest.mark.parametrize("name", ["matmul", "multiply"])
+def test_another_value_at_hand_is_as_likely_as_it_is_a_factor_itself(name):
+    def loss(W, U):
+        s, t = np.sin(U), np.cos(U)
+        product = W @ M if name == "matmul" else W * M
+        return np.sum(product) + np.sum(M @ s) + np.sum(t)
+
+    here, pool = handed(loss, name, {"W": M + 1, "U": N4}, data={"X": M * 2})
+    rules = wrong_matrix_products if name == "matmul" else wrong_products
+    graph = here.flow.graph
+    ranks = {
+        "input" if w.other is None else graph.by_index[w.other].name: w.rank
+        for w in rules(here, pool)
+        if w.cause == "stale_value" and "inverse" not in w.words
+    }
+    assert (ranks["sin"], ranks["cos"], ranks["input"]) == (1, 2, 2)

@@ -37,7 +37,8 @@ class _Attempt:
 
 
 def _logistic_slope(z: Array) -> Array:
-    y = 1.0 / (1.0 + np.exp(-np.clip(z, -700, 700)))
+    with np.errstate(over="ignore"):
+        y = 1.0 / (1.0 + np.exp(-z))
     return y * (1.0 - y)
 
 

@@ -38,7 +38,12 @@ Slope = Callable[[Array, Array], Array]
 
 
 def _sigmoid(z: Array) -> Array:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -700.0, 700.0))))
+    return np.asarray(1.0 / (1.0 + np.exp(-z)))
+
+
+def _exp(z: Array) -> Array:
+    """Return a finite number also where exp overflows: nothing may arrive there."""
+    return np.nan_to_num(np.exp(z))
 
 
 def _inverse(a: Array) -> Array:
@@ -69,7 +74,7 @@ _OF_INPUT: tuple[tuple[str, Slope], ...] = (
     ("z > 0", lambda z, _: (z > 0).astype(np.float64)),
     ("z < 0", lambda z, _: (z < 0).astype(np.float64)),
     ("the sign of z", lambda z, _: np.sign(z)),
-    ("exp(z)", lambda z, _: np.exp(np.minimum(z, 700.0))),
+    ("exp(z)", lambda z, _: _exp(z)),
     ("sigmoid(z)", lambda z, _: _sigmoid(z)),
     ("sigmoid(z) * (1 - sigmoid(z))", lambda z, _: _sigmoid(z) * (1.0 - _sigmoid(z))),
     ("tanh(z)", lambda z, _: np.tanh(z)),
@@ -92,7 +97,7 @@ AT: dict[str, tuple[Callable[[Array], Array], ...]] = {
     "tanh": (lambda v: 1.0 - v**2, lambda v: 1.0 - np.tanh(v) ** 2),
     "expit": (lambda v: v * (1.0 - v), lambda v: _sigmoid(v) * (1.0 - _sigmoid(v))),
     "sigmoid": (lambda v: v * (1.0 - v), lambda v: _sigmoid(v) * (1.0 - _sigmoid(v))),
-    "exp": (lambda v: v, lambda v: np.exp(np.minimum(v, 700.0))),
+    "exp": (lambda v: v, _exp),
     "log": (_inverse,),
     "sqrt": (lambda v: 0.5 * _inverse(v), lambda v: 0.5 * _inverse(np.sqrt(np.abs(v)))),
     "square": (lambda v: 2.0 * v,),
@@ -222,7 +227,8 @@ def _of_powers(here: Handing, z: Array, y: Array, remedy: str) -> Iterator[Wrong
 
 def _masks(here: Handing, remedy: str) -> Iterator[Wrong]:
     """Yield the opposite of a mask, and a slope of 0 or 1 where it is another number."""
-    if len(here.flow.graph.paths_in(here.runs[-1])) > 1:
+    both = len(here.flow.graph.paths_in(here.runs[-1])) > 1
+    if both:
         yield Wrong(
             "activation_mask_missing",
             "is handed to this operand whole, as if it were always the one that is taken",
@@ -230,16 +236,11 @@ def _masks(here: Handing, remedy: str) -> Iterator[Wrong]:
             lambda c, _: c,
             drops_others=True,
         )
-    ones = np.ones_like(here.right)
     slope = here.right * _inverse(here.cotangent)
-    unknown = here.cotangent == 0
-    if not unknown.all():
-        # The opposite mask of one of two that vary is the other one's.
-        both = len(here.flow.graph.paths_in(here.runs[-1])) > 1
-        words = "the mask of the other operand" if both else "the opposite mask"
-        opposite = np.where(unknown, 0.0, ones - slope)
-        yield _wrong(words, remedy, opposite, "stale_value" if both else "")
-        yield _wrong("the mask alone", remedy, (slope != 0).astype(np.float64))
+    # The opposite mask of one of two that vary is the other one's.
+    words = "the mask of the other operand" if both else "the opposite mask"
+    yield _wrong(words, remedy, 1.0 - slope, "stale_value" if both else "")
+    yield _wrong("the mask alone", remedy, (slope != 0).astype(np.float64))
 
 
 def _at_others(here: Handing, pool: Pool) -> Iterator[Wrong]:
@@ -306,10 +307,8 @@ def wrong_extremes(here: Handing) -> Iterator[Wrong]:
     """Yield a maximum over entries that is differentiated as their mean or sum."""
     if here.operation.name not in EXTREMES or not here.operands:
         return
-    slope = here.own
-    entries = slope[0].size // max(here.result[0].size, 1)
+    entries, shape = here.own[0].size, here.right.shape
     if entries > 1 and here.result[0].size == 1:
-        shape = here.right.shape
 
         def spread(c: Array, _: slice) -> Array:
             flat = c.reshape(len(c), *(1,) * (len(shape) - 1)) / entries

@@ -108,7 +108,7 @@ def _power(values: Array, power: float) -> Array:
 def _expanded(values: Array, here: Handing) -> Array:
     """Return values by run with the axes that broadcasting adds in front of theirs."""
     missing = here.result.ndim - values.ndim
-    return values.reshape(len(values), *(1,) * max(missing, 0), *values.shape[1:])
+    return values.reshape(len(values), *(1,) * missing, *values.shape[1:])
 
 
 def _times(here: Handing, slope: Array) -> Rule:
@@ -120,10 +120,9 @@ def _times(here: Handing, slope: Array) -> Rule:
 def summed_to(array: Array, shape: tuple[int, ...]) -> Array:
     """Sum the axes behind the first along which ``shape`` is broadcast."""
     extra = array.ndim - 1 - len(shape)
-    if extra > 0:
-        array = array.sum(axis=tuple(range(1, 1 + extra)))
-    kept = tuple(k + 1 for k, n in enumerate(shape) if n == 1 and array.shape[k + 1] != 1)
-    return array.sum(axis=kept, keepdims=True) if kept else array
+    kept = tuple(k + 1 for k, n in enumerate(shape) if n == 1)
+    summed = array.sum(axis=tuple(range(1, 1 + extra)))
+    return np.asarray(summed.sum(axis=kept, keepdims=True))
 
 
 def wrong_matrix_products(here: Handing, pool: Pool) -> Iterator[Wrong]:

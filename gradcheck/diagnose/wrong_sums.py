@@ -110,10 +110,9 @@ def wrong_reductions(here: Handing) -> Iterator[Wrong]:
         yield from _cumulative(here)
         return
     taken = here.cotangent.shape[1:]
-    if name not in ("sum", "mean") or not taken or len(shape) < 2:
+    if name not in ("sum", "mean") or not taken or len(shape) < 2 or not here.right.size:
         return
-    count = float(np.prod(shape)) / max(float(np.prod(taken)), 1.0)
-    weight = 1.0 if name == "sum" else 1.0 / count
+    weight = 1.0 if name == "sum" else float(np.prod(taken) / np.prod(shape))
     flat = tuple(n for n in taken if n != 1)
     for axes in _subsets(len(shape)):
         kept = tuple(n for k, n in enumerate(shape) if k not in axes)
