@@ -72,7 +72,7 @@ def _changes(
 
     Those of them count whose claim is not zero: of the others nobody expects a slope.
     """
-    if problem.facts.spread > 0:
+    if problem.facts.spread:
         return False
     claimed = problem.analytic[name]
     looked = changing = 0
