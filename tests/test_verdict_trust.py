@@ -175,7 +175,8 @@ def test_by_eight_deviations_of_the_noise_over_a_step_of_the_steepest(
     slopes: Any, steps: float, said_so: bool
 ) -> None:
     value, lower, upper = slopes
-    two = central([value], np.inf, steps=steps, lower=lower, upper=upper, kinks=True)
+    sides = {"lower": lower, "upper": upper, "kinks": True, "flat": False}
+    two = central([value], np.inf, steps=steps, **sides)
     found = said(exact([0.0], np.inf), two, reached=(), level=1.0)
     assert bool(found) is said_so
 
