@@ -57,8 +57,8 @@ class Noise:
         magnitude = np.abs(losses)
         own = half_ulp(np.array([self.loss]), self.dtype)[0]
         # More than that is not roundoff of the value: it does not grow with it.
-        ratio = min(self.level / own, ORDINARY) if own > 0 and self.loss != 0.0 else 1.0
-        scaled = half_ulp(magnitude, self.dtype) * max(1.0, ratio)
+        ratio = self.level / own if own > 0 and self.loss != 0.0 else 1.0
+        scaled = half_ulp(magnitude, self.dtype) * min(ratio, ORDINARY)
         grown = magnitude > 2 * abs(self.loss)
         return np.where(grown, np.maximum(scaled, self.level), self.level)
 

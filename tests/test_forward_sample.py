@@ -13,6 +13,7 @@ from gradcheck.problem import Parameter
 
 pytest.importorskip("torch")
 
+from gradcheck.oracles import forward_mode as module
 from gradcheck.oracles.forward_mode import disagreement, forward_mode
 from gradcheck.torch_target.forward import ForwardModeError
 
@@ -89,6 +90,15 @@ def test_as_many_directions_go_together_as_fit():
     assert counts == [together] * (5000 // together) + [5000 % together]
     _, counts = found_of(slopes(1100))
     assert counts == [1024, 76]
+
+
+def test_an_entry_that_fills_the_memory_allowed_goes_alone(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_BYTES", 16 * 3)
+    for size, counts in ((3, [1] * 3), (4, [1] * 4), (1, [1])):
+        gradient = slopes(size)
+        found, seen = found_of(gradient)
+        assert seen == counts
+        np.testing.assert_array_equal(found.estimates["a"].value, gradient)
 
 
 def test_of_a_large_parameter_that_agrees_along_three_directions_250_entries_are_drawn():

@@ -172,6 +172,14 @@ def test_a_side_that_behaves_like_a_fractional_power_has_a_wider_bound(power):
     assert reading.uncertainty > 4 * smooth.uncertainty
 
 
+def test_changes_of_a_side_are_not_believed_to_shrink_faster_than_those_of_a_smooth_one():
+    reading = read(lambda z: 3 * z + z**3 if z >= 0 else NAN, (0, 1, 2))
+    # sixteenfold, the slopes; as if it were fourfold, a third of their change is left
+    change = 15 * H**2
+    assert reading.value == pytest.approx(3.0 + H**2 - change / 3, rel=1e-14)
+    assert reading.uncertainty == pytest.approx(1.5 * change / 3, rel=1e-6)
+
+
 def test_where_noise_hides_how_a_side_shrinks_it_does_as_at_larger_steps():
     # the changes of a fractional power of 3/2 double from step to step, the first below the noise
     first = np.sqrt(H)

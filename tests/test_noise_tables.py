@@ -212,8 +212,9 @@ def test_noise_grows_with_the_loss_by_as_many_units_as_it_was_found_to_have():
     capped = Noise(1000 * ULP, 1.0, DOUBLE)
     assert capped.at(np.array([64.5])).tolist() == [64 * 64 * ULP]
     assert capped.at(np.array([3.0])).tolist() == [1000 * ULP]
-    less = Noise(0.1 * ULP, 1.0, DOUBLE)
-    assert less.at(np.array([2.5])).tolist() == [2 * ULP]
+    of_nothing = Noise(1e-30, 0.0, DOUBLE)
+    assert of_nothing.at(np.array([0.0, 2.5])).tolist() == [1e-30, 2 * ULP]
+    assert Noise(1e-30, 0.0, np.dtype(np.float32)).at(np.array([2.5])).tolist() == [2.0**-23]
     assert one.at(np.array([2.0, 2.0001])).tolist() == [10 * ULP, 20 * ULP]
 
 

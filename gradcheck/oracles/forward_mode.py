@@ -118,7 +118,7 @@ def _entries(
 ) -> Estimate:
     """Compute the derivatives at single entries, as many directions at a time as fit."""
     size, shape = parameter.value.size, parameter.value.shape
-    chunk = int(np.clip(CHUNK_BYTES // (16 * size), 1, 1024))
+    chunk = min(max(CHUNK_BYTES // (16 * size), 1), 1024)
     whole = np.full(size, np.nan)
     for begin in range(0, len(indices), chunk):
         some = indices[begin : begin + chunk]

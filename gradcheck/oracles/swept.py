@@ -28,7 +28,7 @@ Marks = bool | NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is kept of one block.
+    """What is kept of the first pass over one block.
 
     Attributes:
         changes: what the steps of its first pass follow from (see ``Prepared.changes``).
@@ -37,8 +37,6 @@ class Known:
         flat: at which the loss did not change.
         evaluated: which were evaluated.
         truncation: of the entries left in doubt, relative to slope and typical gradient.
-        positions: entries, counted in the block, that ``apart`` knows better.
-        apart: the estimate of these.
     """
 
     changes: float
@@ -47,6 +45,13 @@ class Known:
     flat: Marks
     evaluated: Marks
     truncation: float
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What is kept of one block: ``apart`` knows more of its entries at ``positions``."""
+
+    known: Known
     positions: NDArray[np.intp]
     apart: Estimate
 
@@ -58,7 +63,7 @@ class Swept:
         self._prepared = prepared
         name = prepared.problem.parameters[prepared.number].name
         self._claimed = prepared.problem.analytic[name]
-        self._blocks: list[Known | Estimate] = []
+        self._blocks: list[Kept | Estimate] = []
 
     def add(
         self,
@@ -82,14 +87,13 @@ class Swept:
             losses = counted(first.loss_up - first.loss_down, self._expected(at, spans))
         evaluated = np.isfinite(found.value) | found.edges
         marks = (packed(left), packed(np.asarray(found.flat)), packed(evaluated))
-        none = np.zeros(0, dtype=np.intp)
-        plain = Known(changes, losses, *marks, truncation, none, _taken(found, none))
-        positions = np.flatnonzero(_differ(found, self._rebuilt(at, plain, spans)))
+        known = Known(changes, losses, *marks, truncation)
+        positions = np.flatnonzero(_differ(found, self._rebuilt(at, known, spans)))
         if positions.size * MOST > at.stop - at.start:
             self._blocks.append(found)
         else:
             apart = _taken(found, positions)  # no views of it
-            self._blocks.append(Known(changes, losses, *marks, truncation, positions, apart))
+            self._blocks.append(Kept(known, positions, apart))
 
     def estimate(self) -> PartedEstimate:
         """Return what was swept."""
@@ -106,8 +110,8 @@ class Swept:
         block = self._blocks[at.start // BLOCK]
         if isinstance(block, Estimate):
             return block.part(_inner(at))
-        up, down = self._prepared.steps(at, block.changes)
-        found, inner = self._rebuilt(at, block, up + down), _inner(at)
+        up, down = self._prepared.steps(at, block.known.changes)
+        found, inner = self._rebuilt(at, block.known, up + down), _inner(at)
         first, last = np.searchsorted(block.positions, (inner.start, inner.stop))
         places = block.positions[first:last] - inner.start
         apart = block.apart.part(slice(int(first), int(last)))

@@ -130,7 +130,7 @@ class _Copied:
 
     def __init__(self, view: NDArray[Any], steps: NDArray[Any]) -> None:
         self._view, self._start, self._steps = view, view.copy(), steps
-        if view.dtype == np.float64 and steps.size <= CAST:
+        if steps.size <= CAST:
             self._steps = steps.astype(np.float64, copy=False)
 
     def move(self, distance: float) -> None:
