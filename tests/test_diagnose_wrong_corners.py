@@ -167,6 +167,19 @@ def test_the_power_of_two_is_a_square(exponent, square, name):
     assert any(np.allclose(value, 2 * Z * G) for value in first) is square
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-12])
+def test_a_formula_of_the_result_that_is_right_is_taken_at_another_value(size):
+    """The tangent has no form of its own: ``1 + y**2`` fits, however little arrives."""
+    here, pool = handed(lambda W: np.sum(np.tan(W) * G * size), "tan", {"W": N}, data={"X": Z})
+    (wrong,) = taken_at(here, pool)
+    np.testing.assert_allclose(gives(wrong, here), G * size * (1 + Z**2), rtol=1e-12)
+
+
+def test_a_square_of_a_parameter_at_another_value_is_a_stale_one():
+    here, pool = handed(lambda W: np.sum(np.square(W) * G), "square", {"W": N}, data={"X": Z})
+    assert {wrong.cause for wrong in taken_at(here, pool)} == {"stale_value"}
+
+
 def test_only_a_square_lacks_a_term_at_its_value_before_a_shift():
     for function in (np.exp, np.tanh, np.sin):
         name = function.__name__
@@ -213,7 +226,7 @@ def test_an_ignored_mask_is_ignored_in_every_form_of_a_square(square):
     "other",
     [
         lambda A: A**3.0, lambda A: np.exp(A), lambda A: A * FEW, lambda A: 2.0**A,
-        lambda A: A + 0.0 * np.sum(np.array([1.0])),
+        lambda A: A * 2.0, lambda A: A + 1.0,
     ],
 )  # fmt: skip
 def test_other_uses_of_a_masked_result_are_no_square(other):

@@ -198,7 +198,11 @@ def of_the_logarithm(W):
     return np.sum(E / np.sum(W, axis=1, keepdims=True) * G)
 
 
-@pytest.mark.parametrize("loss", [no_sum, of_one, of_another, of_the_logarithm])
+def of_a_column(W):
+    return np.sum(np.exp(W) / W[:, :1] * G)
+
+
+@pytest.mark.parametrize("loss", [no_sum, of_one, of_another, of_the_logarithm, of_a_column])
 def test_what_is_divided_by_anything_else_is_not_normalised(loss):
     here, pool = handed(loss, "divide", {"W": Z})
     assert list(wrong_normalisations(here, pool)) == []

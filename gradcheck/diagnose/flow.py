@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import linecache
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -250,10 +250,10 @@ class Flow:
         """
         graph, first = self.graph, here.runs[0]
         function = graph.by_index[first].site.function
-        every = [i for run in graph.loops if first in run for i in run]
+        every = {i for run in graph.loops if first in run for i in run}
         if len(every) <= len(here.runs):
             return None
-        waiting, seen = [first], {first}
+        waiting, seen = [first], set(every)  # where the same ran before, that was another call
         while waiting:
             for kind, source in graph.by_index[waiting.pop()].inputs:
                 if kind != "operation" or int(source) in seen:
@@ -263,8 +263,8 @@ class Flow:
                     waiting.append(int(source))
                 elif self._only_in(function, int(source)) and self._calls(function, int(source)):
                     return int(source)
-        outside = (i for i in sorted(self._outside(first, function)) if self._calls(function, i))
-        return next(outside, None)
+        users = self._outside(first, function, every)
+        return next((i for i in sorted(users) if self._calls(function, i)), None)
 
     def _calls(self, function: str, index: int) -> bool:
         site = self.graph.by_index[index].site
@@ -275,10 +275,10 @@ class Flow:
         users = self.graph.consumers.get(index, ())
         return all(self.graph.by_index[user].site.function == function for user, _ in users)
 
-    def _outside(self, index: int, function: str) -> set[int]:
-        """Return the first users of a result that are not in its own function."""
+    def _outside(self, index: int, function: str, every: Iterable[int]) -> set[int]:
+        """Return the first users of a call's result that are not in its own function."""
         waiting, places = [index], set()
-        seen = {index}
+        seen = set(every)
         while waiting:
             for user, _ in self.graph.consumers.get(waiting.pop(), ()):
                 if self.graph.by_index[user].site.function != function:

@@ -37,7 +37,7 @@ def wrong_normalisations(here: Handing, pool: Pool) -> Iterator[Wrong]:
     everything = tuple(range(1, share.ndim))
     for count in range(1, share.ndim):
         for other in itertools.combinations(everything, count):
-            if other != axes and share.ndim > 2:
+            if other != axes:
                 over = " and ".join(str(axis - 1) for axis in other)
                 yield Wrong(
                     "wrong_axis",
