@@ -1,0 +1,85 @@
+"""Arrays that are filled piece by piece: where they are put together, and from which writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcheck.tracing import trace
+
+X = np.array([0.7, -1.4, 0.25, 1.8])
+
+
+def traced(loss: Any) -> Any:
+    x = X.copy()
+    return trace(loss, (x,), {}, {"x": x})
+
+
+def assembled(loss: Any) -> Any:
+    """The operations that put an array together, each with the line of its site, from the def."""
+    first = loss.__code__.co_firstlineno
+    return [
+        (op.site.line - first, op.inputs) for op in traced(loss).operations if op.name == "assemble"
+    ]
+
+
+def one_piece(x: Any) -> Any:
+    y = np.zeros(3)
+    y[0] = x[0] * 2.0
+
+    return np.sum(y)
+
+
+def two_pieces(x: Any) -> Any:
+    y = np.zeros(4)
+    y[0] = x[0] * 2.0
+    y[1:3] = x[1:3]
+
+    return np.sum(y * y)
+
+
+def a_constant_last(x: Any) -> Any:
+    y = x * 3.0
+    y[1] = 5.0
+
+    return np.sum(y * y)
+
+
+def a_constant_first(x: Any) -> Any:
+    y = x * 3.0
+    y[1] = 5.0
+    y[2] = x[0] * 1.0
+    return np.sum(y * y)
+
+
+@pytest.mark.parametrize(
+    ("loss", "line"), [(one_piece, 2), (two_pieces, 3), (a_constant_last, 2), (a_constant_first, 3)]
+)
+def test_an_array_is_put_together_where_it_was_last_written(loss: Any, line: int) -> None:
+    ((found, _),) = assembled(loss)
+    assert found == line
+
+
+def test_its_inputs_are_what_it_held_and_what_was_written() -> None:
+    ((_, inputs),) = assembled(a_constant_first)
+    multiplied, constant, written = inputs
+    assert multiplied == ("operation", 0)
+    assert constant == ("constant", "array")
+    assert written[0] == "operation"
+    ((_, inputs),) = assembled(one_piece)
+    assert inputs[0] == ("constant", "array")
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradient"),
+    [
+        (one_piece, [2, 0, 0, 0]),
+        (two_pieces, [8 * X[0], 2 * X[1], 2 * X[2], 0]),
+        (a_constant_last, [18 * X[0], 0, 18 * X[2], 18 * X[3]]),
+        (a_constant_first, [18 * X[0] + 2 * X[0], 0, 0, 18 * X[3]]),
+    ],
+)
+def test_each_write_counts_as_the_last_of_its_place(loss: Any, gradient: Any) -> None:
+    np.testing.assert_allclose(traced(loss).backward()["x"], gradient, rtol=1e-14)
