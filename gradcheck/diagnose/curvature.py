@@ -106,7 +106,7 @@ def step_too_long(curvature: Curvature, learning_rate: float) -> Notice | None:
     ``2 / c``. The estimate approaches the largest eigenvalue from below, so that a warning holds
     also where it has not converged.
     """
-    if not curvature.value > 0.0 or learning_rate * curvature.value <= 2.0:
+    if not learning_rate * curvature.value > 2.0:  # also where it is NaN
         return None
     limit = 2.0 / curvature.value
     at_least = "" if curvature.converged else "at least "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,17 +58,17 @@ def pair_findings(
         if change is None:
             continue
         if space.matched(change) == frozenset(space.names) and passes.confirmed(space.names):
-            whole = [_whole(column, passes) for column in (one, other)]
-            return [_finding(whole[0], whole[1], alterations, evidence, space, graph)]
+            whole = [(column.trial, _whole(column, passes)) for column in (one, other)]
+            return [_finding(whole, alterations, evidence, space, graph)]
     return []
 
 
-def _whole(column: Column, passes: Passes) -> Column:
-    """Return a column with its whole change."""
+def _whole(column: Column, passes: Passes) -> Array:
+    """Return the whole change that a column stands for; nothing where no pass is left for it."""
     change = column.change
     if change is None:
         change = passes.change(column.trial.alterations)
-    return replace(column, change=passes.base * 0.0 if change is None else change)
+    return np.zeros_like(passes.base) if change is None else change
 
 
 def _promising(
@@ -134,8 +134,7 @@ def _alteration(trial: Trial, strength: float, evidence: Evidence) -> Alteration
 
 
 def _finding(
-    one: Column,
-    other: Column,
+    whole: list[tuple[Trial, Array]],
     alterations: Mapping[int, Alteration],
     evidence: Evidence,
     space: Space,
@@ -143,16 +142,15 @@ def _finding(
 ) -> Finding:
     names = tuple(name for name in evidence.names if name in space.wrong)
     causes, words, places = [], [], []
-    for column in (one, other):
-        (index,) = column.trial.alterations
+    for trial, change in whole:
+        (index,) = trial.alterations
         value = alterations[index].factor if alterations[index].kind.startswith("scale") else 0.0
         named = next(name_factor(value, evidence), Factor(value, f"{value:g}", "cut"))
-        factor = named if column.trial.kind == "cut" else None
-        change = space.residual if column.change is None else column.change
+        factor = named if trial.kind == "cut" else None
         parameters = space.changed(change) & space.wrong
-        explanation = Explanation(column.trial, factor, change, parameters, False, "exact")
+        explanation = Explanation(trial, factor, change, parameters, False, "exact")
         causes.append(cause_of(explanation, evidence, space, graph))
-        operation = graph.by_index[column.trial.sites[0]]
+        operation = graph.by_index[trial.sites[0]]
         words.append(in_words(operation))
         places.append(location(operation.site))
     order = sorted((0, 1), key=lambda k: -SPECIFICITY[causes[k]])

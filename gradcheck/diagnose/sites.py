@@ -18,7 +18,7 @@ def location(site: Site) -> Location:
     """Return the report's location of a site, its source read through ``linecache``."""
     source = linecache.getline(site.file, site.line).rstrip("\n")
     context = []
-    for number in range(max(1, site.line - AROUND), site.line + AROUND + 1):
+    for number in range(site.line - AROUND, site.line + AROUND + 1):
         text = linecache.getline(site.file, number)
         if text:
             context.append((number, text.rstrip("\n")))
