@@ -114,17 +114,10 @@ def _same_signature(first: types.CodeType, second: types.CodeType) -> bool:
     )
 
 
-def _extent(code: types.CodeType) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return where the text of a function's body begins and ends; tells lambdas on a line apart."""
-    starts: list[tuple[int, int]] = []
-    ends: list[tuple[int, int]] = []
-    for line, end_line, column, end_column in code.co_positions():
-        if line is None or end_line is None or column is None or end_column is None:
-            continue
-        if column != end_column:  # the interpreter's own instructions have no text
-            starts.append((line, column))
-            ends.append((end_line, end_column))
-    return min(starts, default=(0, 0)), max(ends, default=(0, 0))
+def _end(code: types.CodeType) -> tuple[int, int]:
+    """Return where the text of a function's body ends; tells lambdas on a line apart."""
+    ends = ((line, column) for _, line, _, column in code.co_positions())
+    return max((line or 0, column or 0) for line, column in ends)
 
 
 def _hooked_code(function: types.FunctionType) -> types.CodeType | None:
@@ -157,8 +150,8 @@ def _candidates(code: types.CodeType, source: str, extent: tuple[int, int]) -> l
     plain = _compiled(code.co_filename, source, *extent, hooked=False).get(group, [])
     if len(plain) != len(hooked):
         return []
-    place = _extent(code)
-    return [h for p, h in zip(plain, hooked, strict=True) if _extent(p) == place]
+    place = _end(code)
+    return [h for p, h in zip(plain, hooked, strict=True) if _end(p) == place]
 
 
 class Rebuilder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -224,9 +225,8 @@ _ACCUMULATE[np.maximum] = _ACCUMULATE[np.minimum] = _extreme_accumulate
 def _reduceat(context: Context, array: Any, indices: Any, axis: int = 0, dtype: Any = None,
               out: Any = None) -> Any:  # fmt: skip
     tensor = context.tensor(array, context.dtype).movedim(axis, 0)
-    ends = [*list(indices[1:]), tensor.shape[0]]
     pieces = []
-    for start, end in zip(indices, ends, strict=True):
+    for start, end in itertools.pairwise([*indices, tensor.shape[0]]):
         pieces.append(tensor[start : max(end, start + 1)].sum(0))
     return context.torch.stack(pieces).movedim(0, axis)
 
