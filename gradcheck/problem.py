@@ -165,3 +165,14 @@ class Problem:
     def size(self) -> int:
         """Number of entries of all parameters together."""
         return sum(parameter.value.size for parameter in self.parameters)
+
+    @property
+    def in_low_precision(self) -> bool:
+        """Whether a parameter, or what is computed of them inside, has fewer digits than float64.
+
+        Those of another order of bytes have as many, and ``longdouble`` has more.
+        """
+        dtypes = [parameter.value.dtype for parameter in self.parameters]
+        if self.precision_inside is not None:
+            dtypes.append(self.precision_inside)
+        return any(dtype.itemsize < np.dtype(np.float64).itemsize for dtype in dtypes)

@@ -114,6 +114,12 @@ def test_large_parameters_and_lower_precision_keep_the_guess(value: Any) -> None
     assert not gradient.moves
 
 
+def test_another_order_of_bytes_is_no_lower_precision() -> None:
+    gradient = Gradient(jittering(*[1e-12] * 4), np.ones(4, dtype=">f8"))
+    found = measured(gradient, 1e-4, bound=1e-4 + 1e-9)
+    np.testing.assert_allclose(found, 1e-9 + 8 * 1e-12 * LEVEL, rtol=1e-4)
+
+
 def test_one_of_a_block_is_looked_at() -> None:
     gradient = Gradient(lambda call: np.full(BLOCK, np.nan), np.ones(BLOCK))
     measured(gradient, 1e-4, bound=1e-4)

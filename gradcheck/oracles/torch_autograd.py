@@ -119,8 +119,7 @@ def _estimates(
     generator: np.random.Generator,
 ) -> dict[str, Estimate]:
     unit = float(np.finfo(np.float64).eps)
-    low = problem.precision_inside not in (None, np.dtype(np.float64))
-    if low or any(parameter.value.dtype != np.float64 for parameter in problem.parameters):
+    if problem.in_low_precision:
         unit = float(np.finfo(np.float32).eps)
     errors = rounding_error(again, problem.parameters, generator, unit, noise, base=gradients)
     errors = measured_rounding(problem, again, gradients, errors, noise, generator)

@@ -33,15 +33,13 @@ def with_rounding(problem: Problem, noise: Noise, generator: np.random.Generator
     The problem comes back as it is where its gradient cannot be computed again, where its loss is
     drawn at random, and where the limits leave no evaluations for it.
     """
-    if problem.gradient_at is None or not problem.analytic or problem.facts.spread > 0:
+    if problem.gradient_at is None or not problem.analytic or problem.facts.spread:
         return problem
     if not problem.evaluator.spend(GRADIENTS):
         return problem
     unit = float(np.finfo(np.float64).eps)
-    low_inside = any(is_single_precision(one, noise) for one in problem.analytic.values())
-    low = any(parameter.value.dtype != np.float64 for parameter in problem.parameters)
-    low_inside |= problem.precision_inside not in (None, np.dtype(np.float64))
-    if low or low_inside or noise.dtype != np.float64:
+    low = problem.in_low_precision or noise.dtype.itemsize < np.dtype(np.float64).itemsize
+    if low or any(is_single_precision(one, noise) for one in problem.analytic.values()):
         unit = float(np.finfo(np.float32).eps)
     errors = rounding_error(
         problem.gradient_at, problem.parameters, generator, unit, noise, about=problem.analytic

@@ -61,7 +61,7 @@ def measured_rounding(
         at = slice(0, parameter.value.size)
         guess = cancellation_floor(parameter, base[name], noise)(at).reshape(base[name].shape)
         share = float(guess.max(initial=0.0)) / (rms(base[name]) or np.inf)
-        if parameter.value.dtype != np.float64:
+        if parameter.value.dtype.itemsize < np.dtype(np.float64).itemsize:
             continue
         if not HIDES[0] < share < HIDES[1]:
             if share <= HIDES[0] and _stays(base[name], bounds[name] - guess):
