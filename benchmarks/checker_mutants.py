@@ -18,7 +18,7 @@ from pathlib import Path
 AREAS = {
     "oracles": ("gradcheck/oracles", "gradcheck/second_look.py", "gradcheck/direction_runs.py"),
     "noise": ("gradcheck/noise.py", "gradcheck/jumps.py", "gradcheck/across_jumps.py"),
-    "verdict": ("gradcheck/verdict",),
+    "verdict": ("gradcheck/verdict", "gradcheck/history.py", "gradcheck/lower_precision.py"),
     "localize": (
         "gradcheck/sweep/localize.py",
         "gradcheck/sweep/moves.py",

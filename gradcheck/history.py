@@ -33,9 +33,9 @@ MOST = 1 << 14
 
 def remembers(problem: Problem, noise: Noise) -> bool:
     """Whether the loss at the point is another one after others were evaluated."""
-    if problem.facts.spread > 0 or problem.size > MOST:
+    if problem.facts.spread or problem.size > MOST:
         return False
-    roundoff = float(half_ulp(np.array([problem.facts.value]), problem.facts.dtype)[0])
+    roundoff = half_ulp(np.array([problem.facts.value]), problem.facts.dtype).item()
     return noise.drift > ORDINARY * roundoff
 
 
