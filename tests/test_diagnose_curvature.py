@@ -60,3 +60,61 @@ def test_a_step_just_below_the_limit_is_not_too_long():
     found = Curvature(413.612, 10, converged=True)
     assert step_too_long(found, 0.0048) is None
     assert step_too_long(found, 0.0049) is not None
+
+
+def test_a_small_positive_curvature_above_a_large_negative_one():
+    H = np.diag([-9.0, 2.0])
+    calls = []
+
+    def product(v):
+        calls.append(v)
+        return H @ v
+
+    found = largest_curvature(product, 2, rtol=1e-10)
+    assert found.value == pytest.approx(2.0, rel=1e-6)
+    assert (found.n_products, found.converged) == (len(calls), True)
+    # of a third as many the first search takes all
+    short = largest_curvature(lambda v: H @ v, 2, rtol=1e-14, max_products=3)
+    assert (short.n_products, short.converged) == (3, False)
+
+
+def test_the_products_are_counted():
+    assert largest_curvature(lambda v: 3.0 * v, 4) == Curvature(pytest.approx(3.0), 2, True)
+    never = largest_curvature(lambda v: np.diag([3.0, 2.9]) @ v, 2, rtol=0.0, max_products=7)
+    assert (never.n_products, never.converged) == (7, False)
+    assert np.isnan(largest_curvature(lambda v: v, 2, max_products=0).value)
+
+
+def test_the_step_of_a_difference_is_a_share_of_the_point():
+    seen = []
+
+    def gradient(w):
+        seen.append(w.copy())
+        return w**2
+
+    point = np.array([0.5, -40.0])
+    along = np.array([0.0, 2.0])
+    np.testing.assert_allclose(
+        difference_of_gradients(gradient, point)(along), [0.0, -160.0], rtol=1e-8
+    )
+    forward, backward = seen
+    assert forward[1] - point[1] == pytest.approx(40 * 2.0 ** (-52 / 3), rel=1e-6)
+    assert point[1] - backward[1] == pytest.approx(40 * 2.0 ** (-52 / 3), rel=1e-6)
+    seen.clear()
+    difference_of_gradients(gradient, point, step=0.25)(along)
+    np.testing.assert_allclose(seen, [[0.5, -39.75], [0.5, -40.25]])
+    seen.clear()
+    assert not difference_of_gradients(gradient, point)(0 * along).any()
+    assert seen == []
+    small = difference_of_gradients(gradient, np.array([0.01, 0.0]))
+    small(along)
+    assert seen[0][1] == pytest.approx(2.0 ** (-52 / 3), rel=1e-6)
+
+
+def test_a_curvature_that_is_not_sure_is_at_least_so_large():
+    sure, unsure = (Curvature(10.0, 3, converged=done) for done in (True, False))
+    assert "at least 10" in step_too_long(unsure, 0.3).message
+    assert "at least" not in step_too_long(sure, 0.3).message
+    assert step_too_long(sure, 0.2) is None
+    assert step_too_long(Curvature(-1.0, 3, converged=True), 9.0) is None
+    assert step_too_long(Curvature(0.0, 3, converged=True), 9.0) is None

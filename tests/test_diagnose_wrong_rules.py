@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from handed_rules import G, N, Z, handed, same
+from handed_rules import G, N, Z, by_words, handed, same
 
 from gradcheck.diagnose.evidence import Evidence
 from gradcheck.diagnose.flow import Flow
@@ -202,3 +202,34 @@ def test_an_extreme_spread_as_a_mean():
     same(wrong, here, np.full((3, 4), 3.0 / 12))
     rows, _ = handed(lambda W: np.sum(np.max(W, axis=1)), "max", {"W": Z})
     assert list(wrong_extremes(rows)) == []
+
+
+# The derivative at another value
+
+
+@pytest.mark.parametrize("shown", [G, G * (Z > 0)], ids=["everywhere", "where something arrives"])
+def test_a_formula_that_is_right_is_taken_at_another_value(shown):
+    """``arctan`` has no form of its own: the one that fits is looked up."""
+    other = Z * 0.5 + 1.0
+    here, pool = handed(
+        lambda W: np.sum(np.arctan(W) * shown), "arctan", {"W": Z}, data={"M": other}
+    )
+    found = [
+        w for w in wrong_slopes(here, pool) if w.words.endswith("derivative, taken at M itself")
+    ]
+    (wrong,) = found
+    np.testing.assert_allclose(wrong.rule(here.cotangent, slice(None))[0], shown / (1 + other**2))
+    sine, pool = handed(lambda W: np.sum(np.sinh(W) * G), "sinh", {"W": Z}, data={"M": other})
+    assert not [w for w in by_words(wrong_slopes(sine, pool)) if "taken at M itself" in w]
+
+
+@pytest.mark.parametrize("shift", [lambda W: W - 0.5, lambda W: 0.5 + W, lambda W: W * 1.5])
+def test_a_square_at_its_value_before_a_shift_lacks_a_term(shift):
+    """At any other value it is merely a stale one, and so it is where nothing was shifted."""
+    here, pool = handed(
+        lambda W: np.sum(shift(W) ** 2 * G), "power", {"W": Z}, data={"X": G, "Y": Z[:, :1]}
+    )
+    causes = {wrong.words: wrong.cause for wrong in wrong_slopes(here, pool)}
+    before = causes["is multiplied by its derivative, taken at W itself"]
+    assert before == ("stale_value" if shift(2.0) == 3.0 else "term_missing")
+    assert causes["is multiplied by its derivative, taken at X itself"] == "stale_value"
