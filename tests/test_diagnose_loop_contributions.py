@@ -138,9 +138,21 @@ def test_look_ups_lose_what_they_name_twice_whichever_comes_last():
         claimed = np.zeros_like(E)
         claimed[0], claimed[2] = rows[1], rows[kept]
         found = asked(overwritten, loss, "E", claimed, E=E)
+        assert found.evidence == {"operation": "getitem", "index": 0}
         assert (found.cause, found.confidence) == ("duplicate_indices", "exact")
     claimed[2] = 0.0
     assert asked(overwritten, loss, "E", claimed, E=E) is None
+
+
+def test_the_first_of_the_runs_is_named():
+    def loss(W):
+        total = 0.0
+        for k in range(3):
+            total = total + np.sum((W @ M[k]) * G[k])
+        return total
+
+    found = asked(overwritten, loss, "W", G[2] @ M[2].T, W=W)
+    assert found.evidence == {"operation": "matmul", "index": 0}
 
 
 # Values of the same pass
@@ -185,6 +197,32 @@ def test_a_factor_that_is_no_product_of_one_line_is_another_value_of_the_pass(ho
     early = sum(G[k] @ np.tanh(S[k] * U).T for k in range(3))
     found = asked(stale_in_loop, loss, "W", early, W=W, v=U)
     assert found.cause == ("factor_missing" if how == "divided" else "stale_value")
+
+
+def test_a_number_before_the_factor_is_left_out_of_a_loop_of_two():
+    """The product's first operand is no matrix, and the second is what was taken."""
+
+    def loss(W, v):
+        total = 0.0
+        for k in range(2):
+            total = total + np.sum((W @ ((k + 2.0) * np.tanh(S[k] * v))) * G[k])
+        return total
+
+    early = sum(G[k] @ np.tanh(S[k] * U).T for k in range(2))
+    found = asked(stale_in_loop, loss, "W", early, W=W, v=U)
+    assert (found.cause, found.confidence) == ("factor_missing", "exact")
+
+
+def test_a_factor_that_is_constant_in_some_runs_has_no_maker():
+    def loss(W, v):
+        total = 0.0
+        for k in range(3):
+            s = np.tanh(S[k] * v) * M[k] if k < 2 else M[2]
+            total = total + np.sum((W @ s) * G[k])
+        return total
+
+    early = sum(G[k] @ np.tanh(S[k] * U).T for k in range(2)) + G[2] @ M[2].T
+    assert asked(stale_in_loop, loss, "W", early, W=W, v=U) is None
 
 
 def test_factors_that_are_parameters_or_constants_or_none_have_no_maker():

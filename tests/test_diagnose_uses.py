@@ -183,6 +183,7 @@ def test_pieces_are_added_where_all_are_there():
     assert _added([one, None]) is None
     assert _added([None]) is None
     assert _added([one, np.ones(2)]) is None
+    assert _added([np.ones(2), one]) is None
 
 
 def test_uses_of_one_expression_go_together():

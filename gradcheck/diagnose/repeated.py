@@ -104,7 +104,7 @@ def _rows(use: Use) -> int:
     shared = 0
     while shared < min(len(taken), len(read) - 1) and taken[-1 - shared] == read[-1 - shared]:
         shared += 1
-    return int(np.prod(taken[: len(taken) - shared])) or 1
+    return int(np.prod(taken[: len(taken) - shared]))
 
 
 def _piece(use: Use, cotangent: Array, mark: Array | float, probe: Probe) -> _Piece:
