@@ -89,6 +89,24 @@ def test_so_is_an_operation_that_reaches_far_beside_its_operands():
 
 
 @tells
+@pytest.mark.parametrize(("n", "many"), [(MOST_NODES - 1, False), (MOST_NODES, True)])
+def test_sixty_four_nodes_are_not_many(n, many):
+    long, x = leaf(3), edge(leaf(3))
+    for _ in range(n):
+        long = torch.sin(long)
+    found = local_pull(torch, x * long, [x], torch.ones(3, dtype=F64))
+    assert found is None if many else torch.equal(found[0], long)
+
+
+@tells
+def test_tensors_that_are_not_asked_for_get_no_gradient():
+    weight, x = leaf(3), edge(leaf(3))
+    for output in (x * weight, x * torch.sin(weight)):
+        assert local_pull(torch, output, [x], torch.ones(3, dtype=F64)) is not None
+        assert weight.grad is None
+
+
+@tells
 def test_what_was_computed_before_is_not_looked_at():
     long, x = leaf(3), edge(leaf(3))
     for _ in range(10 * MOST_NODES):

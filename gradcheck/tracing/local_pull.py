@@ -64,7 +64,7 @@ def _order(first: Any, ends: set[Any]) -> list[Any] | None:
     waiting = [(first, iter(first.next_functions))]
     while waiting:
         node, further = waiting[-1]
-        later = next((one for one, _ in further if one is not None and one not in seen), None)
+        later = next((one for one, _ in further if one not in seen and _leads_on(one)), None)
         if later is None:
             after.append(node)
             waiting.pop()
@@ -74,6 +74,11 @@ def _order(first: Any, ends: set[Any]) -> list[Any] | None:
                 return None
             waiting.append((later, iter(later.next_functions)))
     return after[::-1] if _can_run(first) and first not in ends else None
+
+
+def _leads_on(node: Any) -> bool:
+    """Whether there is a node, and more behind it: the last one writes to somebody's ``grad``."""
+    return node is not None and bool(node.next_functions)
 
 
 def _can_run(node: Any) -> bool:
