@@ -132,9 +132,11 @@ def put(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None:
 
     def follow(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
         np.put(a.copy(), ind, v, mode)  # raises what NumPy raises, before anything is written
-        places = np.unravel_index(np.ravel(ind), a.shape)
-        count, given = len(places[0]), np.size(v)
-        if given not in (0, 1, count):  # values begin again where there are too few
+        places = np.unravel_index(np.arange(a.size).take(np.ravel(ind), mode=mode), a.shape)
+        count, given = np.size(ind), np.size(v)
+        if not count or not given:
+            return
+        if given not in (1, count) or np.ndim(v) > 1:  # they begin again where there are too few
             from gradcheck.tracing.hooks import hook_call, hook_getitem
 
             v = hook_getitem(hook_call(np.ravel, v), np.arange(count) % given)
@@ -184,7 +186,7 @@ def place(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None
     def follow(arr: Any, mask: Any, vals: Any) -> None:
         np.place(arr.copy(), mask, vals)
         chosen = np.asarray(mask, bool)
-        if np.size(vals) in (1, int(chosen.sum())):
+        if np.ndim(vals) < 2 and np.size(vals) in (1, int(chosen.sum())):
             setitem(recorder, vals, arr, chosen)
         else:
             _lost_write(recorder, np.place, (arr, mask, vals))
@@ -205,7 +207,7 @@ def put_along_axis(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords
     """Run ``np.put_along_axis``."""
 
     def follow(arr: Any, indices: Any, values: Any, axis: int = -1) -> None:
-        grid = list(np.ogrid[tuple(slice(length) for length in indices.shape)])
+        grid = list(np.ogrid[tuple(slice(length) for length in arr.shape)])
         grid[axis] = indices
         setitem(recorder, values, arr, tuple(grid))
 
@@ -216,10 +218,10 @@ def fill_diagonal(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords)
     """Run ``np.fill_diagonal``."""
 
     def follow(a: Any, val: Any, wrap: bool = False) -> None:
-        if wrap or a.ndim != 2:
-            _lost_write(recorder, np.fill_diagonal, (a, val))
-            return
         count = np.arange(min(a.shape))
+        if wrap or a.ndim != 2 or np.ndim(val) > 1 or np.size(val) not in (1, count.size):
+            _lost_write(recorder, np.fill_diagonal, (a, val, wrap))
+            return
         setitem(recorder, val, a, (count, count))
 
     follow(*args, **kwargs)
