@@ -91,6 +91,11 @@ def test_gradients_exchanged_among_three():
     assert [one.parameters for one in found] == [("a",), ("b",), ("c",)]
     mutual = {"a": right["b"], "b": right["a"], "c": right["c"]}
     assert [one.parameters for one in swapped(evidence(mutual, right, right))] == [("a", "b")]
+    # of two that have the same gradient the first is named
+    alike = {"a": right["a"], "b": right["c"], "c": right["c"]}
+    claimed = {"a": right["c"], "b": 2 * right["c"], "c": right["c"]}
+    (found,) = swapped(evidence(claimed, alike, right))
+    assert found.evidence["gradient_of"] == "b"
     one_way = {"a": right["b"], "b": right["b"], "c": right["c"]}
     assert [one.parameters for one in swapped(evidence(one_way, right, right))] == [("a",)]
 

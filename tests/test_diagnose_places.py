@@ -124,7 +124,7 @@ def test_a_parameter_broadcast_along_as_many_as_a_factor_divides_by():
     ):
         assert not spreads(0, trial(0), SIXTH, graph)
     for factor in (None, number(1 / 6, "inverse_size"), number(6.0, "size", 6),
-                   number(0.2, "inverse_size", 5)):  # fmt: skip
+                   number(0.2, "inverse_size", 5), number(1 / 7, "inverse_size", 7)):  # fmt: skip
         assert not spreads(0, trial(0), factor, broadcast())
     same = Graph((operation(0, "add", [("parameter", "b")], [(4,)], (4,)),))
     assert not spreads(0, trial(0), number(1.0, "inverse_size", 1), same)
