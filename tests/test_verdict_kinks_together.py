@@ -18,7 +18,7 @@ from gradcheck.sweep.selection import Selection
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS
 from gradcheck.verdict.kinks_together import settle_kinks_together
 
-NOTICES = tuple(Notice(key, key) for key in ("loss_jumps", "trace_discarded", "low_precision"))
+NOTICES = tuple(Notice(key, key) for key in ("loss_jumps", "trace_discarded", "unsettled"))
 
 
 def kinked(lower: Any, upper: Any) -> Any:
@@ -77,7 +77,7 @@ FAILS = {"loss": largest, "gradient": first_of_largest, "seen": {"x": central([0
 def test_what_fails_passes_as_a_subgradient_and_the_trace_was_right() -> None:
     codes, keys, causes, looks = settled(claims={"x": [0.25, 0.75]}, **FAILS)
     assert codes == {"x": [PASS, PASS]}
-    assert keys == ["loss_jumps", "low_precision"]
+    assert keys == ["loss_jumps", "unsettled"]
     assert causes == []
     assert looks == 8
 

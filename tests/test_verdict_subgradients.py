@@ -322,8 +322,8 @@ def test_what_was_open_for_want_of_a_gradient_to_measure_by_passes_where_it_agre
 ) -> None:
     # beside claims of 0, 600 and 800, whose root mean square is 500: an allowance of 0.5 counts
     allowed = 0.5 * allowed if difference == 0.0 else allowed
-    claim = np.array([600.0, 800.0, 0.0, difference])
-    before = judged_by(claim, central=central(np.zeros(4)))
+    claim = np.array([600.0, 800.0, 0.0, 2.0 + difference])
+    before = judged_by(claim, central=central([0.0, 0.0, 0.0, 2.0]))
     comparison = replace(
         before.comparisons["analytic~central"],
         codes=np.array([FAIL, FAIL, UNCHECKED, INCONCLUSIVE], dtype=np.int8),
@@ -334,7 +334,7 @@ def test_what_was_open_for_want_of_a_gradient_to_measure_by_passes_where_it_agre
         comparisons={"analytic~central": comparison},
         combined=replace(before.combined, codes=comparison.codes),
     )
-    max_ = Meeting([[1200, 0, 0, difference], [0, 1600, 0, difference]])
+    max_ = Meeting([[1200, 0, 0, 2 + difference], [0, 1600, 0, 2 + difference]])
     problem, _ = closed_problem(max_.loss, max_.gradient, {"x": claim}, x=np.zeros(4))
     found = with_subgradients(problem, noise_of(0.0), {"x": before})
     assert codes(found) == [PASS, PASS, UNCHECKED, code]
