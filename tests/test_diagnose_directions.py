@@ -9,18 +9,16 @@ from test_diagnose_measures import space
 from test_diagnose_patterns import evidence
 from test_diagnose_places import operation, recurrence
 
-from gradcheck.diagnose.flow import FEW, Flow
-from gradcheck.diagnose.graph import FEW_RUNS, MANY_RUNS, Graph
+from gradcheck.diagnose.flow import Flow
+from gradcheck.diagnose.graph import Graph
 from gradcheck.diagnose.plan import (
-    LONGEST_CHAIN,
-    MOST_LAYERS,
     Trial,
     _half_of_a_square,
     shifts,
     trials,
     unary_chains,
 )
-from gradcheck.diagnose.sketch import MOST_BLOCKS, make_sketch, wider
+from gradcheck.diagnose.sketch import make_sketch, wider
 from gradcheck.diagnose.space import _sample, make_space
 from gradcheck.tracing.contract import Alteration
 
@@ -103,11 +101,11 @@ def test_a_chain_ends_where_the_shape_changes_or_another_variable_comes_in():
 
 
 def test_the_longest_chain():
-    found = list(unary_chains(chain(*["exp"] * (LONGEST_CHAIN + 2))))
-    assert max(map(len, found)) == LONGEST_CHAIN
+    found = list(unary_chains(chain(*["exp"] * 8)))
+    assert max(map(len, found)) == 6
     # those that begin inside another end where that ends
     assert sorted(one for one in found if one[0] > 1) == [
-        list(range(start, LONGEST_CHAIN + 2)) for start in range(2, LONGEST_CHAIN + 1)
+        list(range(start, 8)) for start in range(2, 7)
     ]
 
 
@@ -132,7 +130,7 @@ def test_the_chains_of_one_expression_are_altered_together():
     assert made(2) == every
 
 
-@pytest.mark.parametrize("runs", [MOST_LAYERS, MOST_LAYERS + 1])
+@pytest.mark.parametrize("runs", [4, 5])
 def test_few_runs_are_looked_at_one_by_one(runs):
     found = [
         (next(iter(one.alterations)), one.runs)
@@ -140,7 +138,7 @@ def test_few_runs_are_looked_at_one_by_one(runs):
         if one.kind == "identity" and len(one.alterations) == 1
     ]
     each = [(0, "first"), (1, "one"), (2, "one"), (3, "last")]
-    assert found == (each if runs == MOST_LAYERS else [])
+    assert found == (each if runs == 4 else [])
 
 
 def loop(runs):
@@ -149,10 +147,10 @@ def loop(runs):
 
 def test_long_and_very_long_loops():
     for runs, is_long, very in (
-        (FEW_RUNS - 1, False, False),
-        (FEW_RUNS, True, False),
-        (MANY_RUNS, True, False),
-        (MANY_RUNS + 1, True, True),
+        (3, False, False),
+        (4, True, False),
+        (100, True, False),
+        (101, True, True),
     ):
         graph = loop(runs)
         assert graph.in_loop == frozenset(range(runs))
@@ -187,14 +185,14 @@ def test_one_operation_depends_on_another():
 
 
 def test_whether_runs_follow_one_another_is_asked_of_the_first_few():
-    flow = Flow(SimpleNamespace(), recurrence(FEW + 2))
+    flow = Flow(SimpleNamespace(), recurrence(6))
     assert flow.depend((0, 2))
     assert not flow.depend((0,))
-    apart = [of(k, "exp", W, line=8) for k in range(FEW)]
-    late = [*apart, of(FEW, "exp", after(FEW - 1), line=8)]
-    assert Flow(SimpleNamespace(), Graph(tuple(late))).depend(range(FEW + 1))
-    later = [*apart, of(FEW, "exp", W, line=8), of(FEW + 1, "exp", after(FEW), line=8)]
-    assert not Flow(SimpleNamespace(), Graph(tuple(later))).depend(range(FEW + 2))
+    apart = [of(k, "exp", W, line=8) for k in range(4)]
+    late = [*apart, of(4, "exp", after(3), line=8)]
+    assert Flow(SimpleNamespace(), Graph(tuple(late))).depend(range(5))
+    later = [*apart, of(4, "exp", W, line=8), of(5, "exp", after(4), line=8)]
+    assert not Flow(SimpleNamespace(), Graph(tuple(later))).depend(range(6))
 
 
 @pytest.mark.parametrize(("largest", "runs", "fits"), [(None, 99, True), (12, 2, True),
@@ -246,7 +244,7 @@ def test_each_wrong_parameter_has_directions_of_its_own(n, blocks, each):
     assert made.weights.shape == (blocks * each, n)
     assert frozenset().union(*made.blocks) == frozenset(here.names)
     assert made.blocks[-1] == {f"p{n - 1}"}
-    assert len(made.blocks[-2]) == max(1, n - MOST_BLOCKS)
+    assert len(made.blocks[-2]) == max(1, n - 8)
     for block, rows in zip(made.blocks, made.weights.reshape(blocks, each, n), strict=True):
         used = [here.names[k] in block for k in range(n)]
         assert ((rows != 0) == used).all()

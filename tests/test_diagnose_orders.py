@@ -1,9 +1,12 @@
 """Which entries are wrong, and whether the right ones stand elsewhere: orders, places, nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from test_diagnose_patterns import DW, evidence, only
 
+from gradcheck.diagnose import arrangement
 from gradcheck.diagnose.arrangement import permuted, swapped, transposed, wrong_axis
 from gradcheck.diagnose.entries import duplicate_indices, isolated_entries
 from gradcheck.diagnose.flat import loss_ignores_parameter, zero_gradient
@@ -189,6 +192,9 @@ def test_indices_named_twice_along_an_axis():
     right[[0, 2, 3]] = 0.0
     assert said([1], [1, 1]) == [0]
     assert said([1], [1]) == []
+    right = np.abs(draw(size=(2, 3, 4))) + 1.0
+    assert said([1], [0, 1, 1, 2], 1) == [1]
+    assert said([1], [0, 1, 1, 3], 2) == []  # along the first two axes alone
 
 
 @pytest.mark.parametrize(
@@ -233,3 +239,48 @@ def test_the_worst_of_isolated_entries_is_named():
     four = np.ones(4)
     off = np.array([1.0, 1.0, 1.0, 2.0])
     assert isolated_entries(evidence({"v": off}, {"v": four}, {"v": four}))
+
+
+@pytest.mark.parametrize(("shape", "found"), [((4,), 0), ((2, 3), 1), ((2, 3, 4), 1),
+                                              ((2, 1, 3, 2), 1), ((2, 1, 1, 3, 2), 0)])  # fmt: skip
+def test_arrays_of_two_to_four_axes_are_turned(shape, found):
+    right = draw(size=shape)
+    claimed = right.T.reshape(shape)
+    told = transposed(evidence({"v": claimed}, {"v": right}, {"v": right}))
+    assert len(told) == found
+    if found:
+        assert told[0].remedy.startswith("Compute the gradient of v with its factors in the order")
+    square = draw(size=(3,) * len(shape))
+    told = transposed(evidence({"v": square.T}, {"v": square}, {"v": square}))
+    assert len(told) == found
+    assert all(one.remedy == "Transpose the gradient of v back." for one in told)
+
+
+def sums_agree(claimed, right, wrong=None):
+    """Whether wrong entries may hold each other's values: asked of four of them."""
+    claimed, right = np.asarray(claimed, float), np.asarray(right, float)
+    support = np.ones(claimed.size, bool) if wrong is None else np.asarray(wrong, bool)
+    facts = SimpleNamespace(value=right, analytic=claimed, reference=right, support=support)
+    return arrangement._same_numbers(facts)
+
+
+def test_the_same_numbers_have_the_same_sums(monkeypatch):
+    monkeypatch.setattr(arrangement, "MANY", 3)
+    right = np.array([3.0, -4.0, 1.0, 2.0])
+    assert sums_agree(right[::-1], right)
+    assert sums_agree(right * [-1, 1, 1, 1], right)  # of sizes and of squares
+    assert not sums_agree([4.0, -4.0, 1.0, 1.0], right)  # the same sum, other squares
+    assert not sums_agree(np.sqrt([9.0, 16.0, 0.0, 5.0]), right)  # the same squares, another sum
+    for off, agree in ((0.9e-6, True), (2.1e-6, False)):
+        assert sums_agree(right * (1 + off / 2), right) is agree
+    assert sums_agree([-4.0, 3.0, 9.0, 9.0], right, [1, 1, 0, 0])
+    assert not sums_agree([-4.0, 3.0, 9.0, 9.0], right, [1, 1, 1, 0])
+    monkeypatch.setattr(arrangement, "MANY", 4)
+    assert sums_agree([9.0, 9.0, 9.0, 9.0], right)  # of few entries all orders are looked at
+
+
+def test_only_what_is_known_everywhere_stands_in_another_order():
+    right = draw(size=5)
+    unknown = np.where(np.arange(5) == 2, np.nan, right)
+    assert permuted(evidence({"v": right[::-1]}, {"v": right}, {"v": right}))
+    assert permuted(evidence({"v": unknown[::-1]}, {"v": unknown}, {"v": right})) == ()

@@ -133,8 +133,7 @@ def _reorderings(facts: Facts) -> Iterator[tuple[Array, Array, str]]:
     for axis in axes:
         what = noun.get(axis, "entries" if right.ndim == 1 else f"slices of axis {axis}")
         order = _order_along(facts, axis)
-        shift = int(order[0]) if order.size else 0
-        n = order.size
+        shift, n = int(order[0]), order.size
         cyclic = (order == (np.arange(n) + shift) % n).all()
         words = (
             f"with {what} shifted by {-shift % n if -shift % n <= n // 2 else -shift}"
