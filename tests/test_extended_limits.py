@@ -70,6 +70,26 @@ def test_what_its_proof_takes_is_counted_once():
 
 
 @needs_digits
+def test_a_second_value_is_taken_beside_the_point():
+    problem = numpy_problem(lambda W: (W @ W, 2 * W), {"W": np.arange(1.0, 101.0)}, "W")
+    seen = []
+
+    def loss(values):
+        seen.append(values[0].copy())
+        return problem.extended_loss(values)
+
+    generator = np.random.default_rng(0)
+    with quiet():
+        noise = loss_noise(problem, generator)
+        assert in_extended_precision(replace(problem, extended_loss=loss), noise, generator)
+    at, beside = seen[0], seen[1] / seen[0] - 1
+    assert (at == np.arange(1.0, 101.0)).all()
+    assert beside.dtype == np.longdouble
+    assert 0.9 * 2.0**-20 < beside.max() <= 2.0**-20
+    assert -0.9 * 2.0**-20 > beside.min() >= -(2.0**-20)
+
+
+@needs_digits
 def test_limits_that_are_left_are_its_own():
     problem, found, _ = extended_of(budget=30)
     assert found is not None

@@ -50,6 +50,12 @@ def test_two_steps_of_a_cubic_are_extrapolated():
     assert not reading.noise_limited
 
 
+def test_two_steps_that_lie_close_are_off_by_what_the_shorter_one_is():
+    reading = read(lambda z: 3 * z + 5 * z**3, (0, 0.5))
+    assert reading.value == pytest.approx(3.0, rel=1e-14)
+    assert reading.uncertainty == pytest.approx(5 * H**2, rel=1e-6)
+
+
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_more_steps_cancel_higher_powers(order):
     def loss(z):
@@ -139,6 +145,13 @@ def test_a_gap_of_a_kink_hardly_shrinks_with_the_step(power, kink, sign):
     assert read(lambda z: sign * abs(z) ** power, (0, 1, 2)).kink is kink
 
 
+@pytest.mark.parametrize(("power", "kink"), [(0.3, True), (0.2, False), (0.0, False)])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_gap_that_grows_as_fast_as_the_step_shrinks_is_the_point_s_own(power, kink, sign):
+    # a jump to another value at the point, or a cusp that comes near to one
+    assert read(lambda z: sign * abs(z) ** power if z else 0.0, (0, 1, 2)).kink is kink
+
+
 def test_only_the_smallest_steps_tell_of_a_kink():
     def loss(z):
         return abs(z) + 1e4 * z * z
@@ -178,6 +191,11 @@ def test_changes_of_a_side_are_not_believed_to_shrink_faster_than_those_of_a_smo
     change = 15 * H**2
     assert reading.value == pytest.approx(3.0 + H**2 - change / 3, rel=1e-14)
     assert reading.uncertainty == pytest.approx(1.5 * change / 3, rel=1e-6)
+
+
+def test_larger_steps_that_agree_count_where_the_smallest_still_moves_to_them():
+    reading = read(lambda z: 3 * z + (z == H) * H / 8 if z >= 0 else NAN, range(4))
+    assert (reading.value, reading.uncertainty) == (3.0, 0.0)
 
 
 def test_where_noise_hides_how_a_side_shrinks_it_does_as_at_larger_steps():

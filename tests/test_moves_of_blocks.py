@@ -60,9 +60,10 @@ def test_steps_in_single_precision_count_as_they_are(size: int) -> None:
         (np.zeros(MANY + 1, dtype=np.float16), True),
         (np.zeros(MANY), False),
         (np.zeros(MANY + 1, dtype=np.int64), False),
+        (np.zeros(MANY + 1, dtype=np.complex64), False),
         (np.zeros((MANY, 2))[:, 0], False),
     ],
-    ids=["double", "single", "half", "small", "integers", "strided"],
+    ids=["double", "single", "half", "small", "integers", "complex", "strided"],
 )
 def test_large_ones_of_floats_need_no_copy(array: Any, expected: bool) -> None:
     assert can_undo(array) is expected

@@ -116,7 +116,7 @@ class Sight:
         base = first_distance(self.problem, self.noise, seen.size)
         walk = Walk(self.problem, self.noise, blocks, base)
         slope = walk.go(1e-9 * seen.size)
-        self._allow(0)
+        self._look_at_limits()
         self._distance = min(slope.distance, LONGEST / RATIO)
         self._share = 0.5 if slope.settled else 3.0
         bound = slope.bound + seen.rounding
@@ -142,7 +142,7 @@ class Sight:
         seen, blocks = self._project(places)
         h = self._distance or 2.0**-17
         losses = self.problem.evaluator.moved(blocks, [h, -h, RATIO * h, -RATIO * h])
-        self._allow(0)
+        self._look_at_limits()
         if not np.isfinite(losses).all():
             return 0.0, math.inf
         near = float(losses[0] - losses[1]) / (2 * h)
@@ -169,6 +169,10 @@ class Sight:
         return project(claimed, rounding, [block.steps for block in blocks]), blocks
 
     def _allow(self, more: int) -> None:
-        over = self.max_evaluations is not None and self.spent + more > self.max_evaluations
-        if over or self.problem.evaluator.exhausted:
+        if self.max_evaluations is not None and self.spent + more > self.max_evaluations:
+            raise EnoughError
+        self._look_at_limits()
+
+    def _look_at_limits(self) -> None:
+        if self.problem.evaluator.exhausted:
             raise EnoughError
