@@ -201,7 +201,8 @@ def _audited(
     if problem.cleanup is not None:
         problem.cleanup()
     look = audit if whole else audit_outputs
-    return with_audit(found, look(target, inputs, wrt, params=params, seed=settings.seed))
+    findings = look(target, inputs, wrt, params=params, seed=settings.seed)
+    return with_audit(found, findings, asked=settings.audit is True)
 
 
 def assert_gradients(

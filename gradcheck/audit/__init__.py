@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gradcheck.audit.bench import Bench, Case, finding
 from gradcheck.audit.closure_case import closed_over_parameter
 from gradcheck.audit.cotangent_cases import CASES as COTANGENTS
@@ -31,6 +33,7 @@ from gradcheck.torch_target.parameters import (
     is_empty,
     validate,
 )
+from gradcheck.torch_target.precision_inside import lowest_in_backward, lowest_precision
 from gradcheck.torch_target.setup import (
     buffers_of,
     hold,
@@ -43,6 +46,13 @@ if TYPE_CHECKING:
     import torch
 
 Finding = Diagnosis | Notice
+
+BEYOND = {"contract_double_backward", *(f"contract_{name}" for name in ALLOWED)}
+"""Clauses on something else than the first derivative in the precision of the inputs."""
+EXACT = 1e-9
+"""Relative difference up to which two gradients of float64 are the same."""
+TOLERANCES = {"float32": ALLOWED["float32"], "float16": ALLOWED["bfloat16"]}
+"""The same of a target that computes in lower precision inside, as after ``x.float()``."""
 
 CASES: tuple[Case, ...] = (*EFFECTS, *COTANGENTS, *MODES)
 """Every clause but those on precision and on closed-over parameters."""
@@ -96,10 +106,18 @@ def _looked_at(look: Callable[[_Auditor], list[Finding]], auditor: _Auditor) -> 
         random_state.restore(states)
 
 
-def with_audit(check: Check, findings: Sequence[Finding]) -> Check:
-    """Return the check with the findings of an audit; a broken clause is a wrong gradient."""
-    broken = tuple(one for one in findings if isinstance(one, Diagnosis))
+def with_audit(check: Check, findings: Sequence[Finding], *, asked: bool) -> Check:
+    """Return the check with the findings of an audit; a broken clause is a wrong gradient.
+
+    Clauses beyond the gradient that was checked, on second derivatives and on other precisions,
+    are warnings where nobody ``asked`` for an audit.
+    """
+    beside = [one for one in findings if isinstance(one, Diagnosis) and one.cause in BEYOND]
+    beside = [] if asked else beside
+    broken = tuple(one for one in findings if isinstance(one, Diagnosis) and one not in beside)
     notices = tuple(one for one in findings if isinstance(one, Notice))
+    told = [Notice(one.cause, f"{one.message}; to mend it, {one.remedy}") for one in beside]
+    notices += tuple(told)
     if any(one.key == "forward_refused" for one in check.warnings):
         # The check has said already why there is no forward mode.
         notices = tuple(one for one in notices if not one.message.startswith(FORWARD_MODE))
@@ -131,6 +149,8 @@ class _Auditor:
         self.buffers = buffers_of([*modules, *modules_in(self.bound)])
         self.put_back = hold(self.parameters, self.buffers, self.others)
         self.seed = seed
+        self.inside: np.dtype[Any] | None = None
+        """The lowest precision that the target computes in where all it is given is float64."""
 
     def findings(self) -> list[Finding]:
         found = [one for case in CASES for one in self.tried(case)]
@@ -184,4 +204,11 @@ class _Auditor:
         )
         call.seed = self.seed
         names = tuple(one.name for one in self.parameters)
-        return Bench(call, names, tolerance=1e-9)
+        bench = Bench(call, names, tolerance=EXACT)
+        if dtype is None:
+            if self.inside is None:
+                backward = lowest_in_backward(bench.gradient)
+                self.inside = min(lowest_precision(call), backward, key=lambda one: one.itemsize)
+                bench.rewind()
+            bench.tolerance = TOLERANCES.get(self.inside.name, EXACT)
+        return bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from gradcheck.calling.quiet import quiet
 from gradcheck.problem import FloatArray, Parameter
 from gradcheck.scales import rms
 from gradcheck.torch_target.claim import Claim
+from gradcheck.torch_target.precision_inside import lowest_in_backward
 
 Gradient = Callable[[], Mapping[str, FloatArray]]
 
@@ -18,6 +20,8 @@ TINY = 1e-9
 nothing but rounding."""
 CANCELLED = 8.0
 """Units in the last place of the loss that cancelling terms may leave in its gradient."""
+BACKWARD = 8.0
+"""Units in the last place that a backward pass in lower precision may be off by."""
 MOVES = 12
 """Times that such a gradient is computed again, each time a rounding away."""
 
@@ -54,6 +58,26 @@ def low_precision_rounding(
         apart = np.abs(claim.arrays[name].astype(np.float64) - reference)
         rounding[name] = np.minimum(apart, cap)
     return rounding
+
+
+def of_backward(
+    rounding: Mapping[str, FloatArray],
+    analytic: Mapping[str, FloatArray],
+    gradient: Gradient,
+    inside: np.dtype[Any],
+) -> dict[str, FloatArray]:
+    """Add what a backward pass leaves that computes in lower precision than the loss (``inside``).
+
+    Both computations of the gradient round alike there, so that comparing them does not show it.
+    """
+    lowest = lowest_in_backward(gradient)
+    if lowest.itemsize >= inside.itemsize:
+        return dict(rounding)
+    unit = BACKWARD * float(np.finfo(lowest).eps)
+    return {
+        name: one + unit * np.maximum(np.abs(analytic[name]), rms(analytic[name]))
+        for name, one in rounding.items()
+    }
 
 
 def with_residue(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcheck.torch_target.call import TorchCall
 from gradcheck.torch_target.outputs import numpy_dtype
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SMALL_INTEGER = 256
+"""Largest number up to which every integer is exact in any precision."""
 
 
 def lowest_precision(call: TorchCall) -> np.dtype[Any]:
@@ -43,3 +50,39 @@ def lowest_precision(call: TorchCall) -> np.dtype[Any]:
     with torch.enable_grad(), call.preserved(), Watch():
         call.run()
     return seen
+
+
+def lowest_in_backward(pull: Callable[[], Any]) -> np.dtype[Any]:
+    """Return the lowest precision in which ``pull`` computes, every operation of it watched.
+
+    Results that are small integers, as a mask in float32, are exact in any precision and do not
+    count.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    seen = np.dtype(np.float64)
+
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            nonlocal seen
+            result = function(*args, **(kwargs or {}))
+            for one in tree_leaves(result):
+                if isinstance(one, torch.Tensor):
+                    dtype = numpy_dtype(one.dtype)
+                    if dtype.itemsize < seen.itemsize and not _exact(one):
+                        seen = dtype
+            return result
+
+    with Watch():  # type: ignore[no-untyped-call]
+        pull()
+    return seen
+
+
+def _exact(tensor: Tensor) -> bool:
+    if tensor.is_complex() or tensor.is_sparse or tensor.numel() == 0:
+        return tensor.numel() == 0
+    return bool(((tensor == tensor.round()) & (tensor.abs() <= SMALL_INTEGER)).all())

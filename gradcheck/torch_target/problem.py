@@ -26,7 +26,7 @@ from gradcheck.torch_target.claim import first_call, gradients_of, working_call
 from gradcheck.torch_target.forward import forward_derivatives
 from gradcheck.torch_target.kinds import is_torch_target, understand
 from gradcheck.torch_target.outputs import as_array, as_real
-from gradcheck.torch_target.own_rounding import low_precision_rounding, with_residue
+from gradcheck.torch_target.own_rounding import low_precision_rounding, of_backward, with_residue
 from gradcheck.torch_target.precision_inside import lowest_precision
 from gradcheck.torch_target.prepared import Prepared, prepare
 from gradcheck.torch_target.second import double_backward
@@ -115,6 +115,7 @@ def _build(
     rounding = low_precision_rounding(
         claim, parameters, gradient_at, mixed=mixed, half=half_claimed
     )
+    rounding = of_backward(rounding, analytic, gradient_at, inside)
     facts, repeats = _examine_loss(call, repetition, sum(value.size for value in values), notices)
     if inside == np.float16:
         facts = replace(facts, dtype=np.dtype(np.float16))
