@@ -227,6 +227,16 @@ def test_two_steps_within_on_both_sides_are_enough():
     assert one.step == H
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_single_step_within_on_both_sides_counts_unless_one_side_has_another(side):
+    def loss(z):
+        return 3 * z if -5 * H < side * z < 2 * H else NAN
+
+    reading = read(loss, (0, 1, 2))
+    assert math.isnan(reading.value)
+    assert (reading.edge, reading.consistent) == (False, False)
+
+
 # Kinks beside the point
 
 

@@ -192,6 +192,56 @@ def test_large_values_of_a_table_have_more_roundoff():
     assert noise.level > 1e5 * ULP
 
 
+# Jumps
+
+
+def saw(width, *, slope=2.0):
+    """Rises by ``slope``, and falls back by a width at each of its multiples."""
+    return lambda t: 1.0 + slope * t - width * math.floor(t / width)
+
+
+def test_between_two_of_many_jumps_the_jumps_are_the_noise():
+    # within a table of 5e-4 they show, within the next, of a tenth, there is none
+    noise, seen = tables(saw(8e-4))
+    near(seen.spacings, [1, 0.1])
+    assert noise.jumps is not None
+    assert noise.jumps.between == pytest.approx(2.0, rel=1e-3)
+    assert noise.jumps.across == pytest.approx(1.0)
+    first = [saw(8e-4)(5e-4 * k) for k in range(1, 9)]
+    assert noise.level == pytest.approx(table_noise(first))
+
+
+def test_where_one_table_is_enough_there_are_none():
+    noise, seen = tables(saw(8e-3))
+    near(seen.spacings, [1])
+    assert noise.jumps is None
+
+
+def test_with_tables_in_floats_none_are_looked_for():
+    assert tables(saw(8e-4), exact=True)[0].jumps is None
+
+
+def test_a_bend_that_narrower_tables_resolve_is_no_jump():
+    noise, seen = tables(lambda t: 1.0 + math.sin(300 * t))
+    assert len(seen.spacings) > 1
+    assert noise.jumps is None
+
+
+def test_a_loss_that_is_another_one_afterwards_is_as_noisy_as_that():
+    problem = numpy_problem(lambda x: (1.0, np.zeros_like(x)), np.ones(4))
+
+    class Later(Along):
+        def along(self, direction, distances):
+            found = super().along(direction, distances)
+            return found + 1e-6 if distances == [0.0] else found
+
+    for at, drift, least in ((1.0, 1e-6, 1e-6), (math.inf, 0.0, ULP)):
+        evaluator = Later(lambda t: 1.0 + t, at)
+        noise = loss_noise(replace(problem, evaluator=evaluator), np.random.default_rng(0))
+        assert noise.drift == pytest.approx(drift)
+        assert least * 0.999 <= noise.level <= max(1.001 * least, 64 * ULP)
+
+
 # Parts
 
 
