@@ -181,6 +181,7 @@ def test_runs_of_another_loop_go_with_passes():
 
     assert pairs(4, 4) == [(0, 1, 2, 3)]
     assert pairs(5, 4) == [(0, 1, 2, 3), (1, 2, 3, 4)]
+    assert pairs(4, 3) == [(0, 1, 2), (1, 2, 3)]
     assert pairs(3, 2) == [(0, 1), (1, 2)]
     assert pairs(2, 1) == []
     assert pairs(6, 3) == [(0, 2, 4), (1, 3, 5)]

@@ -176,3 +176,25 @@ def test_functions_of_other_threads_are_left_alone():
     np.testing.assert_allclose(traced.backward()["w"], 1.0)
     (own,) = results
     np.testing.assert_allclose(own, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "operand", "wrong"),
+    [
+        (lambda w, s: (w @ s * C).sum(), 0, lambda s: C @ s),
+        (lambda w, s: torch.mm(s, w.T).T.mul(C).sum(), 1, lambda s: (s @ C.T).T),
+    ],
+)
+def test_a_factor_of_a_matrix_product_is_transposed(loss, operand, wrong):
+    """What arrives is multiplied by the other factor as it is, and not by its transpose."""
+    traced, found = recorded(loss, w=W, s=SQUARE)
+    (index,) = [k for k, (name, *_) in enumerate(found) if name == "matmul"]
+    turned = {index: Alteration("transpose_operand", operand=operand)}
+    np.testing.assert_allclose(traced.backward(turned)["w"], wrong(SQUARE), rtol=1e-12)
+    np.testing.assert_allclose(
+        traced.backward()["w"], right(loss, w=W, s=SQUARE)["w"], rtol=1e-12
+    )  # fmt: skip
+
+
+C = torch.randn(4, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+SQUARE = torch.randn(3, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)

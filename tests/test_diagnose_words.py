@@ -227,7 +227,8 @@ def test_a_number_has_its_name(value, words, kind, size):
 
 
 def test_sizes_of_one_and_two_are_names_of_rows_only():
-    sizes = ((2, "the rows of X"), (2, "the columns of X"), (1, "the rows of Y"))
+    one = ((1, "the rows of Y"), (1, "the columns of Y"))
+    sizes = ((2, "the rows of X"), (2, "the columns of X"), *one)
     known = wrong({"sizes": sizes}, W=2 * DW)
     assert [one.words for one in name_factor(2.0, known)] == ["2, the rows of X", "2"]
     assert [one.words for one in name_factor(1.0, known)] == []
