@@ -15,7 +15,8 @@ from gradcheck.torch_target.varied.operations import (
     evaluated_elsewhere,
     evaluated_whole,
 )
-from gradcheck.torch_target.varied.tensor import NoRuleError, RefusedError, Varied, unchanged
+from gradcheck.torch_target.varied.scattered import Part
+from gradcheck.torch_target.varied.tensor import NoRuleError, RefusedError, unchanged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +50,7 @@ def _carrier_type() -> Any:
         return [bare(one) for one in value] if isinstance(value, list) else value
 
     def dressed(value: Any) -> Any:
-        return Carrier(value) if isinstance(value, Varied) else value
+        return Carrier(value) if isinstance(value, Part) else value
 
     def viewed(value: Any) -> None:
         if isinstance(value, Carrier):
@@ -59,13 +60,13 @@ def _carrier_type() -> Any:
         """A tensor without memory that stands for a ``Varied``."""
 
         @staticmethod
-        def __new__(cls: Any, varied: Varied) -> Any:
+        def __new__(cls: Any, varied: Part) -> Any:
             base = varied.base
             return torch.Tensor._make_wrapper_subclass(
                 cls, base.size(), strides=base.stride(), dtype=base.dtype, device=base.device
             )
 
-        def __init__(self, varied: Varied) -> None:
+        def __init__(self, varied: Part) -> None:
             self.varied = varied
             self.has_views = False
 
@@ -99,7 +100,7 @@ def _carrier_type() -> Any:
                 return written(function, args[0], bases, named)
             shared = _shares(function)
             found = evaluated(function, bases, named)
-            result = Carrier(found) if isinstance(found, Varied) else tree_map(dressed, found)
+            result = Carrier(found) if isinstance(found, Part) else tree_map(dressed, found)
             if shared:
                 tree_map(viewed, (result, list(args)))
             return result
@@ -158,12 +159,12 @@ def _alike(one: Tensor, two: Tensor) -> bool:
     return one.shape == two.shape and one.dtype == two.dtype
 
 
-def carrier(varied: Varied) -> Any:
+def carrier(varied: Part) -> Any:
     """Return a tensor that stands for a varied one."""
     return _carrier_type()(varied)
 
 
-def varied_of(tensor: Any) -> Varied | None:
+def varied_of(tensor: Any) -> Part | None:
     """Return what a carrier stands for; None for any other tensor."""
     found = getattr(tensor, "varied", None)
-    return found if isinstance(found, Varied) else None
+    return found if isinstance(found, Part) else None

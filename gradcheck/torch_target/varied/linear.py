@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.elementwise import elementwise
+from gradcheck.torch_target.varied.patching import postponed
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def _left_product(a: Varied, b: Tensor, bias: Tensor | None) -> Varied:
     if column is None:
         # Whole rows of the product, or all of it.
         rows = a.values.reshape(-1, a.values.shape[-1])
+        if bias is not None and row is None:
+            return postponed((rows @ b).reshape(*a.values.shape[:-1], -1), base, bias, a)
         values = rows @ b if bias is None else bias.addmm(rows, b)
         return a.new(base, values.reshape(*a.values.shape[:-1], -1), places)
     factor, change = b.index_select(0, column), a.change

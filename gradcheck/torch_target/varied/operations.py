@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.elementwise import bases_of, elementwise
+from gradcheck.torch_target.varied.few_rules import FEW, few
 from gradcheck.torch_target.varied.rules import RULES
-from gradcheck.torch_target.varied.tensor import NoRuleError, RefusedError, Varied
+from gradcheck.torch_target.varied.scattered import Part, Scattered, parts_of, wholes_of
+from gradcheck.torch_target.varied.tensor import NoRuleError, RefusedError, WastefulError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,21 +41,49 @@ def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     name = function._schema.name
     if name in LIKE:
         return function(*bases_of(args), **kwargs)
-    rule, found = RULES.get(name), None
-    if rule is not None:
-        found = rule(function, *args, **kwargs)
-    elif function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
-        raise RefusedError(f"{name} writes or draws")
-    elif torch.Tag.pointwise in function.tags:
-        found = elementwise(function, *args, **kwargs)
+    parts = parts_of(args)
+    entrywise = torch.Tag.pointwise in function.tags
+    if any(isinstance(one, Scattered) for one in parts):
+        found = few(function, args, kwargs)
+        if found is None:
+            found = _by_rule(function, wholes_of(args), kwargs)
+    elif name in FEW or entrywise:
+        tally = parts[0].tally
+        tally.sparing = True
+        try:
+            found = _by_rule(function, args, kwargs)
+        except WastefulError:
+            found = None
+        finally:
+            tally.sparing = False
+        if found is None:
+            found = few(function, args, kwargs)
+        if found is None:
+            found = _by_rule(function, args, kwargs)
+    else:
+        found = _by_rule(function, args, kwargs)
     if found is None:
         raise NoRuleError(name)
     return found
 
 
+def _by_rule(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Evaluate an operation by what is known of it, if anything."""
+    import torch
+
+    rule = RULES.get(function._schema.name)
+    if rule is not None:
+        return rule(function, *args, **kwargs)
+    if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
+        raise RefusedError(f"{function._schema.name} writes or draws")
+    if torch.Tag.pointwise in function.tags:
+        return elementwise(function, *args, **kwargs)
+    return None
+
+
 def evaluated_elsewhere(
     function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Varied | None:
+) -> Part | None:
     """Evaluate what an operation would write into its first argument; None if that is not known."""
     import torch
 
@@ -66,7 +96,7 @@ def evaluated_elsewhere(
         found = evaluated(other, args, kwargs)
     except NoRuleError:
         return None
-    return found if isinstance(found, Varied) else None
+    return found if isinstance(found, Part) else None
 
 
 def evaluated_whole(
@@ -85,7 +115,7 @@ def evaluated_whole(
     from torch.utils._pytree import tree_flatten, tree_unflatten
 
     leaves, form = tree_flatten((list(args), dict(kwargs)))
-    at = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Varied)]
+    at = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Part)]
     wholes = [leaves[k].loosened() for k in at]
 
     def call(tensors: Sequence[Tensor]) -> Any:

@@ -29,6 +29,9 @@ def sliced(
     base = function(one.base, dim, start, end, step)
     if dim in one.places:
         return _within(one, base, dim, chosen)
+    if one.offset is not None:
+        offset = function(one.offset, dim, start, end, step)
+        return Varied(base, function(one.given, 1 + dim, start, end, step), {}, one.tally, offset)
     values = function(one.values, 1 + one.free.index(dim), start, end, step)
     return one.new(base, values, one.places, made=False)
 
@@ -101,6 +104,7 @@ def picked(one: Varied, dim: int, index: Tensor, base: Tensor) -> Varied:
         rows = one.values.index_select(axis, index.reshape(-1))
         values = rows.reshape(*rows.shape[:axis], *index.shape, *rows.shape[axis + 1 :])
         return one.new(base, values, others)
+    one.tally.spare(one.values[0].numel(), base.numel())
     before = sum(d < dim for d in one.free)
     after = len(one.free) - before
     hit = index == one.places[dim].reshape(-1, *[1] * index.dim())

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+DEARER = 8
+"""How much longer an entry takes by its place than in a tensor that is computed whole."""
 
 
 class RefusedError(RuntimeError):
@@ -19,18 +24,52 @@ class NoRuleError(RuntimeError):
     """An operation takes the whole tensors: nothing is known of what a part of them does."""
 
 
+class WastefulError(RuntimeError):
+    """A rule would make a whole tensor of a few entries, which another way may not."""
+
+
 class Tally:
     """How many evaluations run together (``rows``), and the bytes ``made`` of their tensors.
 
     ``largest`` is how many the largest of them takes. No whole tensors are made of parts that take
-    more bytes than ``limit`` for all evaluations.
+    more bytes than ``limit`` for all evaluations, nor, while ``sparing``, of much smaller parts.
     """
 
     def __init__(self, rows: int, limit: float = math.inf) -> None:
         self.rows = rows
         self.limit = limit
+        self.sparing = False
         self.made = 0
         self.largest = 0
+        self._kept: dict[Any, tuple[Any, tuple[Tensor, ...]]] = {}
+
+    def count(self, size: int) -> None:
+        """Take notice of a tensor of so many bytes."""
+        self.made += size
+        self.largest = max(self.largest, size)
+
+    def spare(self, few: int, many: int) -> None:
+        """Note that of a few entries many are made.
+
+        Raises:
+            WastefulError: while sparing, if it is faster to compute each of the few by its place.
+        """
+        if self.sparing and is_few(few, many):
+            raise WastefulError
+
+    def kept(self, key: Any, made: Callable[[], Any], *tensors: Tensor) -> Any:
+        """Return what ``made`` returned at the first call with this key.
+
+        ``tensors`` are those whose ``id`` is in the key, which have to live as long.
+        """
+        if key not in self._kept:
+            self._kept[key] = (made(), tensors)
+        return self._kept[key][0]
+
+
+def is_few(count: int, whole: int) -> bool:
+    """Whether it is faster to compute so many entries by their places than all of a tensor."""
+    return 0 < count * DEARER <= whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +82,21 @@ class Varied:
             each with these positions, one for each evaluation; in ascending order.
         values: what is at the positions: a row for each evaluation, then the other dimensions of
             ``base`` in their order. All of the tensor, if there are no ``places``.
+        given: the values, or what they are with ``offset`` added.
+        offset: what is the same in all evaluations and not added yet, of the shape of ``base``:
+            where more is added, it is all added at once. Only without ``places``.
     """
 
     base: Tensor
-    values: Tensor
+    given: Tensor
     places: Mapping[int, Tensor]
     tally: Tally = field(repr=False)
+    offset: Tensor | None = None
+
+    @functools.cached_property
+    def values(self) -> Tensor:
+        """What is at the positions."""
+        return self.given if self.offset is None else self.given + self.offset
 
     @property
     def free(self) -> list[int]:
@@ -74,9 +122,7 @@ class Varied:
         if values.dtype != base.dtype or values.shape != (self.tally.rows, *shape):
             raise RefusedError("an operation gives another type or shape for many evaluations")
         if made:
-            size = values.numel() * values.element_size()
-            self.tally.made += size
-            self.tally.largest = max(self.tally.largest, size)
+            self.tally.count(values.numel() * values.element_size())
         return Varied(base, values, places, self.tally)
 
     def loosened(self, keep: Collection[int] = ()) -> Varied:
@@ -91,8 +137,9 @@ class Varied:
         if len(kept) == len(self.places):
             return self
         free = [d for d in range(self.base.dim()) if d not in kept]
-        size = math.prod(self.base.shape[d] for d in free) * self.base.element_size()
-        if size * self.tally.rows > self.tally.limit:
+        size = math.prod(self.base.shape[d] for d in free)
+        self.tally.spare(math.prod(self.values.shape[1:]), size)
+        if size * self.base.element_size() * self.tally.rows > self.tally.limit:
             raise RefusedError("copies of a whole tensor would take too much memory")
         if kept:
             whole = taken(self.base, kept)

@@ -1,0 +1,56 @@
+"""Whole tensors put together with parts of others, without whole copies of these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.torch_target.varied.tensor import Varied
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def postponed(product: Tensor, base: Tensor, bias: Tensor, like: Varied) -> Varied:
+    """Return a whole product to which a bias has still to be added in all evaluations."""
+    like.tally.count(product.numel() * product.element_size())
+    return Varied(base, product, {}, like.tally, bias.expand(base.shape))
+
+
+def added(function: Any, one: Any, other: Any, *, alpha: float = 1) -> Varied | None:
+    """``add``, where all of one tensor changes and a part of the other, or nothing.
+
+    None for anything else.
+    """
+    if isinstance(other, Varied) and not other.places:
+        one, other = other, one
+    if alpha != 1 or not isinstance(one, Varied) or one.places:
+        return None
+    if isinstance(other, Varied) and other.places:
+        return _with_part(function, one, other)
+    return None if one.offset is None else _with_constant(function, one, other)
+
+
+def _with_constant(function: Any, one: Varied, other: Any) -> Varied | None:
+    """Add what is the same in all evaluations, later."""
+    import torch
+
+    if not isinstance(other, torch.Tensor) or one.base.dtype != other.dtype or one.offset is None:
+        return None
+    base = function(one.base, other)
+    if base.shape != one.base.shape:
+        return None
+    one.tally.count(one.given.numel() * one.given.element_size())
+    return Varied(base, one.given, {}, one.tally, (one.offset + other).expand(base.shape))
+
+
+def _with_part(function: Any, one: Varied, other: Varied) -> Varied | None:
+    """Add the tensor at the point itself, and the change where there is one."""
+    import torch
+
+    if other.base.shape != one.base.shape or one.base.dtype != other.base.dtype:
+        return None
+    values = one.given + (other.base if one.offset is None else one.offset + other.base)
+    order = [0, *(1 + d for d in (*other.places, *other.free))]
+    rows = torch.arange(one.tally.rows, device=values.device)
+    values.permute(order)[(rows, *other.places.values())] += other.change
+    return one.new(function(one.base, other.base), values, {})
