@@ -12,7 +12,6 @@ from gradcheck.diagnose.flat import loss_ignores_parameter
 from gradcheck.diagnose.handed import _rows, _telling
 from gradcheck.diagnose.handed_findings import best_of
 from gradcheck.diagnose.pool import _aligned
-from gradcheck.diagnose.precision import low_precision
 from gradcheck.diagnose.probe import Use, explains, product
 from gradcheck.diagnose.probes import _fits, _reductions
 from gradcheck.diagnose.regulariser import is_all_of_the_loss, is_bias, is_regulariser
@@ -321,40 +320,6 @@ def test_a_change_in_proportion_to_a_parameter_is_a_regulariser():
 # Thresholds of patterns
 
 
-def noisy(count, relative, upward):
-    right = np.abs(generator.normal(size=count)) + 0.5
-    # spread evenly: errors of neighbours have nothing to do with each other
-    steps = np.floor(np.arange(count + 1) * round(upward * count) / count)
-    error = np.where(np.diff(steps) > 0, 1.0, -1.0)
-    error *= relative * np.linalg.norm(right) / np.linalg.norm(error)
-    return evidence({"v": right + error}, {"v": right}, {"v": right}, relative=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("count", "relative", "upward", "expected"),
-    [
-        (20, 1e-7, 0.5, True), (19, 1e-7, 0.5, False), (40, 1.1e-9, 0.5, True),
-        (40, 0.9e-9, 0.5, False), (40, 2.9e-6, 0.5, True), (40, 3.1e-6, 0.5, False),
-        (40, 1e-7, 0.25, True), (40, 1e-7, 0.2, False), (40, 1e-7, 0.75, True),
-        (40, 1e-7, 0.8, False),
-    ],
-)  # fmt: skip
-def test_rounding_has_its_size_and_either_sign(count, relative, upward, expected):
-    assert bool(low_precision(noisy(count, relative, upward))) is expected
-
-
-def test_errors_that_are_smooth_over_the_entries_are_no_rounding():
-    place = np.linspace(0, 1, 60)
-    right = np.cos(4 * np.pi * place)
-    for error, expected in (
-        (np.sin(np.pi * place), False),
-        (generator.normal(size=60), True),
-    ):
-        off = 1e-7 * right.std() * error
-        known = evidence({"v": right + off}, {"v": right}, {"v": right}, relative=1e-15)
-        assert bool(low_precision(known)) is expected
-
-
 @pytest.mark.parametrize(("wrong", "expected"), [(6, True), (7, False)])
 def test_at_most_a_fifth_scattered_is_isolated(wrong, expected):
     right = np.ones(34)
@@ -381,39 +346,3 @@ def test_a_loss_is_flat_as_far_as_the_noise_tells(relative, expected):
         uncertainty=noise, failing={"W": claimed > 0},
     )  # fmt: skip
     assert bool(loss_ignores_parameter(flat)) is expected
-
-
-def stored(dtype, relative=1e-14, **change):
-    right = generator.normal(size=12)
-    claimed = right.astype(dtype).astype(float) * change.get("factor", 1.0)
-    return evidence({"v": claimed}, {"v": right}, {"v": right}, relative=relative)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_a_gradient_that_is_all_numbers_of_a_narrower_type(dtype):
-    (found,) = low_precision(stored(dtype))
-    assert (found.confidence, found.specificity) == ("likely", 35)
-    assert found.evidence == {"dtype": dtype}
-    assert f"every entry is a {dtype} number" in found.message
-
-
-@pytest.mark.parametrize(
-    ("dtype", "factor", "named"),
-    [
-        ("float32", 1 + 2.0**-11, True), ("float32", 1.5, False), ("float16", 1 + 2.0**-6, True),
-        ("float16", 1.125, False), ("float64", 1 + 2.0**-11, False),
-    ],
-)  # fmt: skip
-def test_a_narrow_number_that_is_far_off_is_another_mistake(dtype, factor, named):
-    right = np.round(generator.normal(size=12), 3)
-    right[np.abs(right) < 0.1] += 0.5
-    narrow = (right * factor).astype(dtype).astype(float)
-    known = evidence({"v": narrow}, {"v": right}, {"v": right}, relative=1e-14)
-    assert bool(low_precision(known)) is named
-
-
-def test_whole_numbers_say_nothing_about_their_type():
-    right = np.arange(1.0, 13.0)
-    claimed = right.copy()
-    claimed[3] += 1.0
-    assert low_precision(evidence({"v": claimed}, {"v": right * 1000.0001}, {"v": right})) == ()
