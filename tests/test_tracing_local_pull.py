@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -86,6 +88,31 @@ def test_so_is_an_operation_that_reaches_far_beside_its_operands():
         long = torch.sin(long)
     assert local_pull(torch, x * long, [x], torch.ones(3, dtype=F64)) is None
     assert local_pull(torch, x * edge(long), [x, edge(long)], torch.ones(3, dtype=F64)) is None
+
+
+class Node:
+    """A node of a graph that hands on what it is told to, once it is given anything."""
+
+    def __init__(self, hands, *further):
+        self.hands, self.next_functions = hands, tuple((one, 0) for one in further)
+        self._input_metadata = [SimpleNamespace(shape=torch.Size([2]), dtype=F64)]
+
+    def __call__(self, given):
+        return self.hands(given)
+
+
+def test_a_node_that_is_handed_nothing_hands_on_nothing_and_the_others_do():
+    ends = [Node(None), Node(None)]
+    left, right = (Node(lambda c: 2 * c, end) for end in ends)
+    for parts, wanted in (((1, 0), [2, None]), ((0, 1), [None, 2]), ((1, 1), [2, 2])):
+
+        def hands(c, parts=parts):
+            return tuple(c if part else None for part in parts)
+
+        output = SimpleNamespace(grad_fn=Node(hands, left, right), output_nr=0)
+        edges = [SimpleNamespace(grad_fn=end, output_nr=0) for end in ends]
+        found = local_pull(torch, output, edges, torch.ones(2, dtype=F64))
+        assert [None if one is None else one[0].item() for one in found] == wanted
 
 
 @tells

@@ -308,6 +308,25 @@ def test_what_stays_open_is_at_a_kink_and_keeps_its_reference() -> None:
     assert found["x"].open_kinks.all()
 
 
+def test_what_is_open_at_a_kink_passes_whether_it_agrees_or_not() -> None:
+    claim = np.array([600.0, 800.0, 0.0, 0.1])
+    before = judged_by(claim, central=central(np.zeros(4)))
+    comparison = replace(
+        before.comparisons["analytic~central"],
+        codes=np.array([FAIL, FAIL, INCONCLUSIVE, INCONCLUSIVE], dtype=np.int8),
+        kinks=np.array([False, False, True, True]),
+        allowed=np.full(4, 1e-3),
+    )
+    before = replace(
+        before,
+        comparisons={"analytic~central": comparison},
+        combined=replace(before.combined, codes=comparison.codes),
+    )
+    max_ = Meeting([[1200, 0, 0, 0.1], [0, 1600, 0, 0.1]])
+    problem, _ = closed_problem(max_.loss, max_.gradient, {"x": claim}, x=np.zeros(4))
+    assert codes(with_subgradients(problem, noise_of(0.0), {"x": before})) == [PASS] * 4
+
+
 @pytest.mark.parametrize(
     ("difference", "allowed", "code"),
     [

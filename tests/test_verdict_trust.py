@@ -189,6 +189,13 @@ def test_what_is_flat_does_not_change() -> None:
     assert said(exact([0.0]), replace(two.part(slice(1)), flat=True), reached=(), level=0.1) == ""
 
 
+def test_without_noise_a_slope_of_nothing_is_none() -> None:
+    two = central([0.0], np.inf, steps=1.0, flat=False)
+    assert said(exact([0.0]), two, reached=(), level=0.0) == ""
+    two = central([1e-300], np.inf, steps=1.0, flat=False)
+    assert said(exact([0.0]), two, reached=(), level=0.0) != ""
+
+
 def test_a_trace_that_takes_the_parameter_or_has_a_slope_is_believed() -> None:
     two = central([0.5, 0.5], np.inf, steps=1.0)
     assert said(exact([0.0, 0.0]), two, reached=("y",)) != ""
