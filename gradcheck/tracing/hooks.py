@@ -216,7 +216,7 @@ def _unpacked(recorder: Recorder, value: Any, pattern: Any) -> Any:
     items = list(found)
     if "*" in pattern:
         place = pattern.index("*")
-        missing = max(len(items) - len(pattern) + 1, 0)
+        missing = len(items) - len(pattern) + 1
         pattern = (*pattern[:place], *[None] * missing, *pattern[place + 1 :])
     if len(items) != len(pattern):
         return items

@@ -308,6 +308,6 @@ def _cut(key: Key, flat: Any, torch: Any, positions: Positions) -> Any:
         if flat.storage_offset() or flat.stride(0) != 1:
             flat = flat.clone()  # as_strided counts from the start of the storage
         return torch.as_strided(flat, shape, strides, offset)
-    places = positions.of(key, flat.shape[0])
+    places = positions.of(key, flat.numel())
     picked = flat.index_select(0, torch.from_numpy(np.array(places).ravel()))
     return picked.reshape(shape)
