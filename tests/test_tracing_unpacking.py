@@ -98,3 +98,12 @@ def without_star(v: Any) -> Any:
 def test_python_says_what_does_not_fit(loss: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         gradient(loss)
+
+
+def as_lists(v: Any) -> Any:
+    alone: Any = np.array(v[0])
+    return alone.tolist() * 2 + v[1].tolist() * 3 + sum(v.reshape(2, 2).tolist()[1])
+
+
+def test_lists_hold_what_the_array_did() -> None:
+    assert gradient(as_lists) == [2, 3, 1, 1]
