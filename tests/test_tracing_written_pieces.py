@@ -72,6 +72,30 @@ def test_its_inputs_are_what_it_held_and_what_was_written() -> None:
     assert inputs[0] == ("constant", "array")
 
 
+def repeated_between(x: Any) -> Any:
+    y = np.zeros(6)
+    y[::5] = x[:2]
+    # as many elements as there are in between, of which it shows two, each three times
+    total = np.sum(np.broadcast_to(y[::5], (3, 2)))
+    y[0] = x[2]
+    return total + np.sum(y * y)
+
+
+def reversed_between(x: Any) -> Any:
+    y = np.zeros(4)
+    y[::-1] = x
+    total = np.sum(y[::-1] * [1.0, 10.0, 100.0, 1000.0])
+    y[1:3] = x[0]
+    return total + np.sum(y * y)
+
+
+def turned_between(x: Any) -> Any:
+    y = np.zeros((2, 2))
+    y.T[::-1] = x.reshape(2, 2)
+    y[0, 1] = 3.0 * x[3]
+    return np.sum(y * y) + y[1, 1] * 10.0
+
+
 @pytest.mark.parametrize(
     ("loss", "gradient"),
     [
@@ -79,6 +103,10 @@ def test_its_inputs_are_what_it_held_and_what_was_written() -> None:
         (two_pieces, [8 * X[0], 2 * X[1], 2 * X[2], 0]),
         (a_constant_last, [18 * X[0], 0, 18 * X[2], 18 * X[3]]),
         (a_constant_first, [18 * X[0] + 2 * X[0], 0, 0, 18 * X[3]]),
+        (repeated_between, [3, 3 + 2 * X[1], 2 * X[2], 0]),
+        (reversed_between, [1 + 6 * X[0], 10, 100, 1000 + 2 * X[3]]),
+        # x = [y01, y11, y00, y10]
+        (turned_between, [0, 2 * X[1] + 10, 2 * X[2], 2 * X[3] + 18 * X[3]]),
     ],
 )
 def test_each_write_counts_as_the_last_of_its_place(loss: Any, gradient: Any) -> None:
