@@ -175,6 +175,13 @@ def test_a_formula_of_the_result_that_is_right_is_taken_at_another_value(size):
     np.testing.assert_allclose(gives(wrong, here), G * size * (1 + Z**2), rtol=1e-12)
 
 
+def test_where_nothing_arrives_no_formula_is_right():
+    """Though ``z < 0`` is zero everywhere as well."""
+    here, pool = handed(lambda W: np.sum(np.arctan(W) * 0.0 * G), "arctan", {"W": N}, data={"X": Z})
+    assert not here.cotangent.any()
+    assert taken_at(here, pool) == []
+
+
 def test_a_square_of_a_parameter_at_another_value_is_a_stale_one():
     here, pool = handed(lambda W: np.sum(np.square(W) * G), "square", {"W": N}, data={"X": Z})
     assert {wrong.cause for wrong in taken_at(here, pool)} == {"stale_value"}
