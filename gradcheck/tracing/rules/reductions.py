@@ -59,8 +59,6 @@ def mean(
     axes = _axes(tensor, axis)
     if not axes:
         return tensor.clone()
-    if where is True or not _given(where):
-        return tensor.mean(axes, keepdim=_flag(keepdims))
     keep = _flag(keepdims)
     count = _count(context, tensor, axes, where, keep)
     return _masked(context, tensor, where, 0.0).sum(axes, keepdim=keep) / count
