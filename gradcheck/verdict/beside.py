@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,12 +25,14 @@ class Beside:
         gradient: the target's own, by parameter name.
         before, after: slopes of the loss along a direction, to either side of the point.
         products: the gradient times the direction, entry by entry.
+        halfway: the target's own gradient at half the distance, where that was asked for.
     """
 
     gradient: Mapping[str, FloatArray]
     before: float
     after: float
     products: FloatArray
+    halfway: Mapping[str, FloatArray] | None = None
 
     @property
     def slope(self) -> float:
@@ -57,10 +59,12 @@ def look_beside(
     directions: Sequence[FloatArray],
     radius: float,
     step: float,
+    *,
+    halfway: bool = False,
 ) -> Beside | None:
     """Return what is found at a drawn point; None outside the domain, or beyond the limits.
 
-    It takes four evaluations. The parameters are put back.
+    It takes four evaluations, or five. The parameters are put back.
 
     Args:
         problem: with the target's gradient at other points (``gradient_at``).
@@ -68,13 +72,19 @@ def look_beside(
         directions: how far each entry of each parameter moves along it, but for the sign.
         radius: largest distance of the point, in units of the parameters' scales.
         step: of the slopes, in units of the radius.
+        halfway: ask for the gradient at half the distance, too.
     """
     own = problem.gradient_at
-    if own is None or not problem.evaluator.spend(1):
+    if own is None or not problem.evaluator.spend(1 + halfway):
         return None
+    nearer = None
     along = [one * generator.choice((-1.0, 1.0), one.shape) for one in directions]
-    with quiet(), _moved(problem, generator, radius):
+    with quiet(), _moved(problem, generator, radius) as move:
         try:
+            if halfway:
+                move(0.5)
+                nearer = {name: np.array(one) for name, one in own().items()}
+                move(1.0)
             gradient = {name: np.array(one) for name, one in own().items()}
         except Exception:
             # Outside the domain: that point tells nothing.
@@ -89,11 +99,14 @@ def look_beside(
         for name, steps in zip(names, along, strict=True)
         if name in gradient
     ]
-    return Beside(gradient, (here - down) / length, (up - here) / length, np.concatenate(products))
+    slopes = ((here - down) / length, (up - here) / length)
+    return Beside(gradient, *slopes, np.concatenate(products), nearer)
 
 
 @contextmanager
-def _moved(problem: Problem, generator: np.random.Generator, radius: float) -> Iterator[None]:
+def _moved(
+    problem: Problem, generator: np.random.Generator, radius: float
+) -> Iterator[Callable[[float], None]]:
     """Move every entry by a drawn part of the radius, and back."""
     orders = float(generator.choice((0.0, NARROW)))
     blocks = []
@@ -105,6 +118,6 @@ def _moved(problem: Problem, generator: np.random.Generator, radius: float) -> I
     try:
         with moves as move:
             move(1.0)
-            yield
+            yield move
     finally:
         moves.undo()

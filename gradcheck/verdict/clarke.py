@@ -8,7 +8,9 @@ several: an element of the generalised gradient, the convex hull of the limits o
 
 Such points are drawn beside the point. The target's own gradient is held there against slopes of
 the loss along what seemed wrong: a mistake shows at the first of them. If it is right at all of
-them, the claim is looked for in the convex hull of what it is there.
+them, the claim is looked for in the convex hull of what it is there. Of pieces that meet at the
+point the gradient does not change on the way to it; where it does, the loss varies on a smaller
+scale than the distance of the points, and they tell nothing.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ EXACT = 1e-6
 """Relative difference of a slope nearby, and of the sizes it is summed of, that counts as none."""
 INSIDE = 1e-5
 """Distance of a claim from the subgradients, relative to the largest, that counts as none."""
+LEFT = 0.01
+"""Part of what seemed wrong at an entry that pieces may leave unexplained there."""
 NOISE = 8.0
 """Standard deviations that an error of a slope spans."""
 
@@ -88,7 +92,7 @@ def _code_of(search: _Search, problem: Problem) -> int:
     """
     generator = np.random.default_rng(0)
     found: list[FloatArray] = []
-    pieces = None
+    pieces, drawn = None, 0
     for _ in range(MOST_ROUNDS):
         for nearby in (search.at(generator) for _ in range(ROUND)):
             if nearby is None:
@@ -96,9 +100,12 @@ def _code_of(search: _Search, problem: Problem) -> int:
             if not nearby.size:
                 return FAIL
             found.append(nearby)
+        drawn += ROUND
         if not found:
+            if drawn >= SMOOTH * ROUND:
+                return FAIL
             continue
-        pieces = Pieces.of(search.claim, found)
+        pieces = Pieces.of(search.claim, found, search.misses)
         if pieces.meet and pieces.contain():
             return PASS
         if not pieces.meet and len(found) >= SMOOTH * ROUND:
@@ -116,24 +123,36 @@ class Pieces:
     Attributes:
         claim, rows: in units of the largest gradient; one row for each gradient that was seen.
         seen: how often.
+        left: how far from a convex combination each entry of the claim may be.
         changing: marks the entries that are not the same in all rows.
     """
 
     claim: FloatArray
     rows: FloatArray
     seen: NDArray[np.intp]
+    left: FloatArray
     changing: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, claim: FloatArray, gradients: Sequence[FloatArray]) -> Pieces:
-        """Gather gradients at points beside that of the claim."""
+    def of(
+        cls,
+        claim: FloatArray,
+        gradients: Sequence[FloatArray],
+        misses: FloatArray | float = np.inf,
+    ) -> Pieces:
+        """Gather gradients at points beside that of the claim.
+
+        ``misses`` tells by how much each entry of the claim seems to be wrong; infinity where it
+        does not.
+        """
         every = np.stack(gradients)
         unit = float(np.abs(every).max()) or 1.0
         every = every / unit
         changing = np.ptp(every, axis=0) > 2.0 * INSIDE
         kinds = np.round(every[:, changing], DIGITS)
         _, first, seen = np.unique(kinds, axis=0, return_index=True, return_counts=True)
-        return cls(claim / unit, every[first], seen, changing)
+        left = np.minimum(INSIDE, np.broadcast_to(LEFT * misses / unit, claim.shape))
+        return cls(claim / unit, every[first], seen, left, changing)
 
     @property
     def meet(self) -> bool:
@@ -145,12 +164,13 @@ class Pieces:
         from scipy.optimize import nnls
 
         same = ~self.changing
-        if not (np.abs(self.claim - self.rows.mean(axis=0))[same] <= INSIDE).all():
+        if not (np.abs(self.claim - self.rows.mean(axis=0)) <= self.left)[same].all():
             return False
         ones = np.ones((1, len(self.rows)))
         rows, claim = self.rows[:, self.changing].T, self.claim[self.changing]
-        _, off = nnls(np.vstack([rows, ones]), np.append(claim, 1.0))
-        return bool(off <= INSIDE)
+        shares, off = nnls(np.vstack([rows, ones]), np.append(claim, 1.0))
+        apart = np.abs(rows @ shares - claim)
+        return bool(off <= INSIDE and (apart <= self.left[self.changing]).all())
 
     def may_contain(self) -> bool:
         """Whether others that were not seen may be missing, as those seen but once suggest.
@@ -163,7 +183,7 @@ class Pieces:
         if not (unseen and self.meet):
             return False
         low, high, total = self.rows.min(axis=0), self.rows.max(axis=0), self.rows.sum(axis=1)
-        slack = np.where(self.changing, 0.0, OFTEN * unseen) + INSIDE
+        slack = np.where(self.changing, 0.0, OFTEN * unseen) + self.left
         within = (self.claim >= low - slack) & (self.claim <= high + slack)
         sums = INSIDE * np.sqrt(self.claim.size)
         alike = total.min() - sums <= self.claim.sum() <= total.max() + sums
@@ -182,16 +202,21 @@ class _Search:
     ) -> None:
         self._problem = problem
         self._directions = []
-        missed = []
+        misses = []
         for one in problem.parameters:
             marks = wrong.get(one.name)
             direction = np.zeros(one.value.shape)
             if marks is not None:
                 direction = np.where(marks, one.scales, 0.0)
-                miss = problem.analytic[one.name] - slopes[one.name]
-                missed.append(np.abs(miss[marks] * one.scales[marks]).max())
             self._directions.append(direction)
-        self._missed = max(missed)
+            if one.name in problem.analytic:
+                miss = np.full(one.value.shape, np.inf)
+                if marks is not None:
+                    apart = np.abs(problem.analytic[one.name] - slopes[one.name]) * one.scales
+                    miss[marks] = apart[marks]
+                misses.append(miss.reshape(-1))
+        self.misses = np.concatenate(misses)
+        self._missed = np.where(np.isinf(self.misses), 0.0, self.misses).max()
         level = noise.at(np.array([problem.facts.value])).item()
         self._error = NOISE * level / (STEP * RADIUS)
         self.claim = self._scaled(problem.analytic)
@@ -210,10 +235,13 @@ class _Search:
         None where nothing can be said there, for a kink lies on it too; an empty one where the
         gradient is wrong there.
         """
-        found = look_beside(self._problem, generator, self._directions, RADIUS, STEP)
-        if found is None:
+        problem, directions = self._problem, self._directions
+        found = look_beside(problem, generator, directions, RADIUS, STEP, halfway=True)
+        if found is None or found.halfway is None:
             return None
-        scaled = self._scaled(found.gradient)
+        scaled, nearer = self._scaled(found.gradient), self._scaled(found.halfway)
+        if not np.abs(scaled - nearer).max() <= INSIDE * np.abs(scaled).max():
+            return None
         allowed = EXACT * float(np.linalg.norm(found.products)) + self._error
         if not np.isfinite(scaled).all() or found.has_kink(allowed):
             return None
