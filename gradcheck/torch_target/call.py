@@ -7,7 +7,7 @@ their own device and in the working precision (``read``), which is the same memo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from gradcheck.calling import random_state
 from gradcheck.calling.tree import leaves, map_leaves
+from gradcheck.torch_target.kept import kept
 from gradcheck.torch_target.outputs import Reduction
 from gradcheck.torch_target.parameters import Place
 
@@ -42,6 +43,8 @@ class TorchCall:
         held: for each parameter whether it is read from elsewhere than the inputs.
         buffers: the buffers of all modules.
         changed: tensors that the target was seen to change, put back after each call.
+        remembers: at each call the target keeps a tensor from which the next one could start; it
+            is taken out again after each call, too.
         seed: the seed for the global generators before each call; None leaves them alone.
         keeps_graph: the target differentiates inside and cannot run without a graph.
     """
@@ -57,6 +60,7 @@ class TorchCall:
     reduction: Reduction | None = None
     changed: list[Tensor] = field(default_factory=list)
     generators: list[tuple[Any, Any]] = field(default_factory=list)
+    remembers: bool = False
     seed: int | None = None
     keeps_graph: bool = False
 
@@ -91,11 +95,18 @@ class TorchCall:
     def preserved(self) -> Iterator[None]:
         """Put back, at the end, what the target was seen to change."""
         before = [one.detach().clone() for one in self.changed]
-        try:
-            yield
-        finally:
-            for one, value in zip(self.changed, before, strict=True):
-                one.data.copy_(value)
+        with ExitStack() as stack:
+            if self.remembers:
+                stack.enter_context(self.kept())
+            try:
+                yield
+            finally:
+                for one, value in zip(self.changed, before, strict=True):
+                    one.data.copy_(value)
+
+    def kept(self) -> AbstractContextManager[Callable[[], bool]]:
+        """Take out again, at the end, the tensors that the target keeps in the meantime."""
+        return kept(self.function, self.args, self.kwargs)
 
     def watched(self) -> list[Tensor]:
         """Return every tensor that the target could change, always in the same order."""
@@ -123,7 +134,8 @@ class TorchCall:
     ) -> Any:
         """Return what the target returns with other tensors in the place of some parameters.
 
-        Nothing is written to: what the target was seen to change is given to it as a copy.
+        Nothing is written to: what the target was seen to change is given to it as a copy. Of the
+        tensors that stand for others, nothing is left where the target keeps them.
         """
         self.refresh()
         self._rewind()
@@ -144,6 +156,7 @@ class TorchCall:
             if self.held[k] and not self.places[k]
         }
         with ExitStack() as stack:
+            stack.enter_context(self.kept())
             stack.enter_context(_swapped(swaps))
             if elsewhere:
                 stack.enter_context(_substituting(elsewhere))

@@ -46,8 +46,9 @@ def first_call(
 
     before = [one.detach().clone() for one in call.watched()]
     start = random_state.snapshot()
-    with torch.enable_grad():
+    with torch.enable_grad(), call.kept() as keeps_tensors:
         result = call.run()
+        keeps = keeps_tensors()
     draws = random_state.differ(start, random_state.snapshot())
     changed = [
         i
@@ -57,6 +58,8 @@ def first_call(
     call.changed = [call.watched()[i] for i in changed]
     for i in changed:
         call.watched()[i].data.copy_(before[i])
+    if keeps:
+        call.remembers = _keeps_again(call)
     if draws:
         # Drawn again from the seed, so that loss and gradient belong to the same draw.
         call.seed = seed
@@ -79,6 +82,17 @@ def first_call(
         loss = float(call.reduced(call.run()).detach())
     random_state.restore(states)
     return Claim(matched.arrays, matched.problems, explicit, loss)
+
+
+def _keeps_again(call: TorchCall) -> bool:
+    """Whether a second call keeps a tensor, too: a first one may keep what is then used always."""
+    import torch
+
+    with torch.enable_grad(), call.preserved(), call.kept():
+        call.run()
+        with call.kept() as keeps_tensors:
+            call.run()
+            return keeps_tensors()
 
 
 def _same(one: Tensor, two: Tensor) -> bool:
@@ -204,7 +218,7 @@ def _like(own: TorchCall, other: TorchCall) -> TorchCall:
         i for i, one in enumerate(own.watched()) if any(one is changed for changed in own.changed)
     ]
     other.changed = [other.watched()[i] for i in positions]
-    other.reduction, other.seed = own.reduction, own.seed
+    other.reduction, other.seed, other.remembers = own.reduction, own.seed, own.remembers
     return other
 
 

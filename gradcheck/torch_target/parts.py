@@ -98,9 +98,12 @@ class PartLosses:
         flat = torch.from_numpy(np.ascontiguousarray(indices)).to(read.device)
         given = torch.from_numpy(np.ascontiguousarray(values)).to(read.device, read.dtype)
         places = dict(enumerate(unravelled(flat, read.shape)))
-        with torch.no_grad():
-            result = call.loss_at({parameter: carrier(Varied(read, given, places, tally))})
-            return _rows(result, tally.rows)
+        try:
+            with torch.no_grad():
+                result = call.loss_at({parameter: carrier(Varied(read, given, places, tally))})
+                return _rows(result, tally.rows)
+        finally:
+            tally.over = True
 
     def _alone(self, parameter: int) -> tuple[NDArray[np.intp], NDArray[Any], FloatArray]:
         """Move some entries far, one at a time; return which, where to, and the losses."""

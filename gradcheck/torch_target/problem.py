@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from gradcheck.torch_target.batch import batched_losses
 from gradcheck.torch_target.call import TorchCall
 from gradcheck.torch_target.claim import first_call, gradients_of, working_call
 from gradcheck.torch_target.forward import forward_derivatives
+from gradcheck.torch_target.kept import kept
 from gradcheck.torch_target.kinds import is_torch_target, understand
 from gradcheck.torch_target.outputs import as_array, as_real
 from gradcheck.torch_target.own_rounding import low_precision_rounding, of_backward, with_residue
@@ -72,14 +74,14 @@ def torch_problem(
     states = random_state.snapshot()
     limits = limits or Limits()
     subject = replace(subject, function=limited(subject.function, limits.timeout))
-    prepared = prepare(subject, bound, wrt, grad and limited(grad, limits.timeout))
-    prepared = replace(prepared, jitter=jitter, seed=seed)
-    try:
-        return _build(prepared, seed, name, limits, repetition or Repetition(), states)
-    except BaseException:
-        prepared.put_back()
-        random_state.restore(states)
-        raise
+    with ExitStack() as undo:
+        undo.enter_context(kept(target, grad, params, inputs))
+        prepared = prepare(subject, bound, wrt, grad and limited(grad, limits.timeout))
+        prepared = replace(prepared, jitter=jitter, seed=seed)
+        undo.callback(random_state.restore, states)
+        undo.callback(prepared.put_back)
+        problem = _build(prepared, seed, name, limits, repetition or Repetition(), states)
+        return replace(problem, cleanup=undo.pop_all().close)
 
 
 def _build(
@@ -155,7 +157,6 @@ def _build(
         kind="torch",
         precision_inside=inside,
         outputs=_outputs(call),
-        cleanup=_cleanup(prepared, states),
     )
 
 
@@ -245,11 +246,3 @@ def _surroundings(prepared: Prepared) -> Surroundings:
                 elif not one.is_complex() and one.dtype is not torch.bool:
                     integers[leaf.path] = as_array(one)
     return Surroundings(scalars, data, integers)
-
-
-def _cleanup(prepared: Prepared, states: tuple[Any, ...]) -> Callable[[], None]:
-    def cleanup() -> None:
-        prepared.put_back()
-        random_state.restore(states)
-
-    return cleanup

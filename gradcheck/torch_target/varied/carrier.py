@@ -15,7 +15,7 @@ from gradcheck.torch_target.varied.operations import (
     evaluated_elsewhere,
     evaluated_whole,
 )
-from gradcheck.torch_target.varied.scattered import Part
+from gradcheck.torch_target.varied.scattered import Part, parts_of
 from gradcheck.torch_target.varied.tensor import NoRuleError, RefusedError, unchanged
 
 if TYPE_CHECKING:
@@ -46,8 +46,13 @@ def _carrier_type() -> Any:
 
     def bare(value: Any) -> Any:
         if isinstance(value, Carrier):
-            return value.varied
+            return value.varied.base if value.varied.tally.over else value.varied
         return [bare(one) for one in value] if isinstance(value, list) else value
+
+    def settled(value: Any) -> Any:
+        """Of evaluations that are over, only what they started from is left."""
+        is_over = isinstance(value, Carrier) and value.varied.tally.over
+        return value.varied.base if is_over else value
 
     def dressed(value: Any) -> Any:
         return Carrier(value) if isinstance(value, Part) else value
@@ -75,6 +80,7 @@ def _carrier_type() -> Any:
             cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             with torch._C.DisableTorchFunctionSubclass():
+                args = [settled(one) for one in args]
                 try:
                     if getattr(function, "__name__", "") in RECURRENT and not kwargs:
                         return recurrent(function, args)
@@ -96,8 +102,10 @@ def _carrier_type() -> Any:
             # Of the basic operations the arguments are tensors and lists of them, named or not.
             bases = [bare(one) for one in args]
             named = {key: bare(value) for key, value in (kwargs or {}).items()}
+            if not parts_of((bases, *named.values())):
+                return function(*bases, **named)
             if function._schema.is_mutable:
-                return written(function, args[0], bases, named)
+                return written(function, settled(args[0]), bases, named)
             shared = _shares(function)
             found = evaluated(function, bases, named)
             result = Carrier(found) if isinstance(found, Part) else tree_map(dressed, found)

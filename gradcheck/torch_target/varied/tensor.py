@@ -33,12 +33,14 @@ class Tally:
 
     ``largest`` is how many the largest of them takes. No whole tensors are made of parts that take
     more bytes than ``limit`` for all evaluations, nor, while ``sparing``, of much smaller parts.
+    Once they are ``over``, what a target has kept of them stands for its ``base`` alone.
     """
 
     def __init__(self, rows: int, limit: float = math.inf) -> None:
         self.rows = rows
         self.limit = limit
         self.sparing = False
+        self.over = False
         self.made = 0
         self.largest = 0
         self._kept: dict[Any, tuple[Any, tuple[Tensor, ...]]] = {}
