@@ -7,6 +7,7 @@ runs the pass twice, differentiates it, batches it. Each clause has its own key.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,12 +21,13 @@ from gradcheck.audit.cotangent_cases import CASES as COTANGENTS
 from gradcheck.audit.cotangent_cases import UNUSED_OUTPUT
 from gradcheck.audit.effect_cases import CASES as EFFECTS
 from gradcheck.audit.mode_cases import CASES as MODES
-from gradcheck.audit.mode_cases import FORWARD_MODE
+from gradcheck.audit.mode_cases import FORWARD_MODE, SECOND_DERIVATIVE
 from gradcheck.audit.precision_cases import ALLOWED, low_precision
 from gradcheck.calling import random_state
 from gradcheck.calling.calls import bind_inputs
 from gradcheck.report import Check, Diagnosis, Notice, Verdict, worst_verdict
 from gradcheck.torch_target.kinds import is_function_class, understand
+from gradcheck.torch_target.outputs import numpy_dtype
 from gradcheck.torch_target.parameters import (
     by_request,
     candidates,
@@ -152,8 +154,29 @@ class _Auditor:
         self.inside: np.dtype[Any] | None = None
         """The lowest precision that the target computes in where all it is given is float64."""
 
+    @functools.cached_property
+    def refused(self) -> str:
+        """What the target raises where all it is given is float64, if it takes its own inputs.
+
+        Else nothing.
+        """
+        try:
+            self._made(wide=True).gradient()
+        except Exception as error:
+            # A constant of its own, in lower precision, does not mix with float64.
+            why = _said(error)
+        else:
+            return ""
+        try:
+            self._made(wide=False).gradient()
+        except Exception:
+            # It does so on its own inputs, too, as each case says.
+            return ""
+        return why
+
     def findings(self) -> list[Finding]:
-        found = [one for case in CASES for one in self.tried(case)]
+        cases = [case for case in CASES if not self.refused or case is not SECOND_DERIVATIVE]
+        found = [one for case in cases for one in self.tried(case)]
         if is_function_class(self.target):
             closure = Case(
                 "contract_closed_over",
@@ -162,6 +185,13 @@ class _Auditor:
                 optional=True,
             )
             found += self.tried(closure)
+        if self.refused:
+            text = (
+                "a run in float64 was not tried, nor what is compared with it (second derivatives, "
+                "other precisions), but all else in the precision of the inputs: in float64 the "
+                f"target raises {self.refused}"
+            )
+            return [*found, Notice("contract_not_tried", text)]
         for name in ALLOWED:
             case = Case(
                 f"contract_{name}",
@@ -178,8 +208,7 @@ class _Auditor:
             found = case.look(self.bench(None))
         except Exception as error:
             # Whatever the target raises in a case is what that case finds, and says.
-            lines = str(error).strip().splitlines()
-            text = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+            text = _said(error)
             if case.optional:
                 first = re.split(r"(?<=\w)\. (?=[A-Z])", text)[0]
                 return [Notice("contract_not_tried", f"{case.tries} was not tried: {first}")]
@@ -191,7 +220,19 @@ class _Auditor:
         return [] if found is None else [found]
 
     def bench(self, dtype: torch.dtype | None) -> Bench:
-        """Return a bench in float64, or with all floating-point tensors in ``dtype``."""
+        """Return a bench in float64, or with all floating-point tensors in ``dtype``.
+
+        Of a target that refuses float64 it is one in the precision of its own inputs.
+        """
+        bench = self._made(wide=not self.refused, dtype=dtype)
+        if dtype is None:
+            if self.inside is None:
+                self.inside = _narrowest(bench)
+                bench.rewind()
+            bench.tolerance = TOLERANCES.get(self.inside.name, EXACT)
+        return bench
+
+    def _made(self, *, wide: bool, dtype: torch.dtype | None = None) -> Bench:
         self.put_back()
         call = make_call(
             self.subject.function,
@@ -199,16 +240,25 @@ class _Auditor:
             self.parameters,
             self.others,
             self.buffers,
-            wide=True,
+            wide=wide,
             dtype=dtype,
         )
         call.seed = self.seed
         names = tuple(one.name for one in self.parameters)
-        bench = Bench(call, names, tolerance=EXACT)
-        if dtype is None:
-            if self.inside is None:
-                backward = lowest_in_backward(bench.gradient)
-                self.inside = min(lowest_precision(call), backward, key=lambda one: one.itemsize)
-                bench.rewind()
-            bench.tolerance = TOLERANCES.get(self.inside.name, EXACT)
-        return bench
+        return Bench(call, names, tolerance=EXACT)
+
+
+def _said(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+
+
+def _is_inexact(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _narrowest(bench: Bench) -> np.dtype[Any]:
+    """Return the lowest precision of what the target is given and what it computes in."""
+    found = [lowest_precision(bench.call), lowest_in_backward(bench.gradient)]
+    found += [numpy_dtype(one.dtype) for one in bench.call.watched() if _is_inexact(one)]
+    return min(found, key=lambda one: one.itemsize)

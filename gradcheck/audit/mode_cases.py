@@ -221,6 +221,9 @@ def _batched_finding(what: str, size: float, parameter: str) -> Diagnosis:
 
 
 FORWARD_MODE = "forward mode against reverse"
+SECOND_DERIVATIVE = Case(
+    "contract_double_backward", "double backward", double_backward, optional=True
+)
 
 CASES = (
     Case(
@@ -229,6 +232,6 @@ CASES = (
         forward_against_reverse,
         optional=True,
     ),
-    Case("contract_double_backward", "double backward", double_backward, optional=True),
+    SECOND_DERIVATIVE,
     Case("contract_vmap", "a batch by vmap", batched, optional=True),
 )
