@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.special as sp
 from scipy.spatial import distance
-from test_tracing_operations import trapezoid
+from traced_derivatives import trapezoid
 
 from gradcheck.tracing import NotTraceable, trace
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
-from test_tracing_operations import derivative_errors
+from traced_derivatives import derivative_errors
 
 import gradcheck
 from gradcheck.diagnose.graph import graph_of

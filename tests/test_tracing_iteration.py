@@ -11,7 +11,7 @@ import struct
 
 import numpy as np
 import pytest
-from test_tracing_operations import derivative_errors
+from traced_derivatives import derivative_errors
 
 from gradcheck.tracing import NotTraceable, trace
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.linalg
-from test_tracing_operations import derivative_errors, trapezoid
+from traced_derivatives import derivative_errors, trapezoid
 
 from gradcheck.tracing import NotTraceable, trace
 

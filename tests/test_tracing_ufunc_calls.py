@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_tracing_operations import derivative_errors, in_place
+from traced_derivatives import derivative_errors, in_place
 
 from gradcheck.tracing import NotTraceable, trace
 
