@@ -84,6 +84,8 @@ def _carrier_type() -> Any:
                 try:
                     if getattr(function, "__name__", "") in RECURRENT and not kwargs:
                         return recurrent(function, args)
+                    if (product := _of_vector(function, args)) is not None:
+                        return product
                     return function(*args, **(kwargs or {}))
                 except NoRuleError:
                     everything = (list(args), dict(kwargs or {}))
@@ -161,6 +163,22 @@ def _writes(function: Any, kwargs: Mapping[str, Any]) -> bool:
     name = getattr(function, "__name__", "")
     in_place = name in WRITING or (name.endswith("_") and not name.endswith("__"))
     return in_place or kwargs.get("out") is not None or bool(kwargs.get("inplace"))
+
+
+def _of_vector(function: Any, args: Sequence[Any]) -> Tensor | None:
+    """Return a vector times a matrix; of anything else None.
+
+    Torch writes it as a matrix with one row, of which it takes away a dimension in place.
+    """
+    import torch
+
+    name = getattr(function, "__name__", "")
+    if name not in ("matmul", "__matmul__", "__rmatmul__") or len(args) != 2:
+        return None
+    vector, matrix = args[::-1] if name == "__rmatmul__" else args
+    if not all(isinstance(one, torch.Tensor) for one in args) or vector.dim() != 1:
+        return None
+    return torch.mv(matrix.t(), vector) if matrix.dim() == 2 else None
 
 
 def _alike(one: Tensor, two: Tensor) -> bool:

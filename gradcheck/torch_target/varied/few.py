@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def of_each(
-    function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], whole: int | None = None
-) -> Any:
+def of_each(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Evaluate a function of each entry at those that change in any argument.
 
     Args:
         function: one of torch's basic operations.
         args: its arguments, tensors among them to be broadcast.
         kwargs: named arguments.
-        whole: how many entries would be computed otherwise; by default all of the result.
 
     Returns:
         The result; None where this is not the way to do it.
@@ -43,8 +41,8 @@ def of_each(
     base = function(*(_base(one) for one in args), **kwargs)
     if not isinstance(base, torch.Tensor) or not base.numel():
         return None
-    size = base.numel() if whole is None else whole
-    if not _are_few(operands, base.numel(), size):
+    whole = base.numel() // _shared_positions(operands, base)
+    if not _are_few(operands, base.numel(), whole):
         return None
     aligned = [_broadcast(one, base) for one in args]
     if any(found is None for found, one in zip(aligned, args, strict=True) if one is not None):
@@ -66,6 +64,19 @@ def of_each(
         return one
 
     return few[0].new(base, places, function(*(part(one) for one in aligned), **kwargs))
+
+
+def _shared_positions(operands: Sequence[Part], base: Tensor) -> int:
+    """Return of how many parts of the result an evaluation changes one, all operands alike."""
+    alike: dict[int, int] | None = None
+    for one in operands:
+        lead = base.dim() - one.base.dim()
+        places = {} if isinstance(one, Scattered) else one.places
+        own = {d + lead: id(at) for d, at in places.items()}
+        alike = {d: at for d, at in (alike or own).items() if own.get(d) == at}
+        if not alike:
+            return 1
+    return math.prod(base.shape[d] for d in alike or {})
 
 
 def _are_few(operands: Sequence[Part], size: int, whole: int) -> bool:

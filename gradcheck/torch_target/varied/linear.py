@@ -1,4 +1,4 @@
-"""Products, sums and convolutions of tensors of which each evaluation changes a part.
+"""Products and sums of tensors of which each evaluation changes a part.
 
 What such an operation gives is what it gives at the point itself, and what it gives for the change.
 """
@@ -145,24 +145,3 @@ def total(
 
 def _row(base: Tensor, places: Mapping[int, Tensor]) -> Tensor:
     return taken(base, places) if places else base.unsqueeze(0)
-
-
-def convolution(function: Any, x: Any, weight: Any, bias: Any, *args: Any) -> Any:
-    """A convolution with a varied weight: of its filters, one changes."""
-    transposed_, groups = args[3], args[5]
-    if isinstance(x, Varied) or transposed_ or groups != 1:
-        return None
-
-    plain = function(x, weight.base if isinstance(weight, Varied) else weight, None, *args)
-    found: Any = plain
-    if isinstance(weight, Varied):
-        filters = weight.loosened([0])
-        if not filters.places:
-            return None
-        values = function(x, filters.values, None, *args).movedim(1, 0)
-        found = weight.new(plain, values, {1: filters.places[0]})
-    if bias is None:
-        return found
-    ones = [1] * (plain.dim() - 2)
-    bias = bias.reshaped((-1, *ones)) if isinstance(bias, Varied) else bias.reshape(-1, *ones)
-    return elementwise(_add(), found, bias)

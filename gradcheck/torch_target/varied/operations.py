@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.composed import COMPOSED
 from gradcheck.torch_target.varied.elementwise import bases_of, elementwise
 from gradcheck.torch_target.varied.few_rules import FEW, few
 from gradcheck.torch_target.varied.rules import RULES
@@ -42,6 +43,10 @@ def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     if name in LIKE:
         return function(*bases_of(args), **kwargs)
     parts = parts_of(args)
+    if name in COMPOSED and isinstance(args[0], Part | torch.Tensor):
+        found = COMPOSED[name](evaluated, *args, **kwargs)
+        if found is not None:
+            return found
     entrywise = torch.Tag.pointwise in function.tags
     if any(isinstance(one, Scattered) for one in parts):
         found = few(function, args, kwargs)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gradcheck.torch_target.varied.linear import addmm, convolution, mm, mv, total
+from gradcheck.torch_target.varied.along import ALONG, added_at, along, gathered_along
+from gradcheck.torch_target.varied.convolving import convolution, on_channels
+from gradcheck.torch_target.varied.linear import addmm, mm, mv, total
 from gradcheck.torch_target.varied.normalising import batch_norm, layer_norm, softmax
 from gradcheck.torch_target.varied.selecting import (
     embedding,
+    embedding_bag,
     expanded,
     index_select,
     indexed,
@@ -21,9 +24,6 @@ from gradcheck.torch_target.varied.selecting import (
 )
 from gradcheck.torch_target.varied.stacks import attention, baddbmm, bmm
 from gradcheck.torch_target.varied.tensor import Varied
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Rule = Callable[..., Any]
 
@@ -52,23 +52,6 @@ def same(function: Any, one: Varied, **kwargs: Any) -> Varied:
     return one.new(function(one.base, **kwargs), one.values, one.places, made=False)
 
 
-def pooling(function: Any, x: Varied, *args: Any) -> Any:
-    """Pooling, where the pictures of some channels change: these are pooled."""
-    import torch
-
-    if x.base.dim() != 4 or not x.places or not x.places.keys() <= {0, 1}:
-        return None
-    values = x.values if x.values.dim() == 4 else x.values.unsqueeze(1)
-    base, found = function(x.base, *args), function(values, *args)
-
-    def new(one: Tensor, many: Tensor) -> Varied:
-        return x.new(one, many if x.values.dim() == 4 else many.squeeze(1), x.places)
-
-    if isinstance(base, torch.Tensor):
-        return new(base, found)
-    return tuple(new(one, many) for one, many in zip(base, found, strict=True))
-
-
 def negative_log_likelihood(
     function: Any, x: Any, target: Any, weight: Any, reduction: int, ignored: int
 ) -> Any:
@@ -86,7 +69,21 @@ def negative_log_likelihood(
     return x.new(base, sums / weights if mean else sums, {}), torch.clone(weights)
 
 
+ON_CHANNELS = tuple(
+    f"aten::{name}"
+    for name in (
+        *("max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool1d", "avg_pool2d"),
+        *("avg_pool3d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest1d"),
+        *("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_linear1d"),
+        *("reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d"),
+    )
+)
+"""Operations on each channel of each picture by itself."""
 RULES: dict[str, Rule] = {
+    **dict.fromkeys(ALONG, along),
+    "aten::index_add": added_at,
+    "aten::scatter_add": added_at,
+    "aten::gather": gathered_along,
     "aten::view": reshaped,
     "aten::_unsafe_view": reshaped,
     "aten::reshape": reshaped,
@@ -107,6 +104,8 @@ RULES: dict[str, Rule] = {
     "aten::unsafe_split": split,
     "aten::unsafe_split_with_sizes": split,
     "aten::embedding": embedding,
+    "aten::_embedding_bag": embedding_bag,
+    "aten::_embedding_bag_forward_only": embedding_bag,
     "aten::index_select": index_select,
     "aten::index": indexed,
     "aten::cat": joined,
@@ -124,9 +123,7 @@ RULES: dict[str, Rule] = {
     "aten::native_layer_norm": layer_norm,
     "aten::native_batch_norm": batch_norm,
     "aten::convolution": convolution,
-    "aten::max_pool2d_with_indices": pooling,
-    "aten::avg_pool2d": pooling,
-    "aten::_adaptive_avg_pool2d": pooling,
+    **dict.fromkeys(ON_CHANNELS, on_channels),
     "aten::nll_loss_forward": negative_log_likelihood,
 }
 """How each operation is evaluated by name; a rule returns None for what it does not cover."""

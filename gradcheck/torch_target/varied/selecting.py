@@ -134,6 +134,20 @@ def embedding(function: Any, weight: Any, index: Any, *args: Any) -> Varied | No
     return picked(weight, 0, index, function(weight.base, index, *args))
 
 
+def embedding_bag(function: Any, weight: Any, indices: Any, *args: Any) -> Any:
+    """Sums, means, or largest of rows of a table, where one column changes: this one's.
+
+    The other results, which serve the backward pass alone, are those at the point itself.
+    """
+    weighted = len(args) > 4 and args[4] is not None
+    if not isinstance(weight, Varied) or weighted or 1 not in weight.places:
+        return None
+    base, *others = function(weight.base, indices, *args)
+    kept = weight.loosened([1])
+    values = function(kept.values.T.contiguous(), indices, *args)[0]
+    return weight.new(base, values.T, kept.places), *others
+
+
 def index_select(function: Any, one: Any, dim: int, index: Any) -> Varied | None:
     """Positions along a dimension."""
     if not isinstance(one, Varied) or not _is_picking(index):

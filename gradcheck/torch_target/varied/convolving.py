@@ -1,0 +1,98 @@
+"""Convolutions and pooling of tensors of which each evaluation changes a channel or a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.torch_target.varied.elementwise import elementwise
+from gradcheck.torch_target.varied.tensor import Varied, taken
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def convolution(function: Any, x: Any, weight: Any, bias: Any, *args: Any) -> Any:
+    """A convolution of which the input is varied, or the filters.
+
+    ``args`` are stride, padding, dilation, whether it is transposed, output padding, groups.
+    """
+    import torch
+
+    transposed, groups = args[3], args[5]
+    if transposed or (isinstance(x, Varied) and isinstance(weight, Varied)):
+        return None
+    if isinstance(x, Varied):
+        found: Any = _of_input(function, x, weight, args)
+    elif isinstance(weight, Varied):
+        found = _of_filters(function, x, weight, args, groups)
+    else:
+        found = function(x, weight, None, *args)
+    if found is None or bias is None:
+        return found
+    ones = [1] * (weight.base.dim() - 2 if isinstance(weight, Varied) else weight.dim() - 2)
+    bias = bias.reshaped((-1, *ones)) if isinstance(bias, Varied) else bias.reshape(-1, *ones)
+    return elementwise(torch.ops.aten.add.Tensor, found, bias)
+
+
+def _of_filters(
+    function: Any, x: Tensor, weight: Varied, args: Sequence[Any], groups: int
+) -> Varied | None:
+    """Of the filters an evaluation changes one: a channel of the result."""
+    filters = weight.loosened([0])
+    if not filters.places:
+        return None
+    plain, at = function(x, weight.base, None, *args), filters.places[0]
+    if groups == 1:
+        values = function(x, filters.values, None, *args).movedim(1, 0)
+        return weight.new(plain, values, {1: at})
+    # Each evaluation's filter meets the channels of its own group.
+    width = weight.base.shape[1]
+    parts = x.reshape(x.shape[0], groups, width, *x.shape[2:])
+    chosen = parts.index_select(1, at // (weight.base.shape[0] // groups)).flatten(1, 2)
+    values = function(chosen, filters.values, None, *args[:5], len(at)).movedim(1, 0)
+    return weight.new(plain, values, {1: at})
+
+
+def _of_input(function: Any, x: Varied, weight: Tensor, args: Sequence[Any]) -> Varied | None:
+    """Of the input an evaluation changes one channel, or all: what this change gives."""
+    if x.base.dim() != weight.dim():
+        return None
+    one = x.loosened([d for d in x.places if d == 1])
+    base = function(x.base, weight, None, *args)
+    rows, count = len(one.values), x.base.shape[0]
+    if not one.places:
+        values = function(one.values.flatten(0, 1), weight, None, *args)
+        return x.new(base, values.reshape(rows, count, *values.shape[1:]), {})
+    at = one.places[1]
+    change = one.change.movedim(0, 1)
+    if args[5] == 1:
+        factors = weight.index_select(1, at).movedim(1, 0).flatten(0, 1).unsqueeze(1)
+        given = function(change, factors, None, *args[:5], rows)
+        found = given.reshape(count, rows, -1, *given.shape[2:]).movedim(1, 0)
+        return x.new(base, found.add_(base), {})
+    if weight.shape[1] != 1 or weight.shape[0] != args[5]:
+        return None
+    values = function(change, weight.index_select(0, at), None, *args[:5], rows).movedim(1, 0)
+    return x.new(base, values + taken(base, {1: at}), {1: at})
+
+
+def on_channels(function: Any, x: Varied, *args: Any) -> Any:
+    """Pooling and its like, where the pictures of some channels change: these are pooled."""
+    import torch
+
+    rank = x.base.dim()
+    if rank < 3 or not x.places.keys() <= {0, 1}:
+        return None
+    free = [d for d in (0, 1) if d not in x.places]
+    lead = 1 + len(free)
+    shape = x.values.shape
+    flat = x.values.reshape(shape[:lead].numel(), 1, *shape[lead:])
+    base, found = function(x.base, *args), function(flat, *args)
+
+    def new(one: Tensor, many: Tensor) -> Varied:
+        return x.new(one, many.reshape(*shape[:lead], *many.shape[2:]), x.places)
+
+    if isinstance(base, torch.Tensor):
+        return new(base, found)
+    return tuple(new(one, many) for one, many in zip(base, found, strict=True))
