@@ -100,6 +100,16 @@ def test_noise_that_hides_the_slope_proves_nothing():
     assert "along a line" in refused.refusal
 
 
+@pytest.mark.parametrize(("share", "proved"), [(0.99, True), (1.01, False)])
+def test_a_slope_shows_where_four_deviations_of_noise_are_a_twentieth_of_it(share, proved):
+    # of a slope of 1, over the longest step, which is a tenth
+    level = share * 0.05 * 0.1 / 4
+    problem = numpy_problem(lambda x: (np.sum(x), np.ones(1)), np.ones(1))
+    noise = Noise(level, problem.facts.value, np.dtype(float), 0.0)
+    found = complex_step(problem, selection={"x": np.arange(1)}, central={}, noise=noise)
+    assert (found.refusal is None) is proved
+
+
 @pytest.mark.parametrize(("variation", "proved"), [(1.0, True), (0.0, False)])
 def test_a_slope_of_zero_is_measured_against_what_the_loss_does_elsewhere(variation, proved):
     def loss(x):

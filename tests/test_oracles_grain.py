@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from test_climb_steps import H, climbed, measured
+
+from gradcheck.oracles.climb import _settled
 
 HIDDEN = 0.1
 """What noise hides of the slope at the shortest step, a fourth of the first: no step is shorter."""
@@ -42,3 +46,20 @@ def test_slopes_that_differ_by_more_than_twice_what_noise_hides_show_a_grain(apa
 @pytest.mark.parametrize(("nearer", "grainy"), [(0.69, True), (0.71, False)])
 def test_where_longer_steps_come_hardly_nearer_to_the_claim_it_is_wrong(nearer, grainy):
     assert (looked_for(3.0, nearer)[0] is not None) is grainy
+
+
+@pytest.mark.parametrize(
+    ("steps", "off", "settled"),
+    [
+        ((1, 64, 256), (16.0, 0.99, 0.99), 64),
+        ((1, 64, 256), (16.0, 1.01, 0.5), None),
+        ((1, 64, 256), (16.0, 0.5, 1.01), None),
+        ((1, 63, 252), (16.0, 0.5, 0.5), None),
+        # the worst of those small enough
+        ((1, 2, 4, 64, 256, 1024), (1.0, 16.0, 1.0, 0.5, 0.5, 0.5), 256),
+        ((1, 2, 4, 64, 128, 256), (1.0, 16.0, 1.0, 0.5, 0.99, 0.99), 128),
+    ],
+)
+def test_two_slopes_settle_where_small_ones_are_sixteen_times_as_far_off(steps, off, settled):
+    ordered = [SimpleNamespace(up=float(step)) for step in steps]
+    assert _settled(ordered, np.array(off)) == settled
