@@ -16,6 +16,8 @@ from gradcheck.problem import FloatArray, Problem
 
 HALVINGS = 32
 """Halvings of the interval in which a jump is looked for: to the last bits of the parameters."""
+LAST, STAYS = 9, 0.5
+"""Over the last so many halvings a jump keeps so much of its height; what is steep shrinks."""
 SURE = 8.0
 """Standard deviations of noise that a jump has to exceed."""
 CLEAR = 0.01
@@ -91,6 +93,22 @@ def find_jumps(
     return Jumps(direction, float(slopes[0]), whole / length, level, height)
 
 
+def is_staircase(
+    problem: Problem, direction: Sequence[FloatArray], length: float, level: float
+) -> bool:
+    """Whether a loss that is rough along ``length``, and plain along less, jumps in between.
+
+    A fast oscillation is rough and plain on such scales, too, and does not.
+    """
+    wide = float(problem.evaluator.along(direction, [length])[0])
+    here = problem.facts.value
+    if not np.isfinite(wide):
+        return False
+    slope = (wide - here) / length
+    heights = _heights(problem, direction, (0.0, here), (length, wide), slope, level)
+    return len(heights) == HALVINGS and heights[-1] > STAYS * heights[-LAST]
+
+
 def _jump(
     problem: Problem,
     direction: Sequence[FloatArray],
@@ -99,16 +117,34 @@ def _jump(
     slope: float,
     level: float,
 ) -> float | None:
-    """Height of a jump that remains however short the interval: halved, the larger one goes on."""
+    """Height of a jump that remains however short the interval is."""
+    heights = _heights(problem, direction, begin, end, slope, level)
+    return heights[-1] if len(heights) == HALVINGS else None
+
+
+def _heights(
+    problem: Problem,
+    direction: Sequence[FloatArray],
+    begin: tuple[float, float],
+    end: tuple[float, float],
+    slope: float,
+    level: float,
+) -> list[float]:
+    """What ``slope`` leaves unexplained, halving by halving; the half where it is more goes on.
+
+    They end where no more is left than noise.
+    """
 
     def unexplained(one: tuple[float, float], other: tuple[float, float]) -> float:
         return abs(other[1] - one[1] - slope * (other[0] - one[0]))
 
+    heights: list[float] = []
     for _ in range(HALVINGS):
         middle = 0.5 * (begin[0] + end[0])
         half = (middle, float(problem.evaluator.along(direction, [middle])[0]))
         first, second = unexplained(begin, half), unexplained(half, end)
         begin, end = (begin, half) if first >= second else (half, end)
         if not unexplained(begin, end) > SURE * level:
-            return None
-    return unexplained(begin, end)
+            break
+        heights.append(unexplained(begin, end))
+    return heights

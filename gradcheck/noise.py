@@ -30,6 +30,8 @@ WIDEST = 0.05
 """Largest spacing of a table, in units of the parameters' scales."""
 CONVERTED = 4.0
 """Half units in the last place that are left of a difference of longer numbers."""
+STEPPED = 0.1
+"""Part of the noise of wide tables below which that of a narrow one tells of another scale."""
 ORDINARY = 64.0
 """Half units in the last place up to which a noise level is taken for plain roundoff."""
 
@@ -184,6 +186,8 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     found = [table.noise for table in tables]
     if jumps is not None:
         found = [min(found[:-1])]
+    elif settled and not exact and _is_stepped(problem, direction, tables, floor):
+        found = [max(found)]
     drift = _drift(problem, direction)
     level = max(floor, found[-1], drift)
     if not exact:
@@ -233,6 +237,22 @@ def _tables(
             spacing /= 1e3
         spacing /= 10
     return made, settled
+
+
+def _is_stepped(
+    problem: Problem, direction: Sequence[FloatArray], tables: Sequence[_Table], floor: float
+) -> bool:
+    """Whether the last table lies within a step of a staircase that the settled ones show.
+
+    As of ``log(1 - p + eps)`` near p = 1, where ``1 - p`` is a few units in the last place of 1.
+    """
+    rough, last = tables[2], tables[-1]
+    if not last.noise < STEPPED * rough.noise:
+        return False
+    from gradcheck.jumps import is_staircase
+
+    length = POINTS * rough.spacing
+    return is_staircase(problem, direction, length, max(floor, last.noise))
 
 
 def _jumps(
