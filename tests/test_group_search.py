@@ -107,6 +107,7 @@ def test_every_single_entry_is_found_where_it_is(shape):
         factors.reshape(-1)[position] = 0.5
         found = found_in({"x": factors})
         assert found.entries == (("x", position),)
+        assert found.blocks == ()
         assert found.agreed
 
 
@@ -124,8 +125,8 @@ def test_pairs_of_neighbours_are_entries(size):
 def test_a_small_parameter_wrong_in_all_its_entries_is_said_to_be_so_entry_by_entry(n):
     found = found_in({"x": np.full(n, 1.5), "y": np.ones(9)})
     assert found.entries == tuple(("x", k) for k in range(n))
-    if n > 1:
-        assert found.blocks == (WrongBlock("x", "parameter", ((0, n),), n, n),)
+    whole = WrongBlock("x", "parameter", ((0, n),), n, n)
+    assert found.blocks == ((whole,) if n > 1 else ())
 
 
 @pytest.mark.parametrize("wrong", list(itertools.product([False, True], repeat=5))[1:])
