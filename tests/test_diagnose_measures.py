@@ -317,6 +317,13 @@ def test_a_change_in_proportion_to_a_parameter_is_a_regulariser():
     assert judged({"W": one})
 
 
+def test_what_is_all_of_the_loss_is_no_regulariser():
+    for right, expected in ((-2.0 * W, False), (np.cos(W), True)):
+        known = evidence({"W": right + 0.3 * W}, {"W": right}, {"W": W})
+        here = make_space(known, {"W": right})
+        assert is_regulariser(here.vector({"W": 0.3 * W}), ("W",), known, here) is expected
+
+
 # Thresholds of patterns
 
 

@@ -116,6 +116,7 @@ def test_factors_that_are_nearly_the_same_are_one_finding():
         claimed = {"W": 1.2345 * DW, "b": 1.2345 * beside * DW[0]}
         found = constant_factor(evidence(claimed, right, relative=1e-12))
         assert len(found) == count
+        assert found[0].evidence["factor"] == pytest.approx(1.2345, rel=1e-9)  # that of the first
 
 
 def test_a_gradient_of_nearly_nothing_is_no_factor():
