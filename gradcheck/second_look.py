@@ -114,7 +114,7 @@ def _averaged(
         return None
     from gradcheck.oracles.averaged import averaged
 
-    own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference)).reshape(-1)
+    own = np.fmax(np.abs(judged.analytic), np.abs(judged.reference)).ravel()
     coarsest = thresholds_for(precision_of(problem, name, noise)).coarsest
     wanted = {entry: ENOUGH * coarsest * float(own[entry]) for entry in entries.tolist()}
     return averaged(problem, noise, generator, number, whole, wanted)

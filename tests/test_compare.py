@@ -265,3 +265,21 @@ def test_what_is_valid_at_a_kink_is_valid_for_the_other_oracles_too():
     assert shared.uncertainty[1] == 1e-15
     outside = share_kinks(estimate([1.5, 2.0], 1e-15, "autograd"), central)
     assert outside.upper[0] == 1.5
+
+
+def test_a_zero_that_two_exact_ways_give_differs_by_nothing():
+    exact = smooth_estimate("autograd", np.array([0.0, 1.0]), np.full(2, 1e-12))
+    found = judge(np.array([0.0, 1.0]), np.zeros(2), exact, DOUBLE, typical=1.0)
+    assert found.codes.tolist() == [PASS, PASS]
+    assert found.relative_error.tolist() == [0.0, 0.0]
+    assert found.resolution.tolist() == [0.0, 1e-8]
+
+
+@pytest.mark.parametrize("bound", [np.nan, np.inf])
+def test_a_value_without_a_bound_decides_nothing_however_near(bound):
+    for oracle in ("central", "autograd"):
+        one = estimate(np.ones(2), bound, oracle, flat=False)
+        for claim in (1.0, 1.0 + 1e-12, 2.0):
+            found = judge(np.full(2, claim), np.zeros(2), one, DOUBLE, typical=1.0)
+            assert found.codes.tolist() == [INCONCLUSIVE] * 2
+            assert (found.resolution == np.inf).all()

@@ -42,6 +42,37 @@ def test_an_array_is_a_rounding_away_and_put_back_to_the_bit(shape, dtype):
     np.testing.assert_array_equal(value, start)
 
 
+def test_an_array_in_another_order_of_memory_moves_as_well():
+    value = np.asfortranarray(np.arange(1.0, 7.0).reshape(2, 3))
+    start = value.copy()
+    with moved(value, 0.5, Signs(np.random.default_rng(1), 6)):
+        assert (np.abs(value - start) == 0.5 * start).all()
+    assert (value == start).all()
+
+
+def test_few_differences_are_kept_to_the_bit_and_few_sizes():
+    draw = np.random.default_rng(0)
+    about, one, other = draw.normal(size=(3, 50))
+    np.testing.assert_array_equal(Kept(one, about).apart(other)(slice(0, 50)), np.abs(other - one))
+    least = Least(50)
+    least.lower(lambda at: np.abs(one[at]))
+    np.testing.assert_array_equal(least.part(slice(0, 50)), np.abs(one))
+
+
+def test_many_sizes_are_kept_in_two_bytes_rounded_up_unless_that_cannot_hold_them():
+    sizes = np.full(LARGE, 1 / 3)
+    sizes[BLOCK : 2 * BLOCK : 2] = 1e-12  # a part of sizes too far apart
+    least = Least(LARGE)
+    least.lower(lambda at: sizes[at])
+    found = whole(least.part, LARGE)
+    assert 1.0 < found[0] / sizes[0] < 1.001
+    assert (found[BLOCK : 2 * BLOCK] == sizes[BLOCK : 2 * BLOCK]).all()
+    assert (found[2 * BLOCK :] == found[0]).all()
+    tiny = Least(LARGE)
+    tiny.lower(lambda at: np.full(at.stop - at.start, 5e-324))
+    assert (whole(tiny.part, LARGE) == 5e-324).all()
+
+
 @pytest.mark.parametrize("size", [5, LARGE])
 @pytest.mark.parametrize("scale", [1.0, 1e200, 1e-200])
 def test_how_far_two_gradients_are_apart(size, scale):

@@ -253,3 +253,40 @@ def test_a_twin_that_agrees_with_a_gradient_that_differences_contradict_has_its_
     assert "contradict the analytic gradient of a, and PyTorch autograd" in found.message
     (found,) = asked(contradicted(1), autograd=twin(5.0))
     assert "gives another gradient for a" in found.message
+
+
+def test_in_which_order_comparisons_come_does_not_count() -> None:
+    one = findings(claimed=off_by(2e-5, 0.0, 3e-5, 0.0))
+    first = {"autograd~central": one.comparisons["analytic~central"], **one.comparisons}
+    (found,) = asked(replace(one, comparisons=first))
+    assert "off by at most 3e-05" in found.message
+
+
+# Random losses
+
+
+@pytest.mark.parametrize(("kind", "whose"), [("torch", "torch's"), ("numpy", "NumPy's")])
+@pytest.mark.parametrize(
+    ("calls", "mean", "more"),
+    [
+        (1, "The loss 5 is random", 100),
+        (2, "the mean of 2 calls each time, is", 100),
+        (11, "the mean of 11 calls", 110),
+    ],
+)
+def test_of_a_random_loss_it_is_said_what_would_decide(
+    kind: str, whose: str, calls: int, mean: str, more: int
+) -> None:
+    problem: Any = SimpleNamespace(
+        parameters=[],
+        facts=SimpleNamespace(value=5.0, spread=0.25),
+        kind=kind,
+        evaluator=SimpleNamespace(exhausted=False, calls=calls),
+    )
+    (found,) = open_questions(problem, {"a": findings()}, NONE, NOISE, ())
+    assert (found.cause, found.confidence) == ("precision_limited", "exact")
+    assert mean in found.message
+    assert "spreads by 0.2, which hides the gradient of 2 of 4 entries of a." in found.message
+    assert f"draw from {whose} global one" in found.remedy
+    assert f"--repeats {more})" in found.remedy
+    assert found.evidence == {"noise": 0.25, "loss": 5.0}

@@ -269,3 +269,14 @@ def test_a_part_that_one_oracle_left_out_is_decided_by_the_other():
     assert np.flatnonzero(found.contested).tolist() == [1, 9]
     assert (np.delete(codes, [1, 9]) == PASS).all()
     assert found.best == "complex"
+
+
+def test_entries_that_pass_are_listed_by_how_far_they_are_apart():
+    value = np.array([5.0, 1.0, 3.0])
+    claimed = value + np.array([1e-9, 3e-9, 2e-9])
+    one = smooth_estimate("central", value, np.full(3, 1e-8))
+    judged = judge_in_parts(
+        claimed, np.zeros(3), one, LIMITS, typical=lambda at: np.ones(at.stop - at.start)
+    )
+    assert (judged.codes == PASS).all()
+    assert judged.worst.tolist() == [1, 2, 0]

@@ -262,9 +262,9 @@ def _resolved(
     resolution = np.where(nothing, 0.0, resolution)
     # A difference in the ninth digit is rounding, or an iteration's own tolerance: it is not seen.
     resolution = np.where(resolution > 0, np.fmax(resolution, thresholds.same), resolution)
-    close = (difference <= thresholds.same * scale) & np.isfinite(allowed)
+    close = difference <= thresholds.same * scale
     with np.errstate(all="ignore"):
-        seen = np.where(scale > 0, difference / np.where(scale > 0, scale, 1.0), 0.0)
+        seen = np.where(scale > 0, difference / scale, 0.0)
     # A little beyond what is allowed, and too small to be called wrong: noise, and the resolution
     # says so.
     in_tail = difference <= TAIL * allowed

@@ -234,8 +234,7 @@ def summarise(judged: AnyJudged, first: NDArray[np.intp] | None = None) -> Compa
     if isinstance(judged, Judged):
         return summary.summarise(judged, first)
     shared = [] if first is None else [int(i) for i in first if _code(judged, i) != UNCHECKED]
-    own = [] if len(shared) >= N_WORST else judged.worst.tolist()
-    listed = (shared + [i for i in own if i not in shared])[:N_WORST]
+    listed = (shared + [i for i in judged.worst.tolist() if i not in shared])[:N_WORST]
     return judged.sums.comparison(
         failing=int((judged.codes == FAIL).sum()),
         inconclusive=int((judged.codes == INCONCLUSIVE).sum()),
@@ -244,7 +243,7 @@ def summarise(judged: AnyJudged, first: NDArray[np.intp] | None = None) -> Compa
 
 
 def _code(judged: PartedJudged, position: int) -> int:
-    return int(judged.codes.reshape(-1)[position])
+    return int(judged.codes.flat[position])
 
 
 def _entry(judged: PartedJudged, position: int) -> Entry:
