@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from gradcheck.blocks import flat, parts
-from gradcheck.diagnose.evidence import Array, Evidence, Facts, largest_of
+from gradcheck.diagnose.evidence import Array, Evidence, Facts, Mask, largest_of
 from gradcheck.diagnose.factors import name_coefficient
 from gradcheck.diagnose.finding import Finding, merge, spoken
 from gradcheck.diagnose.matching import fit
+from gradcheck.diagnose.response import response
 from gradcheck.diagnose.where import place
 
 
@@ -38,27 +39,37 @@ def zero_gradient(evidence: Evidence) -> tuple[Finding, ...]:
 
 def loss_ignores_parameter(evidence: Evidence) -> tuple[Finding, ...]:
     """Find parameters in which the loss is flat, or only as curved as their regulariser."""
-    groups: dict[str, list[Finding]] = {}
+    groups: dict[tuple[str, bool], list[Finding]] = {}
     for facts in evidence.failing_facts:
         match = _what_remains(facts, evidence)
-        if match is not None:
-            remains, grade = match
-            groups.setdefault(remains, []).append(
-                Finding("loss_ignores_parameter", (facts.name,), "", "", grade, 65)
-            )
-    return tuple(_worded(remains, findings) for remains, findings in groups.items())
+        if match is None:
+            continue
+        remains, penalty, region = match
+        how = response(evidence, facts, penalty, region)
+        if how == "smooth":
+            # It is the point at which the data's gradient vanishes: an optimum, say.
+            continue
+        groups.setdefault((remains, how == "steps"), []).append(
+            Finding("loss_ignores_parameter", (facts.name,), "", "", "exact", 65)
+        )
+    return tuple(_worded(*key, findings) for key, findings in groups.items())
 
 
-def _what_remains(facts: Facts, evidence: Evidence) -> tuple[str, str] | None:
-    """Return in words what the true gradient is, where the data have no part in it."""
+def _what_remains(facts: Facts, evidence: Evidence) -> tuple[str, float, Mask] | None:
+    """Say what the true gradient is, where the data have no part in it.
+
+    Returns:
+        It in words, what it is as a multiple of the parameter, and where it is that.
+    """
     reference, scale = facts.reference, largest_of(facts.analytic, facts.known)
     if largest_of(facts.tolerance, facts.known) > 1e-3 * scale:
         return None
     if _within(facts, reference, 1.0):
-        return "zero", "exact"
+        return "zero", 0.0, facts.known
     if facts.value.size < 4 or not evidence.scalars:
         return None
-    where = place(facts.known & (np.abs(reference) > facts.tolerance), facts.value != 0.0)
+    known = facts.known
+    where = place(known & (np.abs(reference) > facts.tolerance), known & (facts.value != 0.0))
     theta = np.where(where.region, facts.value, 0.0)
     if where.kind not in ("all", "slices", "block") or not theta.any():
         return None
@@ -69,7 +80,7 @@ def _what_remains(facts: Facts, evidence: Evidence) -> tuple[str, str] | None:
     if not _within(facts, reference - named[0] * theta, 4.0) or _is_multiple(facts, theta):
         return None
     inside = "" if where.kind == "all" else f" (in {where.words})"
-    return f"{named[1]} times the parameter{inside}", "exact"
+    return f"{named[1]} times the parameter{inside}", named[0], where.region
 
 
 def _within(facts: Facts, values: Array, tolerances: float) -> bool:
@@ -93,9 +104,10 @@ def _is_multiple(facts: Facts, theta: np.ndarray) -> bool:
     return float(np.linalg.norm(left[facts.known])) <= 1e-6 * facts.error
 
 
-def _worded(remains: str, findings: list[Finding]) -> Finding:
-    names = [finding.parameters[0] for finding in findings]
-    listed = spoken(names)
+def _worded(remains: str, in_steps: bool, findings: list[Finding]) -> Finding:
+    listed = spoken([finding.parameters[0] for finding in findings])
+    if in_steps:
+        return _in_steps(remains, listed, findings)
     if remains == "zero":
         truth = f"the loss does not change with {listed} at all"
     else:
@@ -105,4 +117,18 @@ def _worded(remains: str, findings: list[Finding]) -> Finding:
         "The forward pass reads other weights than those it is given."
     )
     remedy = f"Let the forward pass of the loss read {listed} from its arguments."
+    return merge(findings, message, remedy)
+
+
+def _in_steps(remains: str, listed: str, findings: list[Finding]) -> Finding:
+    beside = "" if remains == "zero" else ", but for the regulariser"
+    message = (
+        f"The forward pass is flat in {listed}, and the backward pass is not{beside}: the loss "
+        "changes in steps alone, as behind sign, round, a threshold or an index, so that the true "
+        "gradient is zero; that of a straight-through estimator is not the loss's."
+    )
+    remedy = (
+        f"Where the estimator is meant, leave {listed} out of the check (wrt), or check what comes "
+        "after the steps; else put a smooth function in their place."
+    )
     return merge(findings, message, remedy)
