@@ -82,12 +82,14 @@ def power_of_two(lengths: FloatArray) -> FloatArray:
 def table_levels(losses: Sequence[float]) -> FloatArray:
     """Return the noise estimates of the orders 1, 2, ... of a difference table (eq. 3.3)."""
     differences = np.asarray(losses, dtype=np.float64)
-    levels = []
+    # By a power of two, which changes no digit: the squares stay within the range of floats.
+    unit = float(np.ldexp(1.0, int(np.frexp(np.abs(differences).max(initial=0.0))[1])))
+    differences, levels = differences / unit, []
     for order in range(1, len(differences)):
         differences = np.diff(differences)
         gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
         levels.append(math.sqrt(gamma * float(np.mean(np.square(differences)))))
-    return np.array(levels)
+    return unit * np.array(levels)
 
 
 def table_noise(losses: Sequence[float]) -> float:

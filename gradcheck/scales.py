@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +24,11 @@ def rms(values: FloatArray) -> float:
         part = flat(values, at)
         squares.add(part if np.isfinite(part).all() else part[np.isfinite(part)])
     return squares.mean_root
+
+
+def norm(values: FloatArray) -> float:
+    """Return the Euclidean norm, of numbers whose squares are beyond the floats, too."""
+    return rms(values) * math.sqrt(values.size)
 
 
 def median(values: FloatArray) -> float:

@@ -20,7 +20,7 @@ from gradcheck.oracles.contradiction import contradiction
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.problem import FloatArray, Parameter, Problem
-from gradcheck.scales import rms
+from gradcheck.scales import norm, rms
 
 FULL = 5000
 """Entries of a parameter up to which every one is computed."""
@@ -109,7 +109,7 @@ def _disagrees(
     found = derivatives(number, directions)
     expected = np.array([float(np.sum(claimed * one)) for one in directions])
     eps = np.finfo(np.float64).eps
-    allowed = float(np.linalg.norm(rounding)) * 6 + 1e3 * eps * float(np.linalg.norm(claimed))
+    allowed = norm(rounding) * 6 + 1e3 * eps * norm(claimed)
     return bool(np.any(~(np.abs(found - expected) <= allowed)))
 
 

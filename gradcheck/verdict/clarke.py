@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gradcheck.noise import Noise
 from gradcheck.oracles.parted import as_whole
 from gradcheck.problem import FloatArray, Problem
-from gradcheck.scales import rms
+from gradcheck.scales import norm, rms
 from gradcheck.verdict.beside import look_beside
 from gradcheck.verdict.compare import DOUBLE, FAIL, INCONCLUSIVE, PASS, Judged
 from gradcheck.verdict.in_parts import AnyJudged
@@ -242,7 +242,7 @@ class _Search:
         scaled, nearer = self._scaled(found.gradient), self._scaled(found.halfway)
         if not np.abs(scaled - nearer).max() <= INSIDE * np.abs(scaled).max():
             return None
-        allowed = EXACT * float(np.linalg.norm(found.products)) + self._error
+        allowed = EXACT * norm(found.products) + self._error
         if not np.isfinite(scaled).all() or found.has_kink(allowed):
             return None
         return np.zeros(0) if found.is_wrong(allowed) else scaled

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gradcheck.noise import Noise
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis
+from gradcheck.scales import norm
 from gradcheck.verdict.beside import Beside, look_beside
 
 RADIUS = 2.0**-13
@@ -111,7 +112,7 @@ class _Search:
         self._problem, self._accepted, self._tolerances = problem, accepted, tolerances
         level = NOISE * noise.at(np.array([problem.facts.value])).item() / RADIUS
         size = max(
-            float(np.linalg.norm(problem.analytic[one.name] * one.scales))
+            norm(problem.analytic[one.name] * one.scales)
             for one in problem.parameters
             if one.name in accepted
         )
@@ -132,9 +133,9 @@ class _Search:
             found = look_beside(self._problem, generator, directions, RADIUS, self._step)
             if found is None:
                 continue
-            size = float(np.linalg.norm(found.products))
+            size = norm(found.products)
             allowed = tolerance * max(size, abs(found.slope)) + self._error
-            if found.has_kink(allowed):
+            if found.has_kink(allowed) or not np.isfinite(found.claimed):
                 continue
             if found.is_wrong(allowed):
                 wrong.append(found)
