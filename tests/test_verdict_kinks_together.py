@@ -79,7 +79,7 @@ def test_what_fails_passes_as_a_subgradient_and_the_trace_was_right() -> None:
     assert codes == {"x": [PASS, PASS]}
     assert keys == ["loss_jumps", "unsettled"]
     assert causes == []
-    assert looks == 8
+    assert looks == 16  # of eight points, and halfway to each
 
 
 def test_what_is_none_fails_as_before() -> None:

@@ -57,6 +57,37 @@ def test_what_is_the_same_is_held_against_the_mean_of_what_was_seen() -> None:
     assert not pieces([0.5, 0.5, 0.5 - 0.15e-5], *rows).contain()
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize(("part", "inside"), [(0.9, True), (1.1, False)])
+@pytest.mark.parametrize("miss", [1e-4, 4e-4])
+def test_nor_do_pieces_leave_a_hundredth_of_what_seemed_wrong(
+    miss: float, part: float, inside: bool, side: float
+) -> None:
+    rows = [np.array([100.0, 0.0, 70.0]), np.array([0.0, 100.0, 70.0])]
+    off = side * part * 0.01 * 100 * miss
+
+    def contains(claim: Any, *misses: float) -> bool:
+        return Pieces.of(np.array(claim), rows, 100 * np.array(misses)).contain()
+
+    assert contains([50, 50, 70 + off], np.inf, np.inf, miss) is inside
+    assert contains([50, 50, 70 + off], miss, miss, np.inf)
+    # weights of another sum leave two thirds of it in each of the two
+    both = 50 + 1.5 * off
+    assert contains([both, both, 70], miss, np.inf, np.inf) is inside
+    assert contains([both, both, 70], np.inf, miss, np.inf) is inside
+    assert contains([both, both, 70], np.inf, np.inf, miss)
+
+
+@pytest.mark.parametrize(("part", "may"), [(0.9, True), (1.1, False)])
+def test_nor_may_pieces_that_were_not_seen(part: float, may: bool) -> None:
+    misses = np.array([1.0, 1e-4, 1.0])
+    rows = [np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])]
+    claim = np.array([1.0, -part * 1e-6, part * 1e-6])
+    assert Pieces.of(claim, rows, misses).may_contain() is may
+    claim = np.array([0.0, 1.0 + part * 1e-6, -part * 1e-6])
+    assert Pieces.of(claim, rows, misses).may_contain() is may
+
+
 # What may be missing: of ten points one saw another piece, so that a tenth of them may be
 
 MANY, ONE = [[1.0, 0.0, 0.0, 0.0]] * 9, [[0.0, 1.0, 0.0, 0.0]]

@@ -19,7 +19,10 @@ RADIUS, STEP = 2.0**-20, 2.0**-27
 
 
 class Meeting:
-    """A loss that is another linear one at each point, by turns: these are the pieces that meet."""
+    """A loss that is another linear one at each point, by turns: these are the pieces that meet.
+
+    Of each point the gradient is asked twice, halfway and there.
+    """
 
     def __init__(self, slopes: Any) -> None:
         self.slopes = np.asarray(slopes, dtype=float)
@@ -28,17 +31,17 @@ class Meeting:
     def gradient(self, x: Any) -> Any:
         """The slopes of the next piece."""
         self.turn += 1
-        return {"x": self.slopes[self.turn % len(self.slopes)].copy()}
+        return {"x": self.slopes[self.turn // 2 % len(self.slopes)].copy()}
 
     def loss(self, x: Any) -> Any:
         """The loss on the present piece."""
-        return self.slopes[self.turn % len(self.slopes)] @ x
+        return self.slopes[self.turn // 2 % len(self.slopes)] @ x
 
 
 def settled(
     claim: Any, *, seen: Any = 0.0, level: float = 0.0, jumps: Any = None, **options: Any
 ) -> Any:
-    """What becomes of a claim that fails, and how many points it took.
+    """What becomes of a claim that fails, and at how many points the loss was evaluated.
 
     As many pieces meet, unless a loss is given, as there are entries: in each, one has a slope.
     """
@@ -50,7 +53,7 @@ def settled(
     noise = replace(noise_of(level), jumps=jumps)
     with quiet():
         found = with_subgradients(problem, noise, parameters)
-    return found, len(looks.gradients)
+    return found, len(looks.losses) // 3
 
 
 def codes(found: Any) -> list[int]:
@@ -106,7 +109,9 @@ def test_points_off_the_domain_do_not_count(outside: int, points: int) -> None:
             raise ValueError("off the domain")
         return slopes_of_a_line(x)
 
-    assert settled([0.5, 1.0], seen=1.0, loss=line, gradient=gradient) == ({}, points)
+    found = settled([0.5, 1.0], seen=1.0, loss=line, gradient=gradient)
+    assert found == ({}, points - outside)
+    assert len(calls) == outside + 2 * (points - outside)
 
 
 @pytest.mark.parametrize("kind", ["kink", "nan", "overflow"])
@@ -124,14 +129,40 @@ def test_where_every_point_says_nothing_it_fails_in_the_end(kind: str) -> None:
     found = settled(
         [0.5, 1.0], seen=1.0, loss=loss, gradient=gradient, y=[100.0], others={"y": [0.0]}
     )
-    assert found == ({}, 400)
+    assert found == ({}, 24)
+
+
+def test_one_that_says_something_is_waited_for_then() -> None:
+    calls = []
+
+    def gradient(x: Any) -> Any:
+        calls.append(1)
+        return {"x": np.array([1.0, np.nan if len(calls) > 2 else 1.0])}
+
+    given = {"seen": 1.0, "loss": line, "gradient": gradient}
+    assert settled([0.5, 1.0], **given) == ({}, 400)
+
+
+@pytest.mark.parametrize(("part", "points"), [(0.9e-5, 1), (1.1e-5, 24)])
+@pytest.mark.parametrize("largest", [-1.0, 50.0])
+def test_a_gradient_that_changes_on_the_way_to_the_point_is_of_no_piece(
+    largest: float, part: float, points: int
+) -> None:
+    calls = []
+
+    def gradient(x: Any) -> Any:
+        calls.append(1)  # wrong by far, halfway and there
+        return {"x": largest * np.array([0.5, -1.0, part * (len(calls) % 2)])}
+
+    given = {"seen": 1.0, "loss": lambda x: largest * x[0], "gradient": gradient}
+    assert settled([0.5, 1.0, 1.0], **given) == ({}, points)
 
 
 def test_limits_end_the_search_with_what_was_seen() -> None:
     # of three pieces enough are seen in eight rounds, of sixty not in three
-    found, points = settled([0.5, 0.5, 0.1], budget=4 * 64)
+    found, points = settled([0.5, 0.5, 0.1], budget=5 * 64)
     assert (found, points) == ({}, 64)
-    found, points = settled(np.full(60, 1 / 60), budget=4 * 24)
+    found, points = settled(np.full(60, 1 / 60), budget=5 * 24)
     assert codes(found) == [INCONCLUSIVE] * 60
     assert points == 24
 
@@ -200,7 +231,7 @@ def test_what_is_missed_most_in_any_parameter_counts() -> None:
         )
         parameters = {name: judged_by(claims[name], central=central([0.0])) for name in order}
         assert with_subgradients(problem, noise_of(1.9 * LEVEL), parameters) == {}
-        assert len(looks.gradients) == 1
+        assert len(looks.losses) == 3
 
 
 def nothing(x: Any) -> Any:
@@ -299,7 +330,7 @@ def test_what_failed_is_held_against_itself_then_and_all_else_stays() -> None:
 
 def test_what_stays_open_is_at_a_kink_and_keeps_its_reference() -> None:
     claim = np.full(60, 1 / 60)
-    found, _ = settled(claim, budget=4 * 24)
+    found, _ = settled(claim, budget=5 * 24)
     one = found["x"].comparisons["analytic~central"]
     assert one.codes.tolist() == [INCONCLUSIVE] * 60
     assert one.kinks.all()
