@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 
 from gradcheck.tracing import trace
 
@@ -96,6 +97,27 @@ def turned_between(x: Any) -> Any:
     return np.sum(y * y) + y[1, 1] * 10.0
 
 
+def one_number_everywhere(x: Any) -> Any:
+    y = np.zeros(4)
+    y[:] = x[0]
+    every_other = as_strided(y, (2,), (16,))
+    return np.sum(every_other * [1.0, 10.0]) + np.sum(y[1:])
+
+
+def part_of_another(x: Any) -> Any:
+    y = np.zeros(2)
+    y[:] = x[1:3]
+    twice = as_strided(y, (2, 2), (8, 0))
+    return np.sum(twice * [[1.0, 10.0], [100.0, 1000.0]])
+
+
+def every_other_of_another(x: Any) -> Any:
+    y = np.zeros(2)
+    y[:] = x[::2]
+    twice = as_strided(y, (2, 2), (0, 8))
+    return np.sum(twice * [[1.0, 10.0], [100.0, 1000.0]])
+
+
 @pytest.mark.parametrize(
     ("loss", "gradient"),
     [
@@ -104,6 +126,9 @@ def turned_between(x: Any) -> Any:
         (a_constant_last, [18 * X[0], 0, 18 * X[2], 18 * X[3]]),
         (a_constant_first, [18 * X[0] + 2 * X[0], 0, 0, 18 * X[3]]),
         (repeated_between, [3, 3 + 2 * X[1], 2 * X[2], 0]),
+        (one_number_everywhere, [14, 0, 0, 0]),
+        (part_of_another, [0, 11, 1100, 0]),
+        (every_other_of_another, [101, 0, 1010, 0]),
         (reversed_between, [1 + 6 * X[0], 10, 100, 1000 + 2 * X[3]]),
         # x = [y01, y11, y00, y10]
         (turned_between, [0, 2 * X[1] + 10, 2 * X[2], 2 * X[3] + 18 * X[3]]),
@@ -111,3 +136,18 @@ def turned_between(x: Any) -> Any:
 )
 def test_each_write_counts_as_the_last_of_its_place(loss: Any, gradient: Any) -> None:
     np.testing.assert_allclose(traced(loss).backward()["x"], gradient, rtol=1e-14)
+
+
+def filled_like(x: Any) -> Any:
+    y = x * 2.0
+    return np.sum(np.full_like(y, x[1]))
+
+
+def test_what_has_no_influence_is_no_input() -> None:
+    found = {op.name: op for op in traced(filled_like).operations}
+    assert list(found) == ["getitem", "full_like", "sum"]
+    assert found["full_like"].inputs == (
+        ("constant", "no influence on the loss"),
+        ("operation", 0),
+    )
+    assert traced(filled_like).backward()["x"].tolist() == [0, 4, 0, 0]

@@ -78,7 +78,7 @@ class Recorder:
         if isinstance(value, NUMBERS):
             return id(value) in self._scalars
         if isinstance(value, np.ndarray):
-            return id(owner_of(value)) in self._memories and value.size > 0
+            return id(owner_of(value)) in self._memories and bool(value.size)
         return False
 
     def memory(self, array: Any, *, create: bool = False) -> tuple[Memory | None, Any]:

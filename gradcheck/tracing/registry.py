@@ -105,7 +105,7 @@ def _item(context: Any, a: Any, *args: Any) -> Any:
     if len(args) == 1 and not isinstance(args[0], tuple):
         return tensor[args[0]]
     if args:
-        place = np.ravel_multi_index(args[0] if len(args) == 1 else args, np.shape(a))
+        place = np.ravel_multi_index(args[0] if isinstance(args[0], tuple) else args, np.shape(a))
         return tensor[int(place)]
     return tensor[0]
 

@@ -6,8 +6,9 @@ Each entry of ``SPECIAL`` runs ``function(*args, **kwargs)`` under the trace.
 from __future__ import annotations
 
 import builtins
+import collections
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,26 +37,39 @@ def _sum(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -
 
 def _deepcopy(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
     result = function(*args, **kwargs)
-    _copy_shadows(recorder, args[0], result)
+    _copy_shadows(recorder, args[0], result, set())
     return result
 
 
-def _copy_shadows(recorder: Recorder, old: Any, new: Any) -> None:
+def _copy_shadows(recorder: Recorder, old: Any, new: Any, seen: set[int]) -> None:
     """Give each array in a copied tree the tensor of its original."""
-    if old is new:
+    if old is new or id(old) in seen:
         return
+    seen.add(id(old))
     if isinstance(old, np.ndarray):
         shadow = recorder.shadow(old)
         if shadow is not None:
             recorder.track(new, shadow)
-    elif isinstance(old, dict):
-        for key, item in old.items():
-            _copy_shadows(recorder, item, new[key])
-    elif isinstance(old, list | tuple):
-        for first, second in zip(old, new, strict=True):
-            _copy_shadows(recorder, first, second)
-    elif hasattr(old, "__dict__"):
-        _copy_shadows(recorder, vars(old), vars(new))
+        return
+    pairs = [(item, getattr(new, name, None)) for name, item in _attributes(old)]
+    if isinstance(old, dict):
+        pairs += [(item, new[key]) for key, item in old.items()]
+    elif isinstance(old, list | tuple | collections.deque):
+        pairs += zip(old, new, strict=True)
+    for first, second in pairs:
+        _copy_shadows(recorder, first, second, seen)
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield an object's own attributes, those in slots, too."""
+    yield from getattr(value, "__dict__", {}).items()
+    for kind in type(value).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            private = name.startswith("__") and not name.endswith("__")
+            whole = f"_{kind.__name__.lstrip('_')}{name}" if private else name
+            if whole != "__dict__" and hasattr(value, whole):
+                yield whole, getattr(value, whole)
 
 
 def _getattr(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
