@@ -52,6 +52,19 @@ LOSSES = {
         ),
         (PICTURES,),
     ),
+    "of a large picture that is moved": (
+        lambda x: (
+            functional.conv2d(x, drawn(1, 3, 3, 3, seed=1), drawn(1), padding=1, stride=2).cos()
+            * functional.conv2d(x[:, 1:], drawn(1, 2, 3, 2, seed=2), dilation=(1, 2))[:, :, 9:, 8:]
+        ).sum(),
+        (drawn(2, 3, 22, 20),),
+    ),
+    "of neighbours in a line": (
+        lambda x: (
+            functional.conv1d(x[:, :, 1:] - x[:, :, :-1], drawn(4, 1, 3), groups=2).square().sum()
+        ),
+        (drawn(1, 2, 80),),
+    ),
     "shuffled": (
         lambda w: functional.pixel_shuffle(functional.conv2d(PICTURES, w), 2)[..., 1:].tan().sum(),
         (drawn(4, 3, 3, 3) / 10,),

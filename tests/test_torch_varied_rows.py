@@ -62,6 +62,15 @@ LOSSES = {
         X,
     ),
     "sums over a graph": (graph, drawn(12, 3)),
+    "losses": (
+        lambda x: (
+            functional.mse_loss(x, X.sin()) * functional.huber_loss(x, X.cos(), delta=0.3)
+            + functional.smooth_l1_loss(x, X.cos(), reduction="sum")
+            + functional.binary_cross_entropy(x.sigmoid(), X.sigmoid())
+            + functional.binary_cross_entropy_with_logits(x[1:] - x[:-1], X[1:].sigmoid())
+        ),
+        X,
+    ),
     "gathered rows": (lambda x: (x.gather(0, ROWS) * x).sin().sum() + x.gather(1, ROWS).prod(), X),
 }
 

@@ -45,20 +45,29 @@ def added(base: Tensor, one: Scattered, target: Tensor) -> Part | None:
     """Add the changes of a tensor to ``base``, each to the entry whose number ``target`` has."""
     import torch
 
-    size, rows, change = base.numel(), one.tally.rows, one.change
+    numbers = torch.nn.functional.pad(target.reshape(-1), (0, 1), value=base.numel())
+    return accumulated(base, numbers[one.places], one.change, one)
+
+
+def accumulated(base: Tensor, places: Tensor, change: Tensor, like: Scattered) -> Part | None:
+    """Add changes to ``base``, of which several may have the same place.
+
+    None if the result takes too much memory.
+    """
+    import torch
+
+    size, rows, count = base.numel(), like.tally.rows, places.shape[1]
     if size == 1:
         values = base.reshape(-1) + change.sum(1, keepdim=True)
-        return one.whole(base, values.reshape(rows, *base.shape))
-    numbers = torch.nn.functional.pad(target.reshape(-1), (0, 1), value=size)
-    places = numbers[one.places]
-    count = places.shape[1]
-    if is_few(count, size) and count**2 <= MOST_PAIRS:
-        same = places.unsqueeze(2) == places.unsqueeze(1)
-        first = same.to(torch.uint8).argmax(2) == torch.arange(count, device=places.device)
-        sums = (same.to(change.dtype) @ change.unsqueeze(2)).squeeze(2)
-        places, sums = present(torch.where(first, places, size), size, sums)
-        return gathered(one.new(base, places, entries(base, places) + sums))
-    if size * one.tally.rows * base.element_size() > one.tally.limit:
+        return like.whole(base, values.reshape(rows, *base.shape))
+    if is_few(count, size) and (count**2 <= MOST_PAIRS or like.places.shape[1] == 1):
+        if like.places.shape[1] > 1:
+            same = places.unsqueeze(2) == places.unsqueeze(1)
+            first = same.to(torch.uint8).argmax(2) == torch.arange(count, device=places.device)
+            change = (same.to(change.dtype) @ change.unsqueeze(2)).squeeze(2)
+            places, change = present(torch.where(first, places, size), size, change)
+        return gathered(like.new(base, places, entries(base, places) + change))
+    if size * rows * base.element_size() > like.tally.limit:
         return None
     sums = change.new_zeros(rows, size + 1).scatter_add_(1, places, change)[:, :size]
-    return one.whole(base, (sums + base.reshape(-1)).reshape(rows, *base.shape))
+    return like.whole(base, (sums + base.reshape(-1)).reshape(rows, *base.shape))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.few import REDUCED
 from gradcheck.torch_target.varied.scattered import Part, Scattered, scattered
 from gradcheck.torch_target.varied.tensor import is_few
 
@@ -45,6 +46,15 @@ def _dims(one: Part, dims: Any) -> list[int]:
 def _across(one: Part, dims: Sequence[int]) -> bool:
     """Whether an evaluation changes a part alone of what is taken together."""
     return isinstance(one, Scattered) or any(d in one.places for d in dims)
+
+
+def reduced(evaluate: Evaluate, function: Any, args: Sequence[Any], kwargs: Any) -> Any:
+    """A loss of each entry, and the mean or the sum over them."""
+    at = REDUCED[function._schema.name]
+    mean = len(args) <= at or args[at] == 1
+    padded = [*args, *[None] * (at - len(args))]
+    each = evaluate(function, [*padded[:at], 0, *args[at + 1 :]], kwargs)
+    return _Operations(evaluate)("mean" if mean else "sum", each)
 
 
 def log_sum_exp(evaluate: Evaluate, one: Any, dims: Any, keepdim: bool = False) -> Any:

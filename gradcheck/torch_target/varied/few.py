@@ -24,6 +24,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+REDUCED = {
+    "aten::mse_loss": 2,
+    "aten::huber_loss": 2,
+    "aten::smooth_l1_loss": 2,
+    "aten::soft_margin_loss": 2,
+    "aten::binary_cross_entropy": 3,
+    "aten::binary_cross_entropy_with_logits": 4,
+}
+"""Losses of each entry, and which argument says whether they are added up; 0 for no."""
+
+
+def is_entrywise(function: Any, args: Sequence[Any]) -> bool:
+    """Whether an operation is a function of each entry by itself."""
+    import torch
+
+    at = REDUCED.get(function._schema.name, len(args))
+    return torch.Tag.pointwise in function.tags or (at < len(args) and args[at] == 0)
+
+
 def of_each(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Evaluate a function of each entry at those that change in any argument.
 

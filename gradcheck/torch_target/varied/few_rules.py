@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradcheck.torch_target.varied.adding import total
-from gradcheck.torch_target.varied.few import of_each
+from gradcheck.torch_target.varied.few import is_entrywise, of_each
 from gradcheck.torch_target.varied.moving import MOVING, moved
 from gradcheck.torch_target.varied.scattered import Scattered, scattered
+from gradcheck.torch_target.varied.taps import convolved
 
 REORDERING = frozenset(
     f"aten::{name}"
@@ -19,22 +20,22 @@ REORDERING = frozenset(
 )
 """Operations whose result has the same entries in C order."""
 SUMMING = {"aten::sum": total, "aten::mean": total}
-FEW = MOVING
+FEW = MOVING | {"aten::convolution"}
 """Operations that are better given a few entries than whole tensors."""
 
 
 def few(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Evaluate one of torch's basic operations, entry by entry; None if that is not the way."""
-    import torch
-
     name = function._schema.name
     if name in REORDERING:
         one = scattered(args[0])
         return one.new(function(one.base, *args[1:], **kwargs), one.places, one.values)
     if name in MOVING:
         return moved(function, args, kwargs)
+    if name == "aten::convolution":
+        return convolved(function, *args, **kwargs)
     if name in SUMMING and isinstance(args[0], Scattered):
         return SUMMING[name](function, *args, **kwargs)
-    if torch.Tag.pointwise in function.tags:
+    if is_entrywise(function, args):
         return of_each(function, args, kwargs)
     return None

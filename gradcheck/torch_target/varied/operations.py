@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.torch_target.varied.composed import COMPOSED
+from gradcheck.torch_target.varied.composed import COMPOSED, reduced
 from gradcheck.torch_target.varied.elementwise import bases_of, elementwise
+from gradcheck.torch_target.varied.few import REDUCED, is_entrywise
 from gradcheck.torch_target.varied.few_rules import FEW, few
 from gradcheck.torch_target.varied.rules import RULES
 from gradcheck.torch_target.varied.scattered import Part, Scattered, parts_of, wholes_of
@@ -43,11 +44,13 @@ def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     if name in LIKE:
         return function(*bases_of(args), **kwargs)
     parts = parts_of(args)
+    if name in REDUCED and not is_entrywise(function, args):
+        return reduced(evaluated, function, args, kwargs)
     if name in COMPOSED and isinstance(args[0], Part | torch.Tensor):
         found = COMPOSED[name](evaluated, *args, **kwargs)
         if found is not None:
             return found
-    entrywise = torch.Tag.pointwise in function.tags
+    entrywise = is_entrywise(function, args)
     if any(isinstance(one, Scattered) for one in parts):
         found = few(function, args, kwargs)
         if found is None:
@@ -81,7 +84,7 @@ def _by_rule(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> A
         return rule(function, *args, **kwargs)
     if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
         raise RefusedError(f"{function._schema.name} writes or draws")
-    if torch.Tag.pointwise in function.tags:
+    if is_entrywise(function, args):
         return elementwise(function, *args, **kwargs)
     return None
 
