@@ -51,3 +51,18 @@ def test_an_entry_that_changes_has_to_be_met_by_the_combination_as_nearly():
     for off, inside in ((3e-7, False), (0.0, True)):
         pieces = Pieces.of(np.array([0.5, 0.5e-4 + off]), rows, np.array([np.inf, 2e-5]))
         assert pieces.contain() is inside
+
+
+@pytest.mark.parametrize("autograd", [True, False])
+@pytest.mark.parametrize("width", [1e-9, 1e-8, 1e-7, 1e-6])
+def test_pieces_that_meet_beside_the_point_are_no_excuse(width, autograd):
+    def loss(x, switch):
+        grad = np.where(x > 1 + switch, 2.0, 0.5)
+        return np.sum(np.where(x > 1, 2 * (x - 1), 0.5 * (x - 1))), {"x": grad}
+
+    def verdict(switch):
+        point = {"x": np.array([1 + width / 2, 2.0]), "switch": switch}
+        return gradcheck.check(loss, point, "x", autograd=autograd).verdict
+
+    assert verdict(0.0) == "pass"
+    assert verdict(width) == "fail"

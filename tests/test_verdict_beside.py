@@ -52,15 +52,15 @@ def test_the_gradient_may_be_asked_for_halfway_as_well() -> None:
     problem, looks = closed_problem(squares, twice, x=X)
     one = looked(problem, [np.ones(3)])
     assert one is not None
-    assert one.halfway is None
+    assert one.nearer is None
     generator = np.random.default_rng(0)
-    two = look_beside(problem, generator, [np.ones(3)], 0.5, 0.25, halfway=True)
+    two = look_beside(problem, generator, [np.ones(3)], 0.5, 0.25, part=0.5)
     assert two is not None
-    assert two.halfway is not None
+    assert two.nearer is not None
     alone, near, far = (one["x"] for one in looks.gradients)
     assert far.tolist() == alone.tolist()
     np.testing.assert_allclose(near - X, 0.5 * (far - X), atol=1e-15)
-    assert two.halfway["x"].tolist() == (2 * near).tolist()
+    assert two.nearer["x"].tolist() == (2 * near).tolist()
     assert two.gradient["x"].tolist() == (2 * far).tolist()
     assert (looks.losses[4]["x"] == far).all()
     assert problem.evaluator.count == 4 + 5
@@ -71,7 +71,7 @@ def test_the_gradient_may_be_asked_for_halfway_as_well() -> None:
 def test_halfway_costs_one_more(budget: int, gradients: int) -> None:
     problem, looks = closed_problem(squares, twice, budget=budget, x=X)
     generator = np.random.default_rng(0)
-    found = look_beside(problem, generator, [np.ones(3)], 0.5, 0.25, halfway=True)
+    found = look_beside(problem, generator, [np.ones(3)], 0.5, 0.25, part=0.5)
     assert (found is not None) == (budget == 5)
     assert len(looks.gradients) == gradients
 

@@ -25,14 +25,14 @@ class Beside:
         gradient: the target's own, by parameter name.
         before, after: slopes of the loss along a direction, to either side of the point.
         products: the gradient times the direction, entry by entry.
-        halfway: the target's own gradient at half the distance, where that was asked for.
+        nearer: the target's own gradient at part of the distance, where that was asked for.
     """
 
     gradient: Mapping[str, FloatArray]
     before: float
     after: float
     products: FloatArray
-    halfway: Mapping[str, FloatArray] | None = None
+    nearer: Mapping[str, FloatArray] | None = None
 
     @property
     def slope(self) -> float:
@@ -60,7 +60,7 @@ def look_beside(
     radius: float,
     step: float,
     *,
-    halfway: bool = False,
+    part: float = 0.0,
 ) -> Beside | None:
     """Return what is found at a drawn point; None outside the domain, or beyond the limits.
 
@@ -72,17 +72,17 @@ def look_beside(
         directions: how far each entry of each parameter moves along it, but for the sign.
         radius: largest distance of the point, in units of the parameters' scales.
         step: of the slopes, in units of the radius.
-        halfway: ask for the gradient at half the distance, too.
+        part: ask for the gradient at this part of the distance, too.
     """
     own = problem.gradient_at
-    if own is None or not problem.evaluator.spend(1 + halfway):
+    if own is None or not problem.evaluator.spend(2 if part else 1):
         return None
     nearer = None
     along = [one * generator.choice((-1.0, 1.0), one.shape) for one in directions]
     with quiet(), _moved(problem, generator, radius) as move:
         try:
-            if halfway:
-                move(0.5)
+            if part:
+                move(part)
                 nearer = {name: np.array(one) for name, one in own().items()}
                 move(1.0)
             gradient = {name: np.array(one) for name, one in own().items()}

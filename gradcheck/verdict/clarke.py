@@ -9,8 +9,8 @@ several: an element of the generalised gradient, the convex hull of the limits o
 Such points are drawn beside the point. The target's own gradient is held there against slopes of
 the loss along what seemed wrong: a mistake shows at the first of them. If it is right at all of
 them, the claim is looked for in the convex hull of what it is there. Of pieces that meet at the
-point the gradient does not change on the way to it; where it does, the loss varies on a smaller
-scale than the distance of the points, and they tell nothing.
+point the gradient does not change on the way to it. Where it does, they meet beside the point, or
+the loss varies on a smaller scale than the distance of the points: these tell nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from gradcheck.verdict.judging import ParameterFindings
 
 RADIUS = 2.0**-20
 """Distance of the points, in units of the parameters' scales."""
+NEAREST, ULPS = 2.0**-33, 8.0
+"""The same of points nearer on the way, where each piece is itself still; at least so many ulps."""
 STEP = 2.0**-7
 """Step of the slopes there, in units of that distance."""
 MOST = 5000
@@ -220,6 +222,8 @@ class _Search:
         level = noise.at(np.array([problem.facts.value])).item()
         self._error = NOISE * level / (STEP * RADIUS)
         self.claim = self._scaled(problem.analytic)
+        coarsest = max(float(np.finfo(one.value.dtype).eps) for one in problem.parameters)
+        self._part = min(max(NEAREST, ULPS * coarsest) / RADIUS, 0.5)
 
     @property
     def resolved(self) -> bool:
@@ -236,10 +240,10 @@ class _Search:
         gradient is wrong there.
         """
         problem, directions = self._problem, self._directions
-        found = look_beside(problem, generator, directions, RADIUS, STEP, halfway=True)
-        if found is None or found.halfway is None:
+        found = look_beside(problem, generator, directions, RADIUS, STEP, part=self._part)
+        if found is None or found.nearer is None:
             return None
-        scaled, nearer = self._scaled(found.gradient), self._scaled(found.halfway)
+        scaled, nearer = self._scaled(found.gradient), self._scaled(found.nearer)
         if not np.abs(scaled - nearer).max() <= INSIDE * np.abs(scaled).max():
             return None
         allowed = EXACT * norm(found.products) + self._error
