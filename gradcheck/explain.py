@@ -14,6 +14,7 @@ from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Problem
 from gradcheck.report import Diagnosis, Notice, Verdict
 from gradcheck.sentences import sentence
+from gradcheck.sweep.moves import Block
 from gradcheck.verdict.compare import FAIL
 from gradcheck.verdict.judging import ParameterFindings, reference_of
 from gradcheck.verdict.non_finite import non_finite_gradients
@@ -90,6 +91,8 @@ def _causes(
             p.name: problem.gradient_dtypes.get(p.name, p.dtype).name for p in problem.parameters
         },
         trace=trace,
+        moved=None if problem.facts.spread else _mover(problem),
+        loss_rounding=64.0 * _precision(problem),
     )
     try:
         found = explained(evidence)
@@ -101,6 +104,24 @@ def _causes(
         text = f"the search for the cause was cut short: {found.untried}"
         notices.append(Notice("search_cut_short", text))
     return list(found.diagnoses), notices
+
+
+def _mover(problem: Problem) -> Callable[[str, FloatArray, Sequence[float]], FloatArray]:
+    """Return what evaluates the loss with one parameter moved."""
+    numbers = {one.name: number for number, one in enumerate(problem.parameters)}
+
+    def moved(name: str, direction: FloatArray, distances: Sequence[float]) -> FloatArray:
+        return problem.evaluator.moved([Block(numbers[name], (), direction)], distances)
+
+    return moved
+
+
+def _precision(problem: Problem) -> float:
+    """Return the rounding of the lowest precision known to take part in the loss."""
+    dtypes = [problem.facts.dtype, *(one.value.dtype for one in problem.parameters)]
+    if problem.precision_inside is not None:
+        dtypes.append(problem.precision_inside)
+    return max(float(np.finfo(one).eps) for one in dtypes if one.kind == "f")
 
 
 def _held_against(

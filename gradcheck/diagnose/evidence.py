@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -38,6 +38,9 @@ class Evidence:
         data: the other float inputs.
         analytic_dtype: dtype of the analytic gradient as the user returned it.
         trace: the recorded operations of the loss, if it could be traced.
+        moved: returns the losses with a parameter, by name, moved along a direction by each of
+            some distances; None where the loss cannot be evaluated again, or is random.
+        loss_rounding: how far rounding moves the loss, relative to it.
     """
 
     names: tuple[str, ...]
@@ -52,6 +55,8 @@ class Evidence:
     data: Mapping[str, Array] = field(default_factory=dict)
     analytic_dtype: Mapping[str, str] = field(default_factory=dict)
     trace: Trace | None = None
+    moved: Callable[[str, Array, Sequence[float]], Array] | None = None
+    loss_rounding: float = 1e-14
 
     @cached_property
     def facts(self) -> dict[str, Facts]:

@@ -62,7 +62,9 @@ def _what_remains(facts: Facts, evidence: Evidence) -> tuple[str, float, Mask] |
         It in words, what it is as a multiple of the parameter, and where it is that.
     """
     reference, scale = facts.reference, largest_of(facts.analytic, facts.known)
-    if largest_of(facts.tolerance, facts.known) > 1e-3 * scale:
+    # Entries close to a step stay uncertain; moves of all together tell more (see ``response``).
+    sure = facts.known if evidence.moved is None else facts.failing
+    if largest_of(facts.tolerance, sure) > 1e-3 * scale:
         return None
     if _within(facts, reference, 1.0):
         return "zero", 0.0, facts.known

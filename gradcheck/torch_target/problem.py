@@ -232,7 +232,7 @@ def _surroundings(prepared: Prepared) -> Surroundings:
     import torch
 
     checked = {id(one.tensor) for one in prepared.parameters}
-    scalars: dict[str, float] = {}
+    scalars: dict[str, float] = dict(prepared.bound.defaults)
     data: dict[str, FloatArray] = {}
     integers: dict[str, NDArray[Any]] = {}
     for label, value in prepared.bound.items():

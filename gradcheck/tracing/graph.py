@@ -103,9 +103,11 @@ class NumpyTrace:
         if not self._recorded:
             return {}
         outputs = [operation.outputs[0] for operation in self._recorded]
-        found = self._torch.autograd.grad(
-            self._loss_tensor, outputs, retain_graph=True, allow_unused=True
-        )
+        found: tuple[Any, ...] = (None,) * len(outputs)
+        if self._loss_tensor is not None and self._loss_tensor.requires_grad:
+            found = self._torch.autograd.grad(
+                self._loss_tensor, outputs, retain_graph=True, allow_unused=True
+            )
         return {
             index: np.zeros(tuple(output.shape)) if cotangent is None else real_array(cotangent)
             for index, (output, cotangent) in enumerate(zip(outputs, found, strict=True))
@@ -192,11 +194,15 @@ class NumpyTrace:
         many outputs the products would take longer.
         """
         grad = self._torch.autograd.grad
-        many = len(outputs) > _MOST_MULTIPLIED
-        if many or any(output.is_complex() for output in outputs):
+        # Of a flat operation, as sign and round are, autograd makes zeros that depend on nothing.
+        pairs = [pair for pair in zip(outputs, given, strict=True) if pair[0].requires_grad]
+        if not pairs:
+            return (None,) * len(inputs)
+        many = len(pairs) > _MOST_MULTIPLIED
+        if many or any(output.is_complex() for output, _ in pairs):
+            outputs, given = zip(*pairs, strict=True)
             found = grad(outputs, inputs, given, allow_unused=True, **kept)
         else:
-            pairs = zip(outputs, given, strict=True)
             product = sum((output * cotangent).sum() for output, cotangent in pairs)
             found = grad(product, inputs, allow_unused=True, **kept)
         return tuple(found)
