@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import copy
+import dataclasses
 from collections import OrderedDict
 from typing import Any
 
@@ -49,7 +50,29 @@ class Listed(list):  # type: ignore[type-arg]
     extra: Any = None
 
 
+@dataclasses.dataclass
+class Layer:
+    weights: Any
+    further: Any = ()
+
+
 Pair = collections.namedtuple("Pair", "x y")
+
+
+def as_mapping(v: Any) -> Any:
+    found = dataclasses.asdict(Layer(v * 2, [Layer(v * 3), {"b": v * 5}]))
+    first, second = found["further"]
+    return found["weights"] + 10 * first["weights"] + 100 * second["b"]
+
+
+def as_tuple(v: Any) -> Any:
+    weights, ((inner, _), more) = dataclasses.astuple(Layer(v * 2, (Layer(v * 3), v * 5)))
+    return weights + 10 * inner + 100 * more
+
+
+def replaced(v: Any) -> Any:
+    one = dataclasses.replace(Layer(v * 2, v * 3), further=v * 5)
+    return one.weights + 10 * one.further
 
 
 def listed(v: Any) -> Any:
@@ -105,6 +128,9 @@ COPIES = {
         lambda v: (lambda one: one.both() + one.more)(copy.deepcopy(WithBoth(v * 2))), [222, 222],
     ),
     "a list with attributes": (listed, [5, 5]),
+    "fields by name": (as_mapping, [532, 532]),
+    "fields in order": (as_tuple, [532, 532]),
+    "fields replaced": (replaced, [52, 52]),
     "a circle": (circular, [5, 5]),
     "a part and the whole": (overlapping, [4, 2]),
     "one array twice": (shared, [4, 4]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 import collections
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -52,7 +53,11 @@ def _copy_shadows(recorder: Recorder, old: Any, new: Any, seen: set[int]) -> Non
             recorder.track(new, shadow)
         return
     pairs = [(item, getattr(new, name, None)) for name, item in _attributes(old)]
-    if isinstance(old, dict):
+    if dataclasses.is_dataclass(old) and isinstance(new, dict | tuple):  # asdict, astuple
+        names = [field.name for field in dataclasses.fields(old)]
+        values = [new[name] for name in names] if isinstance(new, dict) else new
+        pairs = [(getattr(old, name), value) for name, value in zip(names, values, strict=True)]
+    elif isinstance(old, dict):
         pairs += [(item, new[key]) for key, item in old.items()]
     elif isinstance(old, list | tuple | collections.deque):
         pairs += zip(old, new, strict=True)
@@ -136,6 +141,8 @@ SPECIAL: dict[Any, Callable[[Recorder, Any, Arguments, Keywords], Any]] = {
     builtins.getattr: _getattr,
     copy.deepcopy: _deepcopy,
     copy.copy: _deepcopy,
+    dataclasses.asdict: _deepcopy,
+    dataclasses.astuple: _deepcopy,
     np.apply_along_axis: _apply_along_axis,
     np.ndenumerate: _enumerate,
     np.lib.stride_tricks.as_strided: _as_it_is,
