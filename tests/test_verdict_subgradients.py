@@ -185,6 +185,28 @@ def test_points_lie_close_by_and_slopes_are_taken_over_a_part_of_that_along_what
         assert not (up - here)[30:].any()
 
 
+@pytest.mark.parametrize(
+    ("dtypes", "part"),
+    [(("f8", "f8"), 2.0**-13), (("f8", ">f8"), 2.0**-13), (("f4", "f8"), 0.5), (("f8", "f4"), 0.5)],
+)
+def test_on_the_way_to_them_the_gradient_is_asked_far_nearer_where_digits_allow(
+    dtypes: tuple[str, str], part: float
+) -> None:
+    x, y = (np.zeros(2, dtype) for dtype in dtypes)
+    problem, looks = closed_problem(
+        lambda x, y: 0.0,
+        lambda x, y: {"x": np.ones(2), "y": np.ones(2)},
+        {"x": np.full(2, 2.0), "y": np.ones(2)},
+        x=x,
+        y=y,
+    )
+    found = {"x": judged_by([2.0, 2.0], central=central([0.0, 0.0]))}
+    assert with_subgradients(problem, noise_of(0.0), found) == {}
+    near, far = looks.gradients[:2]
+    for name in "xy":
+        np.testing.assert_allclose(near[name], part * far[name], rtol=1e-6)
+
+
 @pytest.mark.parametrize(("part", "points"), [(0.9e-6, 24), (1.1e-6, 1)])
 def test_a_millionth_of_the_slopes_nearby_is_no_mistake(part: float, points: int) -> None:
     def gradient(x: Any) -> Any:
