@@ -70,6 +70,26 @@ def closed_problem(
     return problem, looks
 
 
+class Meeting:
+    """A loss that is another linear one at each point, by turns: these are the pieces that meet.
+
+    Of each point the gradient is asked twice, halfway and there.
+    """
+
+    def __init__(self, slopes: Any) -> None:
+        self.slopes = np.asarray(slopes, dtype=float)
+        self.turn = -1
+
+    def gradient(self, x: Any) -> Any:
+        """The slopes of the next piece."""
+        self.turn += 1
+        return {"x": self.slopes[self.turn // 2 % len(self.slopes)].copy()}
+
+    def loss(self, x: Any) -> Any:
+        """The loss on the present piece."""
+        return self.slopes[self.turn // 2 % len(self.slopes)] @ x
+
+
 def noise_of(level: float, loss: float = 0.0, dtype: Any = float) -> Noise:
     """Noise of a loss that has it everywhere."""
     return Noise(level, loss, np.dtype(dtype))
