@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import operator
 import statistics
@@ -174,12 +175,19 @@ def _numbers() -> dict[Any, Case]:
     return cases
 
 
+@dataclasses.dataclass
+class _Held:
+    value: Any
+
+
 def _special() -> dict[Any, Case]:
     return {
         sum: fixed(sum, A, shapes=((3,),)),
         getattr: fixed(getattr, A, "T"),
         copy.deepcopy: fixed(copy.deepcopy, [A, B], shapes=((2, 3), (3,))),
         copy.copy: fixed(copy.copy, A),
+        dataclasses.asdict: fixed(lambda a: dataclasses.asdict(_Held(a))["value"], A),
+        dataclasses.astuple: fixed(lambda a: dataclasses.astuple(_Held(a))[0], A),
         np.apply_along_axis: fixed(_rows, A),
         np.ndenumerate: fixed(_elements, A),
         np.lib.stride_tricks.as_strided: fixed(_strided, A),
