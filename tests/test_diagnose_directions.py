@@ -158,6 +158,12 @@ def test_long_and_very_long_loops():
         assert graph.in_very_long_loop == (graph.in_loop if very else frozenset())
         single = [one for one in trials(graph) if one.kind == "cut" and one.runs == "one"]
         assert bool(single) is not very
+        # the sum behind the loop is cut in any case
+        assert any(one.kind == "cut" and one.sites[0] == runs for one in trials(graph))
+    two = [of(200, "tanh", W, line=20), of(201, "tanh", W, line=20)]
+    behind = Graph((*loop(101).operations, *two))
+    single = [one.sites[0] for one in trials(behind) if one.kind == "cut" and one.runs == "one"]
+    assert single == [200, 201]
 
 
 def test_two_runs_have_no_run_between():
