@@ -21,7 +21,13 @@ from gradcheck.blocks import BLOCK, flat, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.climb import ORDINARY, THOROUGH, Effort, climb, is_wrong
 from gradcheck.oracles.estimate import Estimate
-from gradcheck.oracles.first_pass import FirstPass, Prepared, first_pass, prepare
+from gradcheck.oracles.first_pass import (
+    FirstPass,
+    Prepared,
+    first_pass,
+    prepare,
+    truncation_of,
+)
 from gradcheck.oracles.ladder import Reading
 from gradcheck.oracles.parted import (
     AnyEstimate,
@@ -235,7 +241,8 @@ def _assemble(
     truncation = np.nan
     if any(is_wrong(first, p, r) for p, r in readings.items()):
         truncation = _truncation_seen(first, readings)
-    uncertainty[left] += (truncation * (np.abs(first.slope) + first.typical))[left]
+    more = truncation_of(first.slope, first.typical, first.up + first.down, first.scales)
+    uncertainty[left] += truncation * more[left]
     for position, reading in readings.items():
         value[position], uncertainty[position] = reading.value, reading.uncertainty
         lower[position], upper[position] = reading.lower, reading.upper
@@ -271,13 +278,16 @@ def _stays_flat(problem: Problem, first: FirstPass, still: NDArray[np.bool_]) ->
 
 
 def _truncation_seen(first: FirstPass, readings: Mapping[int, Reading]) -> float:
-    """Truncation error of the first pass, as large relative to the gradient as the ladder saw."""
+    """Truncation error of the first pass, in the units of ``truncation_of``, as the ladder saw."""
     worst = 0.0
+    spans = first.up + first.down
     for position, reading in readings.items():
         if reading.kink or not np.isfinite(reading.uncertainty):
             continue
         error = abs(first.slope[position] - reading.value) - first.uncertainty[position]
-        size = abs(reading.value) + first.typical
+        at = slice(position, position + 1)
+        value = np.array([reading.value])
+        size = truncation_of(value, first.typical, spans[at], first.scales[at]).item()
         if size > 0 and np.isfinite(error):
             worst = max(worst, error / size)
     return float(worst)

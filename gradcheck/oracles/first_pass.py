@@ -115,6 +115,17 @@ class Prepared:
         return flat(self.problem.analytic[self._name], some)
 
 
+def truncation_of(
+    values: FloatArray, typical: float, spans: FloatArray, scales: FloatArray
+) -> FloatArray:
+    """Return how the truncation error of central differences grows, from entry to entry.
+
+    With the gradient, and with the square of the step: of neighbours whose steps are as unequal as
+    their gradients, one tells of the other.
+    """
+    return np.asarray((np.abs(values) + typical) * np.square(spans / scales))
+
+
 def prepare(problem: Problem, noise: Noise, number: int) -> Prepared:
     """Look at all of a parameter before its first pass, which may then go by parts."""
     parameter = problem.parameters[number]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gradcheck.blocks import BLOCK, FloatArray, flat
 from gradcheck.oracles.counted import Counted, counted, packed, unpacked
 from gradcheck.oracles.estimate import Estimate
-from gradcheck.oracles.first_pass import FirstPass, Prepared
+from gradcheck.oracles.first_pass import FirstPass, Prepared, truncation_of
 from gradcheck.oracles.ladder import KAPPA
 from gradcheck.oracles.parted import ARRAYS, PartedEstimate
 
@@ -36,7 +36,7 @@ class Known:
         left: which entries are in doubt, but were left to the first pass.
         flat: at which the loss did not change.
         evaluated: which were evaluated.
-        truncation: of the entries left in doubt, relative to slope and typical gradient.
+        truncation: of the entries left in doubt, in the units of ``truncation_of``.
     """
 
     changes: float
@@ -126,8 +126,9 @@ class Swept:
         uncertainty = 2 * KAPPA * self._prepared.noise.level / spans
         left = unpacked(block.left, inner)
         if left.any():
-            more = block.truncation * (np.abs(value) + self._prepared.typical)
-            uncertainty = np.where(left, uncertainty + more, uncertainty)
+            scales = self._prepared.lengths(at)
+            more = truncation_of(value, self._prepared.typical, spans, scales)
+            uncertainty = np.where(left, uncertainty + block.truncation * more, uncertainty)
         return Estimate(
             "central",
             value,
