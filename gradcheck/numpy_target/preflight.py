@@ -141,9 +141,9 @@ def repeat_gradient(
 ) -> Repeated:
     """Compute the gradient again at the same point: it may be random, or add up over calls.
 
-    A gradient that grows by the same amount with each call is judged as it comes out the second
-    time, which is how training meets it. A random one is averaged; as many standard errors of the
-    mean as the confidence takes count as its rounding.
+    A gradient that grows by the same amount with each call, or is a velocity, is judged as it
+    comes out the second time, which is how training meets it. A random one is averaged; as many
+    standard errors of the mean as the confidence takes count as its rounding.
     """
     with quiet():
         one = gradient()
@@ -156,10 +156,9 @@ def repeat_gradient(
             return Repeated(True, analytic, rounding)
         two = _copied(two)
         draws = [one, two, *(_copied(gradient()) for _ in range(repetition.calls - 2))]
-    if changed and not stochastic and all(_grows([d[key] for d in draws]) for key in changed):
-        again = {key: analytic[key] + (two[key] - one[key]) for key in changed}
-        problems = tuple(_accumulates(key) for key in changed)
-        return Repeated(False, {**analytic, **again}, rounding, problems)
+    added = _added_up(analytic, rounding, draws, changed) if changed and not stochastic else None
+    if added is not None:
+        return added
     mean, error = dict(analytic), dict(rounding)
     entries = sum(analytic[key].size for key in keys)
     for key in keys:
@@ -171,6 +170,29 @@ def repeat_gradient(
         f"mean of {len(draws)} calls was judged",
     )
     return Repeated(False, mean, error, notices=() if stochastic else (notice,))
+
+
+def _added_up(
+    analytic: Mapping[str, FloatArray],
+    rounding: Mapping[str, FloatArray],
+    draws: Sequence[Mapping[str, FloatArray]],
+    changed: Sequence[str],
+) -> Repeated | None:
+    """Return what a gradient is to which calls add; None if it changes in another way."""
+    if all(_grows([draw[key] for draw in draws]) for key in changed):
+        again = {key: analytic[key] + (draws[1][key] - draws[0][key]) for key in changed}
+        problems = tuple(_accumulates(key) for key in changed)
+        return Repeated(False, {**analytic, **again}, rounding, problems)
+    from gradcheck.numpy_target.velocity import velocity
+
+    again, shares = {}, {}
+    for key in changed:
+        found = velocity([draw[key] for draw in draws])
+        if found is None:
+            return None
+        again[key], shares[key] = found.second, found.share
+    problems = tuple(_is_velocity(key, share) for key, share in shares.items())
+    return Repeated(False, {**analytic, **again}, rounding, problems)
 
 
 def _copied(gradient: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -203,4 +225,14 @@ def _accumulates(name: str) -> GradientProblem:
         name,
         f"the gradient of {name} grows by the same amount with each call at the same point: it is "
         "added to what an earlier call left; set the buffer to zero at the beginning of each call",
+    )
+
+
+def _is_velocity(name: str, share: float) -> GradientProblem:
+    return GradientProblem(
+        "accumulates",
+        name,
+        f"the gradient of {name} differs from call to call at the same point: each is {share:.6g} "
+        "times the one before and the same amount more, as a velocity or a running average is; "
+        "return the amount alone, and let the optimiser keep the buffer",
     )

@@ -173,6 +173,8 @@ def _hidden(problem: Problem, name: str, one: ParameterFindings, noise: Noise) -
     evidence = {"noise": noise.level, "loss": noise.loss}
     error = _usual(reference_of(one)[1][unclear])
     rounding = _usual(_rounding(problem, name, noise)[unclear])
+    if rounding > error and any(one.key == "nondeterministic" for one in problem.notices):
+        return _unsteady(name, listed, rounding)
     if rounding > error:
         dtype = _dtype_of_gradient(problem, name, noise)
         message = (
@@ -204,6 +206,20 @@ def _hidden(problem: Problem, name: str, one: ParameterFindings, noise: Noise) -
         "exact",
         evidence=evidence,
         remedy="Evaluate in float64, scale the loss, or leave out large constant terms.",
+    )
+
+
+def _unsteady(name: str, listed: str, error: float) -> Diagnosis:
+    """Say that the gradient is another one at each call, of a loss that is always the same."""
+    return Diagnosis(
+        "precision_limited",
+        name,
+        f"The gradient of {name} differs from call to call at the same point: its mean is known to "
+        f"{error:.1g}, which hides {listed}.",
+        "exact",
+        evidence={"error": error},
+        remedy="Let every call return the same: keep nothing from call to call, or let it draw the "
+        "same; more calls tell more (--repeats 100).",
     )
 
 
