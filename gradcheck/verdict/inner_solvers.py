@@ -73,7 +73,7 @@ def _solver_inside(problem: Problem) -> str | None:
     if sys.getprofile() is not None or problem.evaluator.exhausted:
         return None  # somebody else's profiler would not come back
     names = {name: package for package, listed in SOLVERS.items() for name in listed.split()}
-    seen: list[str] = []
+    seen: list[str] = []  # the first, once there is one
 
     def watch(frame: FrameType, event: str, _: Any) -> None:
         called = frame.f_code.co_name

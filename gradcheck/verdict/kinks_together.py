@@ -53,7 +53,7 @@ def settle_kinks_together(
     known: tuple[Diagnosis, ...] = ()
     if not _wrong(parameters):
         parameters, known = fail_together(problem, noise, generator, parameters, runs)
-        if known or not any(one.open_kinks.any() for one in parameters.values()):
+        if known:
             return parameters, runs, known
     if settings.rtol is not None:  # a plain threshold knows no subgradients
         return parameters, runs, known
