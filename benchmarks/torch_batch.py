@@ -22,7 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import gradcheck
 from benchmarks.timing import table
-from benchmarks.torch_losses import Target, targets
+from benchmarks.torch_fields import fields
+from benchmarks.torch_losses import Target, drawn_on, nets_and_sums
+
+
+def targets(device: str) -> list[Target]:
+    """Return all losses."""
+    drawn = drawn_on(device)
+    return [*nets_and_sums(drawn), *fields(drawn)]
 
 
 def timed(function: Callable[[Target], bool], target: Target) -> tuple[float, bool]:

@@ -122,9 +122,13 @@ def pictures(drawn: Drawn, count: int, activation: Activation) -> Target:
     return Target(f"two convolutions {words}, {count} pictures", loss, weights, right)
 
 
-def targets(device: str) -> list[Target]:
-    """Return all losses."""
-    drawn = Drawn(torch.Generator().manual_seed(0), device)
+def drawn_on(device: str) -> Drawn:
+    """Return what draws the tensors of all losses."""
+    return Drawn(torch.Generator().manual_seed(0), device)
+
+
+def nets_and_sums(drawn: Drawn) -> list[Target]:
+    """Return the losses of nets' weights, and sums."""
     return [*_layers(drawn), *_modules(drawn), *_sums(drawn)]
 
 
@@ -267,12 +271,8 @@ def _sums(drawn: Drawn) -> list[Target]:
     def experts(w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         return torch.bmm(torch.bmm(rows, w).relu(), v).square().mean()
 
-    def valley(v: torch.Tensor) -> torch.Tensor:
-        return (100 * (v[1:] - v[:-1] ** 2) ** 2 + (1 - v[:-1]) ** 2).mean()
-
     return [
         Target("einsum, bilinear", bilinear, drawn.weights((10, 30, 33)), True),
         Target("bmm, twice", experts, drawn.weights((8, 25, 30), (8, 30, 16)), True),
         Target("elementwise", lambda v: (v.sin() * v.exp()).sum(), drawn.weights((10_000,)), True),
-        Target("each entry and the next", valley, drawn.weights((10_000,)), True),
     ]
