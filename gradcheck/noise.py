@@ -138,6 +138,16 @@ def _grain(losses: FloatArray) -> float:
     return 0.5 * float(np.exp2(lowest.min(initial=np.inf))) if lowest.size else 0.0
 
 
+def _of_steps(losses: FloatArray) -> float:
+    """Standard deviation of rounding in steps that a table shows; 0 if it shows none.
+
+    Neighbours are equal then, or a step apart: a table of few steps shows too little of them.
+    """
+    apart = np.abs(np.diff(losses))
+    steps = apart[apart > 0]
+    return float(steps.min()) / math.sqrt(12.0) if 0 < len(steps) < len(apart) else 0.0
+
+
 def _drift(problem: Problem, direction: Sequence[FloatArray]) -> float:
     """How far the loss at the point is from what it was, now that others were evaluated.
 
@@ -195,6 +205,8 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     if not exact:
         grain = min(_grain(table.losses) for table in tables)
         level = max(level, min(grain, max(tables[-1].plain, *found)))
+        if jumps is None and tables[-1].noise > tables[-1].plain:
+            level = max(level, _of_steps(tables[-1].losses))
     return Noise(level, facts.value, facts.dtype, jumps=jumps, drift=drift)
 
 

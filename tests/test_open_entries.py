@@ -73,6 +73,7 @@ def asked(
         gradient_dtypes={},
         facts=SimpleNamespace(value=loss, spread=0.0),
         precision_inside=None,
+        notices=(),
         evaluator=SimpleNamespace(exhausted=False, first_error=first_error, interrupted=None),
     )
     return open_questions(problem, dict(zip(names, found, strict=True)), autograd, noise, ())

@@ -12,6 +12,10 @@ import numpy as np
 from gradcheck.problem import FloatArray, LossFacts
 from gradcheck.report import Notice
 
+ORDINARY_JITTER = 64.0
+"""Units in the last place by which a deterministic loss may differ from call to call."""
+ROUNDED = 1e-12
+"""Part of a loss by which its values may differ without its drawing at random."""
 REPEATS = 12
 """Calls at one point from which the spread of a stochastic loss is taken, unless more are asked."""
 
@@ -63,17 +67,27 @@ class Repetition:
         return stack.mean(axis=0), self.quantile(entries) * error
 
     def notice(self, facts: LossFacts, remedy: str) -> Notice:
-        """Say that the loss is random, and what was done about it."""
+        """Say that the loss is random, and what was done about it.
+
+        Where it moves by no more than rounding, it need not draw: sums in another order do that.
+        """
+        spread = facts.spread * math.sqrt(self.averaged)
+        why = (
+            "it draws from a generator of its own, keeps something from call to call, or, if that "
+            "is roundoff, adds in no fixed order"
+        )
+        if spread <= ROUNDED * abs(facts.value):
+            why = "it rounds otherwise each time, as sums do that several threads share"
+            remedy = f"let it compute in a fixed order (OMP_NUM_THREADS=1), or {remedy}"
         how = (
             f"a loss here is the mean of {self.averaged} calls"
             if self.averaged > 1
             else "more calls make it surer (--repeats 100)"
         )
-        spread = facts.spread * math.sqrt(self.averaged)
         return Notice(
             "nondeterministic",
             f"the loss differs from call to call at the same point (by {spread:.2g}, standard "
-            f"deviation of {self.calls} calls): it draws from a generator of its own; {how}, at "
+            f"deviation of {self.calls} calls): {why}; {how}, at "
             f"{self.confidence:g} confidence that no error bar is too short (--confidence). To "
             f"have it exact, {remedy}",
         )
@@ -84,3 +98,13 @@ def averaged_loss(loss: Callable[[], float], calls: int) -> Callable[[], float]:
     if calls == 1:
         return loss
     return lambda: math.fsum(loss() for _ in range(calls)) / calls
+
+
+def is_steady(losses: Sequence[float], dtype: np.dtype[Any]) -> bool:
+    """Whether values of one loss at one point differ by no more than ordinary jitter.
+
+    As where a library adds in an order that depends on where in memory its operands lie.
+    """
+    first = np.asarray(losses[0], dtype=dtype)
+    jitter = ORDINARY_JITTER * float(np.spacing(np.abs(first)))
+    return all(abs(value - losses[0]) <= jitter for value in losses)

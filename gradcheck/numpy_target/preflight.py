@@ -13,7 +13,7 @@ from gradcheck.blocks import flat, kept_if_same, parts
 from gradcheck.calling.calls import LOW_PRECISION, Call
 from gradcheck.calling.quiet import quiet
 from gradcheck.calling.returns import GradientProblem, loss_as_number
-from gradcheck.calling.stochastic import Repetition
+from gradcheck.calling.stochastic import Repetition, is_steady
 from gradcheck.numpy_target.first_call import Functions
 from gradcheck.problem import FloatArray, LossFacts
 from gradcheck.report import Notice
@@ -21,8 +21,6 @@ from gradcheck.scales import rms
 
 SETTLED = 3
 """Last changes of a loss that is evaluated again and again, by which it is said to settle."""
-ORDINARY_JITTER = 64.0
-"""Units in the last place by which a deterministic loss may differ from call to call."""
 
 Gradient = Callable[[], Mapping[str, FloatArray]]
 """The gradient by parameter name; the next call may write into the same arrays."""
@@ -99,8 +97,7 @@ def examine_loss(
     """
     with quiet():
         raw = [loss_as_number(functions.loss_of(call())) for _ in range(3)]
-        jitter = ORDINARY_JITTER * float(np.spacing(np.abs(raw[0])))
-        if all(abs(float(value) - float(raw[0])) <= jitter for value in raw):
+        if is_steady([float(value) for value in raw], raw[0].dtype):
             return LossFacts(float(raw[0]), raw[0].dtype), len(raw), ()
         more = max(0, repetition.calls - len(raw))
         raw += [loss_as_number(functions.loss_of(call())) for _ in range(more)]
