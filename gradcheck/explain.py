@@ -90,6 +90,7 @@ def _causes(
         analytic_dtype={
             p.name: problem.gradient_dtypes.get(p.name, p.dtype).name for p in problem.parameters
         },
+        own_dtype={p.name: p.dtype_name or p.dtype.name for p in problem.parameters},
         trace=trace,
         moved=None if problem.facts.spread else _mover(problem),
         loss_rounding=64.0 * _precision(problem),

@@ -21,13 +21,29 @@ def named(claimed, right, **more):
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("bfloat16", 8), ("float16", 11), ("float32", 24)])
-@pytest.mark.parametrize("grain", [1.0, 2.0**-12])
+@pytest.mark.parametrize("grain", [0.5, 2.0**-12])
 def test_some_entry_needs_all_but_two_of_the_bits(dtype, bits, grain):
     """Of whole multiples of a grain the largest is that many times as large."""
     enough = 2.0 ** (bits - 2)
     for largest, expected in ((enough, [(dtype, "likely")]), (enough - 1, [])):
         claimed = grain * np.array([1.0, enough - 1, -largest, 3.0, 0.0])
         assert named(claimed, claimed * 1.0001 + grain * 1e-5) == expected
+
+
+def test_counts_say_nothing_of_the_type_that_holds_them():
+    counts = np.array([64.0, 3.0, -127.0, 0.0])
+    assert named(counts, counts * 1.001 + 0.02) == []
+    assert named(0.5 * counts, 0.5 * counts * 1.001 + 0.02) == [("bfloat16", "likely")]
+
+
+@pytest.mark.parametrize(
+    ("own", "told"), [("float64", True), ("float32", True), ("float16", False)]
+)
+def test_what_the_parameter_is_stored_in_itself_explains_nothing(own, told):
+    right = generator.uniform(0.5, 0.9, size=40)
+    half = right.astype(np.float16).astype(float)
+    found = named(half, right, own_dtype={"v": own})
+    assert found == ([("float16", "likely")] if told else [])
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ class Evidence:
         integer_arrays: labels and indices among the inputs.
         data: the other float inputs.
         analytic_dtype: dtype of the analytic gradient as the user returned it.
+        own_dtype: dtype of each parameter as the user handed it over; float64 where it is absent.
         trace: the recorded operations of the loss, if it could be traced.
         moved: returns the losses with a parameter, by name, moved along a direction by each of
             some distances; None where the loss cannot be evaluated again, or is random.
@@ -54,6 +55,7 @@ class Evidence:
     integer_arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     data: Mapping[str, Array] = field(default_factory=dict)
     analytic_dtype: Mapping[str, str] = field(default_factory=dict)
+    own_dtype: Mapping[str, str] = field(default_factory=dict)
     trace: Trace | None = None
     moved: Callable[[str, Array, Sequence[float]], Array] | None = None
     loss_rounding: float = 1e-14

@@ -59,10 +59,11 @@ def low_precision(evidence: Evidence) -> tuple[Finding, ...]:
     stored: dict[str, list[str]] = {}
     noisy: list[str] = []
     for facts in evidence.failing_facts:
-        narrow = _stored_in(facts)
+        own = evidence.own_dtype.get(facts.name, "float64")
+        narrow = _stored_in(facts, own)
         if narrow is not None:
             stored.setdefault(narrow, []).append(facts.name)
-        elif _looks_like_rounding(facts):
+        elif own == "float64" and _looks_like_rounding(facts):
             noisy.append(facts.name)
     findings = [_finding(names, dtype, "likely") for dtype, names in stored.items()]
     if noisy:
@@ -70,12 +71,16 @@ def low_precision(evidence: Evidence) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _stored_in(facts: Facts) -> str | None:
+def _stored_in(facts: Facts, own: str) -> str | None:
+    """Return the type that is narrower than the parameter's own, and holds every entry."""
     error = largest_of(facts.residual, facts.known)
     scale = largest_of(facts.reference, facts.known)
     if error > max(limit for _, limit in _COARSE.values()) * scale:
         return None
+    own_bits = _COARSE.get(own, (53, 0.0))[0]
     for dtype, (bits, limit) in _COARSE.items():
+        if bits >= own_bits:
+            break
         if error <= limit * scale and _fits(facts, dtype, bits):
             return dtype
     return None
@@ -84,7 +89,7 @@ def _stored_in(facts: Facts) -> str | None:
 def _fits(facts: Facts, dtype: str, bits: int) -> bool:
     """Whether every entry is a number of the narrow type, and some need all of its bits.
 
-    Small integers fit every type, and so does what is left of numbers near 1 where they cancel:
+    Counts fit every type, and so does what is left of numbers near 1 where they cancel:
     multiples of one grain. They say nothing about it.
     """
     grain, largest = np.inf, 0.0
@@ -95,7 +100,7 @@ def _fits(facts: Facts, dtype: str, bits: int) -> bool:
         if nonzero.size:
             grain = min(grain, float(_lowest_bit(nonzero).min()))
             largest = max(largest, float(np.abs(nonzero).max()))
-    return largest >= grain * 2.0 ** (bits - 2)
+    return grain < 1.0 and largest >= grain * 2.0 ** (bits - 2)
 
 
 def _rounded(values: Array, dtype: str) -> Array:
