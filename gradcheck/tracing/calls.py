@@ -236,17 +236,22 @@ def call_opaque(
     recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords,
     why: str = "its derivative is not known",
 ) -> Any:  # fmt: skip
-    """Run code that cannot be followed; floats that it makes of traced values are lost."""
+    """Run code that cannot be followed; floats that it makes of traced values are lost.
+
+    It may be given them, or get them from a function that it calls, as a solver does.
+    """
     given = [*args, *kwargs.values()]
     traced = any(_is_traced(recorder, argument) for argument in given)
     plain = [a for a in given if isinstance(a, np.ndarray) and not recorder.is_tracked(a)]
-    before = [array.copy() for array in plain] if traced else []
+    calls_back = any(isinstance(argument, _FUNCTION_KINDS) for argument in given)
+    before = [array.copy() for array in plain] if traced or calls_back else []
+    returned: list[bool] = []
     if isinstance(function, type):  # an object might keep what it is given beyond the trace
         result = function(*args, **kwargs)
     else:
-        callbacks = [_callback(recorder, argument) for argument in args]
-        result = function(*callbacks, **_with_callbacks(recorder, kwargs))
-    if traced:
+        callbacks = [_callback(recorder, argument, returned) for argument in args]
+        result = function(*callbacks, **_with_callbacks(recorder, kwargs, returned))
+    if traced or returned:
         reason = NotTraceable(_full_name(function), recorder.sites.here(), why)
         recorder.lose(result, reason, known=_numbers_in(given))
         for argument in given:
@@ -269,9 +274,8 @@ def _numbers_in(values: Any, depth: int = 0) -> frozenset[int]:
 
 
 def _full_name(function: Any) -> str:
-    module = getattr(function, "__module__", None)
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
-    name = name or type(function).__name__
+    module, kind = getattr(function, "__module__", None), type(function).__name__
+    name = str(getattr(function, "__qualname__", None) or getattr(function, "__name__", kind))
     return f"{module}.{name}" if module and module != "builtins" else name
 
 
@@ -283,27 +287,33 @@ def _is_traced(recorder: Recorder, value: Any, depth: int = 0) -> bool:
     return recorder.is_tracked(value) or recorder.hidden_in(value) is not None
 
 
-def _callback(recorder: Recorder, argument: Any) -> Any:
+def _callback(recorder: Recorder, argument: Any, returned: list[bool] | None = None) -> Any:
     """Return a function argument so that a library that calls it runs it under the trace."""
     if not isinstance(argument, _FUNCTION_KINDS):
         return argument
-    return _followed(recorder, argument)
+    return _followed(recorder, argument, returned)
 
 
-def _followed(recorder: Recorder, function: Any) -> Any:
-    """Return whatever can be called as a function that runs under the trace."""
-    if isinstance(function, types.FunctionType) and _ORIGINAL in function.__dict__:
+def _followed(recorder: Recorder, function: Any, returned: list[bool] | None = None) -> Any:
+    """Return a function that runs under the trace, and notes that it ``returned`` traced values."""
+    original = getattr(function, "__dict__", {}).get(_ORIGINAL, function)
+    if original is not function and returned is None:
         return function
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return call(recorder, function, args, kwargs)
+        result = call(recorder, original, args, kwargs)
+        if returned == [] and _is_traced(recorder, result):
+            returned.append(True)
+        return result
 
-    wrapper.__dict__[_ORIGINAL] = function
+    wrapper.__dict__[_ORIGINAL] = original
     return wrapper
 
 
-def _with_callbacks(recorder: Recorder, kwargs: Keywords) -> dict[str, Any]:
-    return {key: _callback(recorder, value) for key, value in kwargs.items()}
+def _with_callbacks(
+    recorder: Recorder, kwargs: Keywords, returned: list[bool] | None = None
+) -> dict[str, Any]:
+    return {key: _callback(recorder, value, returned) for key, value in kwargs.items()}
 
 
 # attributes
