@@ -551,6 +551,7 @@ def a_part_written_into(w):
 
 
 REFUSED = {
+    "read by its strides": lambda w: w.T.as_strided((2, 2), (1, 2)).sum(),
     "written beside a view": written_beside_a_view,
     "a view written into": a_view_written_into,
     "a part written into": a_part_written_into,

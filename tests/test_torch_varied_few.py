@@ -83,6 +83,10 @@ LOSSES = {
     ),
     "broadcast": (lambda v: ((v[1:] - v[:-1])[:, None] * drawn(2, seed=5)).sin().sum(), LINE),
     "a place that no evaluation moves": (lambda v: v[:0].sum() + v[3:4].sin().sum(), LINE),
+    "expanded": (
+        lambda v: ((v[1:] - v[:-1])[:, None].expand(-1, 3) * drawn(3)).cos().sum(),
+        LINE,
+    ),
     "comparisons": (lambda v: torch.where(v[1:] > v[:-1], v[1:], v[:-1] ** 3).sum(), LINE),
     "single precision": (
         lambda v: (v[1:] - v[:-1]).float().square().double().sum() + (v.float() * 2.0)[:3].prod(),

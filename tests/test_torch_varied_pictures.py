@@ -69,6 +69,13 @@ LOSSES = {
         lambda w: functional.pixel_shuffle(functional.conv2d(PICTURES, w), 2)[..., 1:].tan().sum(),
         (drawn(4, 3, 3, 3) / 10,),
     ),
+    "without batches": (
+        lambda x: (
+            functional.max_pool2d(x[0], 2).square().sum()
+            + functional.avg_pool2d(x[:, 1], 3, 1).sum(0).prod()
+        ),
+        (PICTURES,),
+    ),
     "pooled lines": (
         lambda w: (
             functional.max_pool1d(functional.conv1d(LINES, w), 2).square().sum()

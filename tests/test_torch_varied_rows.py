@@ -38,6 +38,7 @@ LOSSES = {
         X,
     ),
     "largest and smallest": (lambda v: v.max() * v.amin() + v.amax() + v.min() ** 2, LINE),
+    "largest along a line": (lambda v: v.max(0).values * v.min(0)[0] + v.median(), LINE),
     "largest of neighbours": (lambda v: (v[1:] * v[:-1]).max() + v.logsumexp(0), LINE),
     "lengths": (
         lambda x: x.norm() * x.norm(dim=1).prod() + x.abs().sum() + torch.linalg.norm(x[0], 1),

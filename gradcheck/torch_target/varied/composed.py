@@ -176,8 +176,8 @@ def _extreme(one: Any, dims: Any, keepdim: bool, sign: int) -> Any:
 COMPOSED: dict[str, Callable[..., Any]] = {
     "aten::logsumexp": log_sum_exp,
     "aten::linalg_vector_norm": norm,
-    "aten::var": variance,
-    "aten::std": deviation,
+    "aten::var.correction": variance,
+    "aten::std.correction": deviation,
     "aten::dot": dot,
     "aten::_trilinear": trilinear,
     "aten::amax": largest,
@@ -185,4 +185,4 @@ COMPOSED: dict[str, Callable[..., Any]] = {
     "aten::amin": smallest,
     "aten::min": smallest,
 }
-"""The rules by name; each returns None for what it does not cover."""
+"""The rules by name and overload; each returns None for what it does not cover."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradcheck.torch_target.varied.adding import total
 from gradcheck.torch_target.varied.few import is_entrywise, of_each
-from gradcheck.torch_target.varied.moving import MOVING, moved
+from gradcheck.torch_target.varied.moving import MOVING, moved, spread
 from gradcheck.torch_target.varied.scattered import Scattered, scattered
 from gradcheck.torch_target.varied.taps import convolved
 
@@ -30,6 +30,9 @@ def few(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if name in REORDERING:
         one = scattered(args[0])
         return one.new(function(one.base, *args[1:], **kwargs), one.places, one.values)
+    if name == "aten::expand":
+        one = scattered(args[0])
+        return spread(one, function(one.base, *args[1:], **kwargs).shape)
     if name in MOVING:
         return moved(function, args, kwargs)
     if name == "aten::convolution":

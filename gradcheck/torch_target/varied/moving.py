@@ -29,7 +29,7 @@ MOVING = frozenset(
         *("unsafe_split_with_sizes", "unsafe_chunk", "detach", "alias", "clone", "diagonal"),
         *("index", "index_select", "gather", "take", "masked_select", "flip", "roll", "unfold"),
         *("constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d"),
-        *("replication_pad2d", "repeat", "tril", "triu", "diag_embed", "im2col", "as_strided"),
+        *("replication_pad2d", "repeat", "tril", "triu", "diag_embed", "im2col"),
         *("upsample_nearest1d", "upsample_nearest2d", "pixel_shuffle", "pixel_unshuffle"),
         *("cat", "stack", "slice_scatter", "select_scatter", "diagonal_scatter", "index_copy"),
         *("embedding", "_unsafe_index", "channel_shuffle"),

@@ -38,16 +38,14 @@ def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
         NoRuleError: it needs the whole tensors.
         RefusedError: it writes into a tensor, or draws at random.
     """
-    import torch
-
     name = function._schema.name
     if name in LIKE:
         return function(*bases_of(args), **kwargs)
     parts = parts_of(args)
     if name in REDUCED and not is_entrywise(function, args):
         return reduced(evaluated, function, args, kwargs)
-    if name in COMPOSED and isinstance(args[0], Part | torch.Tensor):
-        found = COMPOSED[name](evaluated, *args, **kwargs)
+    if function.name() in COMPOSED:
+        found = COMPOSED[function.name()](evaluated, *args, **kwargs)
         if found is not None:
             return found
     entrywise = is_entrywise(function, args)

@@ -23,7 +23,7 @@ from gradcheck.torch_target.varied.selecting import (
     unbound,
 )
 from gradcheck.torch_target.varied.stacks import attention, baddbmm, bmm
-from gradcheck.torch_target.varied.tensor import Varied
+from gradcheck.torch_target.varied.tensor import RefusedError, Varied
 
 Rule = Callable[..., Any]
 
@@ -69,6 +69,11 @@ def negative_log_likelihood(
     return x.new(base, sums / weights if mean else sums, {}), torch.clone(weights)
 
 
+def by_strides(*_: Any) -> Any:
+    """``as_strided``: what it returns depends on where entries lie, which no carrier has."""
+    raise RefusedError("a tensor is read by its strides")
+
+
 ON_CHANNELS = tuple(
     f"aten::{name}"
     for name in (
@@ -108,6 +113,7 @@ RULES: dict[str, Rule] = {
     "aten::_embedding_bag_forward_only": embedding_bag,
     "aten::index_select": index_select,
     "aten::index": indexed,
+    "aten::as_strided": by_strides,
     "aten::cat": joined,
     "aten::stack": stacked,
     "aten::bmm": bmm,
