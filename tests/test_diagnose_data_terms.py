@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from test_diagnose_patterns import evidence
 
-from gradcheck.diagnose.proportional import constant_factor, data_term_factor
+from gradcheck.diagnose.factors import Factor
+from gradcheck.diagnose.proportional import constant_factor, data_term_factor, describe
 
 generator = np.random.default_rng(101)
 THETA, DATA = generator.normal(size=(2, 4, 3))
@@ -75,3 +76,35 @@ def test_how_well_the_right_gradient_is_known(share, grade):
                      relative=share / 3.0 * off / np.abs(right).max())  # fmt: skip
     found = data_term_factor(replace(known, failing={"W": np.ones((4, 3), bool)}))
     assert [one.confidence for one in found] == ([] if grade is None else [grade])
+
+
+@pytest.mark.parametrize(
+    ("factor", "data_term", "message", "remedy"),
+    [
+        (Factor(-1.0, "-1", "sign"), False,
+         "The gradient of W has the wrong sign: it is -1 times the right one.",
+         "Negate the gradient of W in the backward pass."),
+        (Factor(-1.0, "-1", "sign"), True,
+         "The data term of the gradient of W has the wrong sign, beside a right regulariser: "
+         "it is -1 times the right one.",
+         "Negate the data term of the gradient of W in the backward pass."),
+        (Factor(9.0, "9, the rows of X", "size", 9), False,
+         "The gradient of W is 9 times the right one (9, the rows of X): the loss divides by this "
+         "number, the gradient does not.",
+         "Divide the gradient of W by 9."),
+        (Factor(1 / 9, "1/9, one over the rows of X", "inverse_size", 9), False,
+         "The gradient of W is 1/9 of the right one (1/9, one over the rows of X): it is divided "
+         "by this number once too often.",
+         "Leave out one division by 9 from the gradient of W."),
+        (Factor(4 / 3, "4/3, with 4 rows", "plain", 4), False,
+         "The gradient of W is 4/3, with 4 rows times the right one.",
+         "Divide the gradient of W by 4/3."),
+        (Factor(2.3456, "2.3456", "unnamed"), True,
+         "The data term of the gradient of W is 2.3456 times the right one, beside a right "
+         "regulariser.",
+         "Divide the data term of the gradient of W by 2.3456."),
+    ],
+)  # fmt: skip
+def test_a_factor_is_said_by_what_it_means(factor, data_term, message, remedy):
+    _, *said = describe(factor, ("W",), data_term=data_term)
+    assert said == [message, remedy]

@@ -95,6 +95,11 @@ def test_factors_are_tried_where_runs_follow_one_another():
     ]  # fmt: skip
     assert [sorted(one.alterations) for one in found[::2]] == [[0, 1, 2], [0, 1, 2], [1, 2]]
     assert {(one.runs, one.n_runs) for one in found} == {("every", 3)}
+    # the last run follows the first, or it does not
+    for reads, tried in ((ARRAY, 0), (after(1), 1)):
+        some = Graph((of(0, "exp", W, line=7), of(1, "exp", after(0), line=7),
+                      of(2, "exp", reads, line=7)))  # fmt: skip
+        assert len(list(_loop_factors(some, _loop_cuts(some), (-1.0,)))) == tried
     apart = sums(3, following=False)
     assert list(_loop_factors(apart, _loop_cuts(apart), (-1.0,))) == []
 

@@ -89,3 +89,19 @@ def test_where_the_parameter_is_zero_nothing_shows_and_nothing_is_said():
 
 def test_a_loss_that_is_the_square_of_its_parameter_has_no_regulariser():
     assert told(VECTOR, ALL, 0.3, known=("reg",), right=2 * VECTOR) == []
+
+
+def test_every_parameter_is_asked():
+    """One whose error is no multiple of it stands before two that lack the same regulariser."""
+    right = np.cos(7.0 * VECTOR)
+    names = ("a", "b", "c")
+    values = {"a": VECTOR, "b": VECTOR, "c": VECTOR[::-1].copy()}
+    claimed = {"a": right + 1.0, **{name: right - 0.6 * values[name] for name in "bc"}}
+    known = Evidence(
+        names=names, values=values, analytic=claimed, reference=dict.fromkeys(names, right),
+        uncertainty={name: np.full(10, 1e-12) for name in names},
+        failing=dict.fromkeys(names, np.ones(10, bool)), scalars={"reg": 0.3},
+    )  # fmt: skip
+    (found,) = regulariser(known)
+    assert (found.cause, found.parameters) == ("reg_missing", ("b", "c"))
+    assert found.message.startswith("The gradient of b and c is too small by exactly 2 reg times")
