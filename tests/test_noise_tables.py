@@ -192,6 +192,33 @@ def test_large_values_of_a_table_have_more_roundoff():
     assert noise.level > 1e5 * ULP
 
 
+# Differences of longer numbers
+
+
+def shaken_alone(level, about=0.0):
+    signs = itertools.cycle((1.0, -1.0))
+    return lambda t: about + level * next(signs)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.95, 1), (1.05, 4)])
+def test_of_longer_numbers_sixty_four_of_their_half_units_are_plain(share, count):
+    offset = 8.0
+    unit = 0.5 * float(np.spacing(np.longdouble(offset)))
+    facts = {"value": 0.0, "offset": offset}
+    level = share * 64 * unit / SHOWN
+    noise, seen = tables(shaken_alone(level), exact=True, facts=facts, at=0.0)
+    assert len(seen.spacings) == count
+    assert noise.level == pytest.approx(SHOWN * level)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.95, 1), (1.05, 4)])
+def test_and_four_of_those_that_their_differences_are_rounded_to(share, count):
+    facts = {"value": 0.0, "offset": 0.0, "dtype": np.dtype(np.float32)}
+    level = share * 4 * 2.0**-24 / SHOWN
+    _, seen = tables(shaken_alone(level, 1.5), exact=True, facts=facts, at=0.0)
+    assert len(seen.spacings) == count
+
+
 # Jumps
 
 

@@ -115,6 +115,8 @@ def test_a_side_whose_slope_hardly_settles_has_none(power: float, bounded: bool)
     assert math.isfinite(reading.uncertainty) is bounded
     if bounded:
         assert abs(reading.value - 3.0) <= reading.uncertainty
+    else:
+        assert reading.value == pytest.approx(3.0 + H**power)  # that of the smallest step
 
 
 @pytest.mark.parametrize("side", [1.0, -1.0])
