@@ -55,6 +55,7 @@ WRITES = {
     "along columns": along([[0, 2, 1, 1]], 0),
     "along rows, one index for all": along([[2]], 1),
     "along columns, one index for all": along([[1]], 0),
+    "along all": lambda a, x: np.put_along_axis(a, np.array([7, 2, 11]), x[1:], None),
     "a diagonal": lambda a, x: np.fill_diagonal(a, x[1]),
     "a diagonal of several": lambda a, x: np.fill_diagonal(a, x[1:]),
     "a mask": lambda a, x: np.place(a, a > 100.0 * x[0], x[1]),
