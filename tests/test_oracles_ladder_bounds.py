@@ -119,6 +119,14 @@ def test_a_side_whose_slope_hardly_settles_has_none(power: float, bounded: bool)
         assert reading.value == pytest.approx(3.0 + H**power)  # that of the smallest step
 
 
+def test_changes_of_a_side_that_noise_hides_are_taken_for_those_of_a_smooth_one() -> None:
+    noise = 0.2 * H * H
+    reading = read(lambda z: 3 * z + 2 * z * z if z >= 0 else NAN, range(3), noise=noise)
+    # a third of the change from 2 H to 8 H
+    assert reading.value == pytest.approx(3.0, rel=1e-12)
+    assert reading.uncertainty == pytest.approx(1.5 * 2 * H + 4 * 2 * hidden(noise, H), rel=1e-6)
+
+
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_of_two_sides_that_reach_as_far_the_upper_one_counts(side: float) -> None:
     def loss(z: float) -> float:
