@@ -53,16 +53,22 @@ def follows_float64(
 
 
 def low_precision_rounding(
-    own: Mapping[str, NDArray[Any]], gradient: Gradient, *, upcast: bool
+    own: Mapping[str, NDArray[Any]],
+    gradient: Gradient,
+    *,
+    upcast: bool,
+    scatter: Callable[[], Mapping[str, FloatArray]] = dict,
 ) -> dict[str, FloatArray]:
     """How far rounding in low precision may have moved each entry of the user's gradient.
 
     A gradient returned in low precision is rounded to it. Where inputs were made float64, the
     gradient in the user's own precision (``own``) is also compared with that of the same code in
     float64 (``gradient``); a difference of more than a thousandth of the entry, or of the
-    parameter's typical one, is not taken for rounding (5% in float16).
+    parameter's typical one, is not taken for rounding (5% in float16), unless ``scatter()`` says
+    that rounding moves the entry as far.
     """
     found: dict[str, FloatArray] = {}
+    unexplained: set[str] = set()
     with quiet():
         precise = gradient() if upcast else {}
     for key, array in own.items():
@@ -80,9 +86,13 @@ def low_precision_rounding(
             reference = precise[key]
             share = 0.05 if array.dtype.name == "float16" else 1e-3
             cap = share * np.maximum(np.abs(reference), rms(reference))
-            allowed = allowed + np.minimum(np.abs(wide - reference), cap)
+            apart = np.abs(wide - reference)
+            if (apart > allowed + cap).any():
+                unexplained.add(key)
+            allowed = allowed + np.minimum(apart, cap)
         found[key] = np.where(np.isfinite(allowed), allowed, 0.0)
-    return found
+    seen = scatter() if unexplained else {}
+    return found | {key: found[key] + seen[key] for key in unexplained if key in seen}
 
 
 def examine_loss(

@@ -37,7 +37,7 @@ from gradcheck.numpy_target.preflight import (
     repeat_gradient,
 )
 from gradcheck.numpy_target.working_call import Working, working_call
-from gradcheck.problem import LossFacts, Parameter, Problem
+from gradcheck.problem import FloatArray, LossFacts, Parameter, Problem
 from gradcheck.report import Notice
 from gradcheck.sweep.evaluator import Evaluator
 
@@ -210,7 +210,9 @@ def _build(
     working, loss, gradient, upcast = _in_working_precision(point)
     matched = point.matched.arrays
     analytic = {key: array.astype(np.float64, copy=False) for key, array in matched.items()}
-    rounding = low_precision_rounding(point.matched.arrays, gradient, upcast=upcast)
+    rounding = low_precision_rounding(
+        point.matched.arrays, gradient, upcast=upcast, scatter=lambda: _scatter(point, working)
+    )
     entries = sum(value.size for value in working.values)
     facts, calls, notices = examine_loss(working.call, functions, repetition, entries)
     spread = facts.spread
@@ -264,6 +266,18 @@ def _build(
     )
 
 
+def _scatter(point: _Point, working: Working) -> dict[str, FloatArray]:
+    """How far rounding in the user's own precision scatters each entry of the gradient."""
+    from gradcheck.numpy_target.two_precisions import pairs_of, scatter
+
+    low = _working(point, upcast=False)
+    own, wide = (
+        gradient_closure(one.call, point.functions, point.chosen, point.known)
+        for one in (low, working)
+    )
+    return scatter(own, wide, pairs_of(low, working))
+
+
 def _from_afar(
     loss: Callable[[], float], gradient: Gradient, working: Working, facts: LossFacts
 ) -> tuple[Callable[[], float], Gradient, LossFacts, tuple[Notice, ...]] | None:
@@ -293,14 +307,24 @@ def _in_working_precision(
     arrays = [np.asarray(x) for x in _numeric(bound)]
     low = any(array.dtype.name in LOW_PRECISION for array in arrays)
     for upcast in (True, False):
-        working = working_call(
-            functions, bound, chosen, point.first, point.live, point.seed, upcast=upcast
-        )
+        working = _working(point, upcast=upcast)
         loss = loss_closure(working.call, functions)
         gradient = gradient_closure(working.call, functions, chosen, point.known)
         if not upcast or follows_float64(loss, gradient, point.first.loss, arrays):
             break
     return working, loss, gradient, upcast and low
+
+
+def _working(point: _Point, *, upcast: bool) -> Working:
+    return working_call(
+        point.functions,
+        point.bound,
+        point.chosen,
+        point.first,
+        point.live,
+        point.seed,
+        upcast=upcast,
+    )
 
 
 def _numeric(bound: BoundInputs) -> list[Any]:

@@ -32,6 +32,8 @@ from gradcheck.verdict.verdicts import Combined, share_kinks
 
 AT_ONCE = 4.0 * float(np.finfo(np.float64).eps)
 """Move, in units of the scale, over which a gradient changes at once at a kink."""
+CANCELLED = 8.0
+"""Times that terms which cancel may be larger than the loss over the scale of the parameter."""
 MIXED = 4
 """Moves in which each entry goes its own way, and as many back, until all are seen to change."""
 
@@ -96,6 +98,7 @@ def judge_estimate(
     if _is_null(problem, parameter, noise):
         thresholds = replace(thresholds, faint=np.inf)
         ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
+        ordinary = max(ordinary, _summands(parameter, rounding, noise))
         seen = _slopes_seen(as_whole(estimate))
         typical = typical_at_null(seen, estimate.uncertainty + rounding, float(ordinary))
     known = trace is not None
@@ -136,6 +139,18 @@ def _is_null(problem: Problem, parameter: Parameter, noise: Noise) -> bool:
     if rms(claimed) > 4.0 * largest:  # far more than all rounding: most often, and cheap to tell
         return False
     return is_mere_rounding(claimed, rounding, cancellation_floor(parameter, claimed, noise))
+
+
+def _summands(parameter: Parameter, rounding: FloatArray, noise: Noise) -> float:
+    """Size of the terms whose rounding is what a gradient is in low precision; 0 in float64.
+
+    They are as much larger as the precision is fine, but not much larger than the loss over the
+    scale of the parameter.
+    """
+    if parameter.dtype.itemsize >= np.dtype(np.float64).itemsize:
+        return 0.0
+    size = rms(rounding) / float(np.finfo(parameter.dtype).eps)
+    return min(size, CANCELLED * abs(noise.loss) / rms(parameter.scales))
 
 
 def precision_of(problem: Problem, name: str, noise: Noise) -> np.dtype[Any]:
