@@ -169,9 +169,9 @@ def _coarse(
     relative = np.where(estimate.kinks, 0.0, np.where(np.isfinite(relative), relative, np.inf))
     relative[judged.codes == INCONCLUSIVE] = np.inf
     relative[~estimate.checked] = 0.0
-    worst_first = np.argsort(-relative.reshape(-1), kind="stable")
+    worst_first = np.argsort(-relative.ravel(), kind="stable")
     wanted = RESOLVED if thorough or problem.size <= CHEAP else FINE
-    return worst_first[relative.reshape(-1)[worst_first] > wanted]
+    return worst_first[relative.ravel()[worst_first] > wanted]
 
 
 def undecided(

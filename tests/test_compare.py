@@ -151,9 +151,8 @@ def test_between_the_one_sided_slopes_of_a_kink_everything_is_valid(analytic, ex
 
 
 def test_outside_a_kink_is_wrong_when_all_valid_values_are_known():
-    judged = judge(
-        np.array([1.1]), np.zeros(1), estimate([0.5], 1e-9, **KINK), DOUBLE, kink_is_known=True
-    )
+    one = estimate([0.5], 1e-9, **KINK)
+    judged = judge(np.array([1.1]), np.zeros(1), one, DOUBLE, typical=1.0, kink_is_known=True)
     assert judged.codes.tolist() == [FAIL]
 
 
@@ -283,3 +282,36 @@ def test_a_value_without_a_bound_decides_nothing_however_near(bound):
             found = judge(np.full(2, claim), np.zeros(2), one, DOUBLE, typical=1.0)
             assert found.codes.tolist() == [INCONCLUSIVE] * 2
             assert (found.resolution == np.inf).all()
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_what_is_a_little_beyond_what_is_allowed_is_known_no_better_than_that(size):
+    # by half as much again as it is known to, and less than a millionth
+    one = estimate(np.full(2, size), 4e-7 * size)
+    claim = np.array([size, size * (1 + 6e-7)])
+    found = judge(claim, np.zeros(2), one, DOUBLE, typical=0.0)
+    assert found.codes.tolist() == [PASS, PASS]
+    assert found.resolution.tolist() == pytest.approx([4e-7, 6e-7], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "part", "apart", "code"),
+    [
+        # of a value that its bound nearly hides, an exact way knows its bound within ten times
+        ("autograd", 0.049, 0.3, FAIL),
+        ("autograd", 0.051, 0.3, INCONCLUSIVE),
+        ("autograd", 0.051, 0.52, FAIL),
+        ("autograd", 0.051, 0.50, INCONCLUSIVE),
+        ("central", 0.051, 0.3, FAIL),
+        # a tail of noise is wrong by ten times the smallest mistake, where the value is known
+        ("central", 0.9e-3, 1.5e-3, FAIL),
+        ("central", 1.1e-3, 1.5e-3, INCONCLUSIVE),
+        ("central", 0.6e-5, 1.1e-5, FAIL),
+        ("central", 0.6e-5, 0.9e-5, INCONCLUSIVE),
+    ],
+)
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_how_far_beyond_its_bound_a_difference_has_to_be(oracle, part, apart, code, size):
+    # of the larger of the two: the claim
+    one = estimate([size * (1 - apart)], size * part, oracle)
+    assert judge(np.full(1, size), np.zeros(1), one, DOUBLE, typical=0.0).codes.tolist() == [code]

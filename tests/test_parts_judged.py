@@ -280,3 +280,18 @@ def test_entries_that_pass_are_listed_by_how_far_they_are_apart():
     )
     assert (judged.codes == PASS).all()
     assert judged.worst.tolist() == [1, 2, 0]
+
+
+def test_a_part_that_no_oracle_looked_at_is_unchecked():
+    last = np.array([BLOCK + 3])
+    estimates = {
+        name: sampled(smooth_estimate(name, np.ones(1), np.full(1, 1e-9)), last, SHAPE)
+        for name in ("central", "complex")
+    }
+    judged = [
+        judge_in_parts(np.ones(SHAPE), np.zeros(SHAPE), one, LIMITS, typical=lambda at: np.ones(1))
+        for one in estimates.values()
+    ]
+    codes = combined_of(judged, estimates).codes.reshape(-1)
+    assert np.flatnonzero(codes != UNCHECKED).tolist() == last.tolist()
+    assert codes[last].tolist() == [PASS]

@@ -126,7 +126,7 @@ def judge(
     estimate: Estimate,
     thresholds: Thresholds,
     *,
-    typical: float | FloatArray = 0.0,
+    typical: float | FloatArray,
     kink_is_known: bool = False,
 ) -> Judged:
     """Judge every entry of one parameter against one oracle.
@@ -263,13 +263,12 @@ def _resolved(
     # A difference in the ninth digit is rounding, or an iteration's own tolerance: it is not seen.
     resolution = np.where(resolution > 0, np.fmax(resolution, thresholds.same), resolution)
     close = difference <= thresholds.same * scale
-    with np.errstate(all="ignore"):
-        seen = np.where(scale > 0, difference / scale, 0.0)
     # A little beyond what is allowed, and too small to be called wrong: noise, and the resolution
     # says so.
     in_tail = difference <= TAIL * allowed
     slight = in_tail & (difference <= thresholds.smallest * scale)
-    resolution = np.where(slight, np.fmax(resolution, seen), resolution)
+    with np.errstate(all="ignore"):
+        resolution = np.where(slight, np.fmax(resolution, difference / scale), resolution)
     return _Resolved(difference, size, allowed, wide, resolution, near, close, in_tail, slight)
 
 

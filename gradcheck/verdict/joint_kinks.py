@@ -129,7 +129,7 @@ def _pairs(size: int, generator: np.random.Generator) -> list[FloatArray]:
     if size <= FEW:
         chosen = [(i, j) for i in range(size) for j in range(i)]
     else:
-        starts = generator.choice(size - 1, min(PAIRS, size - 1), replace=False).tolist()
+        starts = generator.choice(size - 1, PAIRS, replace=False).tolist()
         chosen = [(i, i + 1) for i in starts]
         for _ in range(PAIRS):
             i, j = generator.choice(size, 2, replace=False).tolist()
@@ -206,7 +206,7 @@ class _Search:
                 for half in np.array_split(moved, 2):
                     part = np.zeros(direction.size)
                     part[half] = direction[half]
-                    if self._beyond(part) > 0.0 and self._is_certain(part):
+                    if self._is_certain(part):
                         wrong.append(part)
             pending += wrong
             smallest += [] if wrong else [direction]
