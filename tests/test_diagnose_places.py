@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gradcheck.diagnose.causes import _number
 from gradcheck.diagnose.factors import Factor
 from gradcheck.diagnose.finding import Finding, merge, spoken
 from gradcheck.diagnose.graph import Graph
+from gradcheck.diagnose.operations import _number
 from gradcheck.diagnose.pairs import _ranked
 from gradcheck.diagnose.places import (
     averaged,

@@ -21,6 +21,7 @@ from gradcheck.diagnose.operations import (
     PRODUCTS,
     SELECTIONS,
     STATISTICS,
+    own_factor,
 )
 from gradcheck.diagnose.places import (
     averaged,
@@ -119,7 +120,9 @@ def _plainest(explanations: list[Explanation], space: Space) -> list[Explanation
     """Leave out what comes to the same as a plainer alteration.
 
     An identity that comes to the same as a cut: what it hands on cancels later. A cut in one run
-    of a loop that comes to the same as the cut in every run: nothing flowed to the others.
+    of a loop that comes to the same as the cut in every run: nothing flowed to the others. A chain
+    of operations taken for the identity that comes to the same as a factor on one of them: what is
+    masked or bent in it does not matter.
     """
 
     def same(one: Explanation, other: Explanation) -> bool:
@@ -128,9 +131,12 @@ def _plainest(explanations: list[Explanation], space: Space) -> list[Explanation
 
     cuts = [e for e in explanations if e.factor is not None and e.factor.value == 0.0]
     whole = [e for e in cuts if e.trial.runs in ("", "every")]
+    factors = [e for e in explanations if e.factor is not None]
     kept = []
     for e in explanations:
         plainer = cuts if e.factor is None else whole if e.trial.runs in _PARTIAL else []
+        if e.trial.kind == "identity" and len(e.trial.sites) > 1:
+            plainer = [*plainer, *(o for o in factors if set(o.trial.sites) & set(e.trial.sites))]
         if not any(same(e, other) for other in plainer if other is not e):
             kept.append(e)
     return kept
@@ -192,19 +198,10 @@ def _is_slope_of_a_branch(trial: Trial, factor: Factor, graph: Graph) -> bool:
         chosen = users and all(graph.by_index[user].name in MASKING for user, _ in users)
         if operation.name != "multiply" or not chosen:
             continue
-        for kind, what in operation.inputs:
-            slope = _number(str(what)) if kind == "constant" else None
-            if slope is not None and abs(slope * factor.value - 1.0) <= 1e-9:
-                return True
+        slope = own_factor(operation)
+        if slope is not None and abs(slope * factor.value - 1.0) <= 1e-9:
+            return True
     return False
-
-
-def _number(text: str) -> float | None:
-    """Read a number as ``repr`` writes it, also NumPy's."""
-    try:
-        return float(text.removeprefix("np.float64(").rstrip(")"))
-    except ValueError:
-        return None
 
 
 def _cut_cause(explanation: Explanation, evidence: Evidence, graph: Graph) -> str:
@@ -307,6 +304,9 @@ def _suits(cause: str, index: int, explanation: Explanation, graph: Graph) -> tu
     factor = explanation.factor
     if factor is not None and of_extreme(explanation.trial, factor, graph):
         rank = -int(name in EXTREMES)
+    own = own_factor(graph.by_index[index])
+    if factor is not None and own is not None and abs(own * factor.value - 1.0) <= 1e-9:
+        rank = -1  # a constant of its own, left out
     return (one_run, fewer if explanation.trial.kind != "cut" else 0, rank, -index)
 
 

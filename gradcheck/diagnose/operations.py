@@ -87,6 +87,27 @@ def is_elementwise(operation: Operation, *, varies: bool = False) -> bool:
     return operation.name in PRODUCTS and (varies or not _by_scalar(operation))
 
 
+def own_factor(operation: Operation) -> float | None:
+    """Return the constant number that an operation multiplies by, if it does that."""
+    if operation.name not in ("multiply", "divide"):
+        return None
+    for place, (kind, what) in enumerate(operation.inputs):
+        number = _number(str(what)) if kind == "constant" else None
+        if number is not None and operation.name == "multiply":
+            return number
+        if number and place == 1:
+            return 1.0 / number
+    return None
+
+
+def _number(text: str) -> float | None:
+    """Read a number as ``repr`` writes it, also NumPy's."""
+    try:
+        return float(text.removeprefix("np.float64(").rstrip(")"))
+    except ValueError:
+        return None
+
+
 def derivative_in_words(operation: Operation) -> str:
     """Return what the gradient has to be multiplied by in this operation's backward pass."""
     if operation.name in MASKING:
