@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gradcheck.torch_target.call import TorchCall
 from gradcheck.torch_target.outputs import as_real
 from gradcheck.torch_target.parts import CLOSE, MOVE, PartLosses
+from gradcheck.torch_target.precision_inside import compiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -218,6 +219,10 @@ def _bytes_made(call: TorchCall) -> int:
     made = 0
 
     class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return compiles()
+
         def __torch_dispatch__(
             self, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:

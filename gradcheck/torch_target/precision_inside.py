@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,10 @@ def lowest_in_backward(pull: Callable[[], Any]) -> np.dtype[Any]:
     seen = np.dtype(np.float64)
 
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return compiles()
+
         def __torch_dispatch__(
             self, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
@@ -86,3 +91,11 @@ def _exact(tensor: Tensor) -> bool:
     if tensor.is_complex() or tensor.is_sparse or tensor.numel() == 0:
         return tensor.numel() == 0
     return bool(((tensor == tensor.round()) & (tensor.abs() <= SMALL_INTEGER)).all())
+
+
+def compiles() -> bool:
+    """Whether torch's compiler is loaded, and has to be told to keep out of a dispatch mode.
+
+    Telling it so would load it, which takes seconds; code that is compiled has loaded it already.
+    """
+    return "torch._dynamo" in sys.modules
