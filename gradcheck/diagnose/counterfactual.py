@@ -22,7 +22,7 @@ from gradcheck.diagnose.graph import Graph, detailed, graph_of
 from gradcheck.diagnose.handed import handed_findings
 from gradcheck.diagnose.limits import flowing, limits_for, untried
 from gradcheck.diagnose.pairs import Column, pair_findings
-from gradcheck.diagnose.passes import Passes
+from gradcheck.diagnose.passes import Passes, quick
 from gradcheck.diagnose.places import is_recurrence
 from gradcheck.diagnose.plan import Trial, shifts, trials
 from gradcheck.diagnose.probes import probe_findings
@@ -52,17 +52,28 @@ def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> Counterfact
     """Alter the trace's backward pass in every way that the budget allows."""
     if evidence.trace is None:
         return Counterfactuals()
-    trace, graph = evidence.trace, graph_of(evidence.trace)
-    traced = trace.backward()
+    graph = graph_of(evidence.trace)
+    traced = evidence.trace.backward()
+    trace = quick(evidence.trace, traced)
+    if trace is not evidence.trace:
+        evidence = replace(evidence, trace=trace)
     names = frozenset(traced)
     n_entries = sum(evidence.facts[name].value.size for name in names & set(evidence.names))
     operations = graph.operations
     limits = limits_for(
-        n_entries, len(names), flowing(operations), len(operations), max_passes=max_passes
+        n_entries,
+        len(names),
+        flowing(operations),
+        len(operations),
+        max_passes=max_passes,
+        n_written=getattr(trace, "n_numbers", None),
     )
     space = make_space(evidence, names, sampled=limits.sampled)
     if not space.failing or not graph.operations:
         return Counterfactuals()
+    if not limits.passes:
+        left_out = untried(limits, operations, n_entries, ran_out=True, unsketched=True)
+        return Counterfactuals(untried=left_out)
     passes = Passes(evidence, trace, space, limits, space.vector(traced))
     del traced
     passes.detach_shifts(shifts(graph))
@@ -168,6 +179,10 @@ def _further(
         return space.wrong - {name for finding in exact for name in finding.parameters}
 
     found: list[Finding] = []
+    if not passes.limits.singly:
+        passes.unsketched |= bool(left(found))
+        late = _try_all(tried.postponed, evidence, space, graph, passes, postpone=False)
+        return [*findings_from(late.explanations, evidence, space, graph)]
     if left(found):
         found += cotangent_findings(evidence, space, graph, passes)
     if left(found):

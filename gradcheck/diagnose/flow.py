@@ -306,17 +306,7 @@ class Flow:
         shapes = (operation.output_shape, *operation.input_shapes)
         return self.largest is None or runs * max(map(numbers, shapes)) <= self.largest
 
-    @cached_property
-    def _reached(self) -> dict[int, frozenset[int]]:
-        return {}
-
     def depend(self, indices: Sequence[int]) -> bool:
         """Say whether one of some operations depends on another: on one of the first few."""
         found = set(indices)
-        return any(found & self.reached(index) for index in indices[:FEW])
-
-    def reached(self, index: int) -> frozenset[int]:
-        """Return the operations that depend on the result of one."""
-        if index not in self._reached:
-            self._reached[index] = self.graph.reached_from(index)
-        return self._reached[index]
+        return any(self.graph.reaches_any(index, found) for index in indices[:FEW])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import heappop, heappush
 from typing import cast
 
 from gradcheck.tracing.contract import Alteration, DetailedTrace, Operation, Trace
@@ -16,6 +18,9 @@ Cut = tuple[int, int | None]
 
 FEW_RUNS = 4
 """From so many runs on, a mistake in a single one of them is not looked for everywhere."""
+
+FEW_BEFORE = 8
+"""Operations that another depends on, up to which they are listed."""
 
 MANY_RUNS = 100
 """In a loop of more runs than this, one of them alone is no place for a mistake."""
@@ -105,18 +110,69 @@ class Graph:
     def reaches(self, index: int, later: int) -> bool:
         """Say whether one operation depends on the result of another.
 
-        What ran after it is not looked at: between two steps of a loop that is nearly all.
+        What ran after it is not looked at, and what leads farthest first: a loop hands its state
+        on from step to step in a few operations of the many that a step has.
         """
+        if (index, later) not in self._reaches:
+            self._reaches[index, later] = self._is_reached(index, later)
+        return self._reaches[index, later]
+
+    @cached_property
+    def _reaches(self) -> dict[tuple[int, int], bool]:
+        return {}
+
+    def _is_reached(self, index: int, later: int) -> bool:
         seen: set[int] = set()
-        waiting = [index]
+        waiting = [-index]
         while waiting:
-            for user, _ in self.consumers.get(waiting.pop(), ()):
+            for user, _ in self.consumers.get(-heappop(waiting), ()):
                 if user == later:
                     return True
                 if user < later and user not in seen:
                     seen.add(user)
-                    waiting.append(user)
+                    heappush(waiting, -user)
         return False
+
+    def reaches_any(self, index: int, later: AbstractSet[int]) -> bool:
+        """Say whether one of some operations depends on the result of another.
+
+        They are looked for in the order in which they ran, and no further than the last of them:
+        the next step of a loop is near.
+        """
+        before = {one: self._few_before[one] for one in later}
+        if any(index in found for found in before.values() if found is not None):
+            return True
+        sought = {one for one, found in before.items() if found is None}
+        last = max(sought, default=-1)
+        seen: set[int] = set()
+        waiting = [index]
+        while waiting and last > index:
+            for user, _ in self.consumers.get(heappop(waiting), ()):
+                if user in sought:
+                    return True
+                if user < last and user not in seen:
+                    seen.add(user)
+                    heappush(waiting, user)
+        return False
+
+    @cached_property
+    def _few_before(self) -> dict[int, frozenset[int] | None]:
+        """For each operation, those that it depends on; None of more than a few.
+
+        What every step of a loop makes of the parameters alone depends on next to nothing: a look
+        through all that follows would not find it.
+        """
+        found: dict[int, frozenset[int] | None] = {}
+        for operation in self.operations:
+            before: set[int] | None = set()
+            for kind, source in operation.inputs:
+                if kind != "operation" or before is None:
+                    continue
+                earlier = found.get(int(source))
+                before = None if earlier is None else before | earlier | {int(source)}
+            few = before is not None and len(before) <= FEW_BEFORE
+            found[operation.index] = frozenset(before) if few and before is not None else None
+        return found
 
     @cached_property
     def parameters_behind(self) -> dict[int, frozenset[str]]:

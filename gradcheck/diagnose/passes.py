@@ -9,7 +9,7 @@ import numpy as np
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.flow import Flow
 from gradcheck.diagnose.graph import Cut, Graph, cut_alteration, detailed
-from gradcheck.diagnose.limits import Limits
+from gradcheck.diagnose.limits import LEAST_WRITTEN, MOST_OPERATIONS, Limits
 from gradcheck.diagnose.matching import agrees
 from gradcheck.diagnose.sketch import Sketch, make_sketch
 from gradcheck.diagnose.space import Space
@@ -131,3 +131,16 @@ class Passes:
 
     def _keep(self, gradients: Mapping[str, Array]) -> None:
         self._latest = {name: gradients[name] for name in self.space.picks}
+
+
+def quick(trace: Trace, gradient: Mapping[str, Array]) -> Trace:
+    """Return a trace of many operations in the form in which passes are quick, where it has one.
+
+    ``gradient`` is what its backward pass gives.
+    """
+    full = detailed(trace)
+    if full is None or not LEAST_WRITTEN <= len(trace.operations) <= MOST_OPERATIONS:
+        return trace
+    from gradcheck.diagnose.writing import written
+
+    return written(full, gradient) or trace

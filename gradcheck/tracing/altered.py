@@ -23,7 +23,12 @@ def real_array(value: Any) -> NDArray[np.float64]:
     """
     content = value
     if hasattr(value, "detach"):
-        content = value.detach().cpu().resolve_conj().resolve_neg().numpy()
+        content = value.detach()
+        if value.is_complex() or value.is_neg() or not value.is_cpu:
+            content = content.cpu().resolve_conj().resolve_neg()
+        content = content.numpy()
+        if not value.is_complex():
+            return np.array(content, dtype=np.float64)
     return np.array(np.real(content), dtype=np.float64)
 
 
@@ -75,25 +80,26 @@ def _fitting(operation: Recorded, shape: tuple[int, ...]) -> Hook:
     result = tuple(operation.outputs[0].shape)
     if result == shape:
         return lambda gradient: gradient.clone()
-    if _broadcasts(shape, result):
+    if fits(shape, result):
         return lambda gradient: gradient.sum_to_size(shape)
     axis = operation.keywords.get("axis")
-    kept = _with_unit_axes(result, shape, axis)
-    if kept is not None and _broadcasts(kept, shape):
+    kept = with_unit_axes(result, shape, axis)
+    if kept is not None and fits(kept, shape):
         return lambda gradient: gradient.reshape(kept).expand(shape).clone()
     if np.prod(result, dtype=int) == np.prod(shape, dtype=int):
         return lambda gradient: gradient.reshape(shape).clone()
     raise ValueError(f"{operation.name} maps {shape} to {result}: not to be taken for the identity")
 
 
-def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+def fits(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Say whether an array of one shape broadcasts to another."""
     try:
         return np.broadcast_shapes(small, large) == large
     except ValueError:
         return False
 
 
-def _with_unit_axes(
+def with_unit_axes(
     result: tuple[int, ...], shape: tuple[int, ...], axis: Any
 ) -> tuple[int, ...] | None:
     """Return the result's shape with reduced axes of length 1, where there is just one way."""

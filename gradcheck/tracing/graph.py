@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ Gradient = dict[str, NDArray[np.float64]]
 
 _MOST_FLIPS = 16
 _MOST_MULTIPLIED = 200
+_MOST_KEPT = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,16 @@ class NumpyTrace:
         lowest = min([self._torch.finfo(dtype).bits for dtype in dtypes], default=64)
         return np.dtype(f"float{lowest}")
 
+    @property
+    def in_doubles(self) -> bool:
+        """Whether all results, and all that they were computed from, are real float64 numbers."""
+        tensors = (
+            tensor
+            for each in self._recorded
+            for tensor in (*each.outputs, *(edge for edge in each.edges if edge is not None))
+        )
+        return all(tensor.dtype == self._torch.float64 for tensor in tensors)
+
     def backward(
         self,
         alterations: Mapping[int, Alteration] | None = None,
@@ -62,8 +74,20 @@ class NumpyTrace:
         Raises:
             ValueError: the operation does not allow the alteration.
         """
+        if not alterations and not subgradients:
+            return self._plain()
         with self._altered(alterations or {}), self._chosen(subgradients or {}):
             return self._gradient()
+
+    def _plain(self) -> Gradient:
+        """Return the gradient as it is, kept where it is small: a long trace takes long for it."""
+        if sum(leaf.numel() for leaf in self._parameters.values()) > _MOST_KEPT:
+            return self._gradient()
+        return {name: part.copy() for name, part in self._kept.items()}
+
+    @cached_property
+    def _kept(self) -> Gradient:
+        return self._gradient()
 
     def subgradients(self) -> Iterator[Gradient]:
         """Yield the gradients for the sensible choices of derivative at kinks.
@@ -85,6 +109,28 @@ class NumpyTrace:
                 yield self.backward(subgradients=choices)
 
     # what flows through the graph
+
+    def selected(self, index: int) -> NDArray[np.int64] | None:
+        """Return which entries of its one operand the result of an operation shows, flat.
+
+        None where the result is no view of one operand's memory.
+        """
+        operation = self._recorded[index]
+        output, edge = operation.outputs[0], operation.edges[0] if operation.edges else None
+        if len(operation.edges) != 1 or edge is None or not edge.is_contiguous():
+            return None
+        if output.dtype != edge.dtype or output.is_neg() or output._base is None:
+            return None
+        if output.untyped_storage().data_ptr() != edge.untyped_storage().data_ptr():
+            return None
+        first = output.storage_offset() - edge.storage_offset()
+        if output.ndim == 0:
+            return np.array([first])
+        steps = [
+            (np.arange(n) * step).reshape(-1, *(1,) * (output.ndim - 1 - axis))
+            for axis, (n, step) in enumerate(zip(output.shape, output.stride(), strict=True))
+        ]
+        return np.asarray(sum(steps, np.full((1,) * output.ndim, first))).reshape(-1)
 
     def value(self, index: int) -> NDArray[np.float64]:
         """Return the forward value of operation ``index``."""
