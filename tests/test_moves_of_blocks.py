@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from gradcheck.blocks import BLOCK, MANY
-from gradcheck.sweep.moves import CAST, Block, InPlace, can_undo, moved_blocks, unchanged
+from gradcheck.sweep.moves import (
+    CAST,
+    Block,
+    InPlace,
+    can_undo,
+    moved_blocks,
+    moved_entries,
+    unchanged,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.longdouble])
@@ -37,6 +45,20 @@ def test_several_arrays_move_together_each_from_where_it_was() -> None:
         assert one.tolist() == [2.0, 3.0, 4.0]
         assert two.tolist() == [1.0, 2.0, 2.0, 3.0]
     assert (one.tolist(), two.tolist()) == ([0.0, 1.0, 2.0], [0.0, 1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_entries_move_in_arrays_of_any_layout(turned: bool) -> None:
+    wide = np.arange(24.0).reshape(4, 6)
+    value = wide[:, ::2].T if turned else wide
+    start = value.copy()
+    places, steps = np.array([1, 5]), np.array([1.0, 10.0])
+    with moved_entries(value, places, steps) as move:
+        move(0.5)
+        expected = start.copy()
+        expected[np.unravel_index(places, value.shape)] += 0.5 * steps
+        np.testing.assert_array_equal(value, expected)
+    np.testing.assert_array_equal(value, start)
 
 
 @pytest.mark.parametrize("size", [CAST, CAST + 1])

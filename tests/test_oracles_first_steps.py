@@ -53,6 +53,9 @@ def test_small_entries_are_taken_for_a_hundredth_of_a_typical_one(share: float, 
         assert step(claim, noise, typical=4.0) == -26 + more
     assert step(8e-2, noise, typical=4.0) == -27 + more
     assert step([0.0, 4.0], noise, typical=4.0) == -26 + more
+    # in units of the scale, over which it changes the loss
+    for scale in (2.0**-3, 2.0):
+        assert step(0.0, noise, typical=4.0, scale=scale) == -26 + more + np.log2(scale)
     noise = (share * 2.0**-9) ** 3 / 3 * 4.0
     for claim in (0.0, 1e-9, 3.9):
         assert step(claim, noise, typical=4.0) == -9 + more
