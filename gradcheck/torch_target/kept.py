@@ -21,6 +21,8 @@ MOST = 10_000
 """Most containers that are looked at, and most items of one."""
 LIBRARIES = frozenset({"gradcheck", "numpy", "scipy", "torch"})
 """Packages in whose own modules no target keeps anything."""
+PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, ModuleType})
+"""Types of values in which nothing is kept."""
 DEEP = 4
 """Levels of containers in a value in which a tensor is looked for."""
 NOTHING = object()
@@ -157,7 +159,20 @@ def _of(value: Any, waiting: deque[Any]) -> Iterator[_Held]:
         waiting.extend(value.values() if isinstance(value, dict) else value)
         yield _Held(value, value.copy())
     if isinstance(attributes := getattr(value, "__dict__", None), dict):
-        waiting.extend((attributes, type(value)))
+        waiting.append(type(value))
+        waiting.extend(attributes[key] for key in attributes if key not in _internals())
+        # Of a module's own dicts, those of hooks and the like are empty, mostly.
+        own = [attributes[key] for key in _internals() if key in attributes]
+        waiting.extend(one for one in own if one)
+        yield _Held(attributes, attributes.copy())
+
+
+@functools.cache
+def _internals() -> frozenset[str]:
+    """The attributes of every module but those that hold its buffers and parameters."""
+    import torch
+
+    return frozenset(vars(torch.nn.Module())) - {"_buffers", "_parameters"}
 
 
 def _of_library(value: Any) -> bool:
@@ -168,8 +183,9 @@ def _is_plain(value: Any) -> bool:
     """Whether nothing is kept in it: a number, an array, a tensor, a library."""
     import torch
 
-    kinds = (int, float, complex, str, bytes, ModuleType, torch.Tensor, torch.Generator)
-    return value is None or isinstance(value, kinds) or type(value).__module__ == "numpy"
+    kind = type(value)
+    # By type: torch's own classes take their time to say whether something is one of them.
+    return kind in PLAIN or issubclass(kind, torch.Tensor) or kind.__module__ == "numpy"
 
 
 @functools.lru_cache(maxsize=1024)
