@@ -21,6 +21,10 @@ from gradcheck.verdict.rounding import cancellation_floor, rounding_error
 
 LOSS_TOLERANCE = 1e-9
 """Relative difference up to which two ways of computing a loss give the same value."""
+SATURATING = ("tanh", "expit")
+"""Functions whose derivatives are computed of their values, and lose digits next to 1."""
+ERRORS = 2.0
+"""Times such a loss that a derivative is known to: two ways of computing it may both have one."""
 PATIENCE = 10.0
 """How much longer than a plain evaluation a traced one may take, where that has a limit."""
 
@@ -100,7 +104,34 @@ def autograd_of_trace(
     if not estimate:
         return found
     estimates = _estimates(problem, gradients, lambda: run().backward(), noise, generator)
+    estimates = _with_saturation(problem, estimates, traced)
     return Autograd(estimates, "trace", traced.loss, traced, lambda: run().backward())
+
+
+def _with_saturation(
+    problem: Problem, estimates: dict[str, Estimate], traced: Any
+) -> dict[str, Estimate]:
+    """Add what is lost in the derivatives of functions that are saturated.
+
+    Of the two ways of computing these, each as right as the other, the one nearer to the analytic
+    gradient gives the value, entry by entry. A zero of both stays exact.
+    """
+    if not any(one.name in SATURATING for one in traced.operations):
+        return estimates
+    from gradcheck.tracing.saturated import exact_where_saturated
+
+    found = dict(estimates)
+    for name, exact in exact_where_saturated(traced).items():
+        if name not in problem.analytic or name not in estimates:
+            continue
+        own, claimed = estimates[name], problem.analytic[name]
+        nearer = np.abs(claimed - exact) < np.abs(claimed - own.value)
+        lost = np.where(nearer | (own.value != 0.0), ERRORS * np.abs(exact - own.value), 0.0)
+        value = np.where(nearer, exact, own.value)
+        found[name] = replace(
+            smooth_estimate("autograd", value, own.uncertainty + lost), flat=own.flat & ~nearer
+        )
+    return found
 
 
 def _discarded_for_loss(problem: Problem, loss: float) -> Notice:
