@@ -23,6 +23,8 @@ LIBRARIES = frozenset({"gradcheck", "numpy", "scipy", "torch"})
 """Packages in whose own modules no target keeps anything."""
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, ModuleType})
 """Types of values in which nothing is kept."""
+OF_TORCH = frozenset({"_flat_weights"})
+"""What torch's recurrent modules keep in step with their weights themselves."""
 DEEP = 4
 """Levels of containers in a value in which a tensor is looked for."""
 NOTHING = object()
@@ -67,7 +69,7 @@ def _new_tensors(held: _Held) -> Iterator[Callable[[], None]]:
     elif isinstance(now, dict):
         for key in list(now) if held.names is None else held.names:
             value, old = now.get(key, NOTHING), before.get(key, NOTHING)
-            if value is not old and _holds_tensor(value):
+            if value is not old and key not in OF_TORCH and _holds_tensor(value):
                 yield functools.partial(_bind, now, key, old)
     elif any(
         k >= len(before) or one is not before[k] for k, one in enumerate(now) if _holds_tensor(one)
@@ -156,11 +158,12 @@ def _of(value: Any, waiting: deque[Any]) -> Iterator[_Held]:
     elif isinstance(value, tuple):
         waiting.extend(value[:MOST])
     elif isinstance(value, dict | list | deque) and len(value) <= MOST:
-        waiting.extend(value.values() if isinstance(value, dict) else value)
+        waiting.extend(_looked_at(value) if isinstance(value, dict) else value)
         yield _Held(value, value.copy())
     if isinstance(attributes := getattr(value, "__dict__", None), dict):
         waiting.append(type(value))
-        waiting.extend(attributes[key] for key in attributes if key not in _internals())
+        skipped = _internals() | OF_TORCH
+        waiting.extend(attributes[key] for key in attributes if key not in skipped)
         # Of a module's own dicts, those of hooks and the like are empty, mostly.
         own = [attributes[key] for key in _internals() if key in attributes]
         waiting.extend(one for one in own if one)
@@ -173,6 +176,10 @@ def _internals() -> frozenset[str]:
     import torch
 
     return frozenset(vars(torch.nn.Module())) - {"_buffers", "_parameters"}
+
+
+def _looked_at(container: dict[Any, Any]) -> Iterator[Any]:
+    return (value for key, value in container.items() if key not in OF_TORCH)
 
 
 def _of_library(value: Any) -> bool:
