@@ -315,3 +315,16 @@ def test_how_far_beyond_its_bound_a_difference_has_to_be(oracle, part, apart, co
     # of the larger of the two: the claim
     one = estimate([size * (1 - apart)], size * part, oracle)
     assert judge(np.full(1, size), np.zeros(1), one, DOUBLE, typical=0.0).codes.tolist() == [code]
+
+
+@pytest.mark.parametrize("oracle", ["central", "autograd"])
+def test_nor_does_a_zero_without_a_bound(oracle):
+    zeros = np.zeros(2)
+    one = estimate(zeros, np.nan, oracle, flat=np.array([False, True]))
+    found = judge(zeros, zeros, one, DOUBLE, typical=0.0)
+    assert found.codes.tolist() == [INCONCLUSIVE] * 2
+    assert found.resolution[0] == np.inf
+
+
+def test_what_has_more_digits_than_float64_is_judged_as_float64():
+    assert thresholds_for(np.dtype(np.longdouble)) == DOUBLE

@@ -72,3 +72,16 @@ def test_of_many_entries_every_neighbouring_pair_may_be_drawn() -> None:
         assert all(j == i + 1 for i, j in neighbours)
         pairs.update(neighbours)
     assert pairs == {(i, i + 1) for i in range(6)}
+
+
+def test_all_are_moved_alike_and_twice_each_its_own_way() -> None:
+    problem = problem_of(lambda x: float(np.abs(x).sum()), {"x": np.zeros(30)})
+    contradicted_together(
+        problem,
+        NOISE,
+        np.random.default_rng(0),
+        differences={"x": kinks([-1.0] * 30, [1.0] * 30)},
+        accepted={"x": np.ones(30, dtype=bool)},
+    )
+    every = [one[0] for one in problem.evaluator.moves if one[0].all()]
+    assert [len(set(np.sign(one))) for one in every[::2]] == [1, 2, 2]

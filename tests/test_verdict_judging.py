@@ -12,7 +12,8 @@ from closed_problems import central, closed_problem, judged_by, noise_of
 
 from gradcheck.blocks import BLOCK
 from gradcheck.oracles.parted import PartedEstimate
-from gradcheck.second_look import MOST_EXTENDED, decided
+from gradcheck.oracles.torch_autograd import Autograd
+from gradcheck.second_look import MOST_EXTENDED, decided, undecided
 from gradcheck.settings import Settings
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS, UNCHECKED, Judged
 from gradcheck.verdict.in_parts import PartedJudged
@@ -282,3 +283,12 @@ def test_large_ones_settle_it_unseen(n: int, settles: bool) -> None:
     exact = replace(central(np.ones(n), 1.0), oracle="autograd")
     problem, _ = closed_problem(lambda x: 1.0, None, {"x": 2 * np.ones(n)}, x=np.ones(n))
     assert bool(decided(problem, Settings(), noise_of(1e-18, 1.0), {"x": exact})) is settles
+
+
+def test_what_autograd_knows_is_left_and_the_next_parameter_is_asked() -> None:
+    claims = {"x": ONES, "y": ONES}
+    problem, _ = closed_problem(lambda x, y: 1.0, None, claims, x=ONES, y=ONES)
+    coarse = central(ONES, [1e-9, 0.1, 1e-9])
+    known = Autograd({"x": coarse})
+    found = undecided(problem, Settings(), noise_of(1e-18, 1.0), {"x": coarse, "y": coarse}, known)
+    assert {name: at.tolist() for name, at in found.items()} == {"y": [1]}

@@ -256,13 +256,13 @@ def _resolved(
         near = lost & ~faint & ~rough & (bound <= 2.0 * thresholds.coarsest * own)
     with np.errstate(all="ignore"):
         known = np.where(near, bound, allowed)
-        resolution = np.where(scale > 0, known / scale, np.where(known > 0, np.inf, 0.0))
+        resolution = np.where(scale > 0, known / scale, np.where(known == 0, 0.0, np.inf))
     # Zero in every bit, and none claimed: exact, whatever the noise might hide.
     nothing = estimate.flat & (analytic == 0.0)
     resolution = np.where(nothing, 0.0, resolution)
     # A difference in the ninth digit is rounding, or an iteration's own tolerance: it is not seen.
     resolution = np.where(resolution > 0, np.fmax(resolution, thresholds.same), resolution)
-    close = difference <= thresholds.same * scale
+    close = (difference <= thresholds.same * scale) & np.isfinite(allowed)
     # A little beyond what is allowed, and too small to be called wrong: noise, and the resolution
     # says so.
     in_tail = difference <= TAIL * allowed
