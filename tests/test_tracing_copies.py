@@ -150,7 +150,7 @@ def test_a_copy_depends_on_what_its_original_does(name: str) -> None:
 def test_constants_in_an_array_of_objects_are_constants() -> None:
     def loss(v: Any) -> Any:
         held = np.empty(2, dtype=object)
-        held[0], held[1] = 2.0, "text"
+        held[0], held[1] = np.float64(2.0), "text"
         counts = np.zeros(2, dtype=int)
         counts[0] = v[1] * 10
         return np.sum(v * held[0]) * counts[0]
