@@ -82,7 +82,8 @@ def _parameter(parameter: Parameter, findings: Findings, problem: Problem) -> Pa
     judged = found.comparisons.get(best or "")
     first = None if judged is None else worst_positions(judged)
     verdict = Verdict.FAIL if parameter.name in findings.disagreeing else found.combined.verdict
-    if verdict is Verdict.PASS and cut_short(problem, found):
+    unseen = parameter.name in findings.hidden or cut_short(problem, found)
+    if verdict is Verdict.PASS and unseen:
         verdict = Verdict.INCONCLUSIVE
     return ParameterResult(
         name=parameter.name,

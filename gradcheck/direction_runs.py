@@ -6,7 +6,7 @@ They are the Taylor test, and speak for the entries that central differences lef
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from gradcheck.noise import Noise
 from gradcheck.oracle_runs import OracleRuns
 from gradcheck.oracles.directions import DirectionResult, check_directions
 from gradcheck.problem import Problem
+from gradcheck.report import Diagnosis
 from gradcheck.settings import Settings
 from gradcheck.verdict.compare import PASS
 from gradcheck.verdict.judging import ParameterFindings
@@ -25,6 +26,25 @@ FEW_DIRECTIONS = 4
 """Random directions that speak for the entries left out, in a thorough check and else."""
 WITNESSES = 2
 """As many do where another oracle has confirmed every entry and they all confirm that oracle."""
+HIDDEN = 1e-3
+"""Part of the slope along a direction that may be hidden at a kink for it to tell anything."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeenBeside:
+    """What was found beside the point about entries left out that kinks hide at the point itself.
+
+    Attributes:
+        directions: those taken there that told right from wrong.
+        hidden: the parameters of which nothing could be told, neither here nor there.
+        known: what there is to say where entries fail.
+        open: what there is to say where nothing could be told.
+    """
+
+    directions: tuple[DirectionResult, ...] = ()
+    hidden: tuple[str, ...] = ()
+    known: tuple[Diagnosis, ...] = ()
+    open: tuple[Diagnosis, ...] = ()
 
 
 def run_directions(
@@ -60,18 +80,53 @@ def _all_pass(parameters: Mapping[str, ParameterFindings]) -> bool:
     return all(bool((one.combined.codes == PASS).all()) for one in parameters.values())
 
 
+def see_beside(
+    problem: Problem,
+    noise: Noise,
+    generator: np.random.Generator,
+    runs: OracleRuns,
+    parameters: Mapping[str, ParameterFindings],
+    directions: tuple[DirectionResult, ...],
+) -> SeenBeside:
+    """Take directions beside the point, if kinks leave those at the point nothing to tell.
+
+    Nothing is asked where an entry fails anyway, or group testing was made there.
+    """
+    names = tuple(name for name, one in parameters.items() if one.left_out)
+    at_kinks = any(one.gap > 0.0 for one in directions)
+    told = any(one.agree is not None or one.hides <= HIDDEN for one in directions)
+    if not names or not at_kinks or told or any(one.is_wrong for one in parameters.values()):
+        return SeenBeside()
+    located = runs.selection.localisation
+    if located is not None and located.beside and located.found_nothing:
+        return SeenBeside()
+    from gradcheck.direction_beside import directions_beside, nothing_told, wrong_somewhere
+
+    beside = directions_beside(problem, noise, generator)
+    if problem.evaluator.exhausted:
+        return SeenBeside(beside)
+    if not beside:
+        return SeenBeside(hidden=names, open=(nothing_told(names),))
+    wrong = any(one.agree is False for one in beside)
+    return SeenBeside(beside, known=(wrong_somewhere(names),) if wrong else ())
+
+
 def with_directions(
     problem: Problem,
     parameters: Mapping[str, ParameterFindings],
     runs: OracleRuns,
     directions: tuple[DirectionResult, ...],
+    beside: tuple[DirectionResult, ...] = (),
 ) -> dict[str, ParameterFindings]:
-    """Add to the findings of each parameter the directions that it took part in."""
+    """Add to the findings of each parameter the directions that it took part in.
+
+    Those ``beside`` the point speak for entries left out, too.
+    """
     return {
         name: replace(
             one,
             directions=tuple(each for each in directions if each.parameter in ("", name)),
-            along=_seen_along(problem, name, one, runs, directions),
+            along=_seen_along(problem, name, one, runs, (*directions, *beside)),
         )
         for name, one in parameters.items()
     }
@@ -89,7 +144,7 @@ def _seen_along(
         return 0.0
     if runs.selection.localisation is not None:
         return runs.selection.localisation.resolution.get(name, 0.0)
-    share = [d.uncertainty / d.size for d in directions if d.size > 0]
+    share = [d.hides for d in directions if d.size > 0]
     return min(share, default=0.0) * float(np.sqrt(problem.size))
 
 

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradcheck.calling.quiet import quiet
-from gradcheck.direction_runs import disagreeing, run_directions, with_directions
+from gradcheck.direction_runs import (
+    SeenBeside,
+    disagreeing,
+    run_directions,
+    see_beside,
+    with_directions,
+)
 from gradcheck.noise import Noise, loss_noise
 from gradcheck.oracle_runs import autograd_of, run_oracles
 from gradcheck.oracles.directions import DirectionResult
@@ -23,7 +29,11 @@ from gradcheck.verdict.judging import ParameterFindings, compare_parameter
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Everything found about one problem."""
+    """Everything found about one problem.
+
+    ``disagreeing`` names the parameters that random directions find wrong, ``hidden`` those of
+    which kinks let them tell nothing.
+    """
 
     noise: Noise
     parameters: Mapping[str, ParameterFindings]
@@ -32,6 +42,7 @@ class Findings:
     notices: tuple[Notice, ...]
     evaluations: int
     disagreeing: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 def examine(
@@ -59,7 +70,10 @@ def examine(
         }
         known: tuple[Diagnosis, ...] = ()
         with problem.evaluator.keeping():
-            if any(one.is_wrong or one.has_kinks for one in parameters.values()):
+            found = runs.selection.localisation
+            if (found is not None and found.beside) or any(
+                one.is_wrong or one.has_kinks for one in parameters.values()
+            ):
                 from gradcheck.verdict.kinks_together import settle_kinks_together
 
                 parameters, runs, known = settle_kinks_together(
@@ -76,8 +90,11 @@ def examine(
             directions = run_directions(
                 problem, settings, noise, generator, runs, parameters, thorough=thorough
             )
-        parameters = with_directions(problem, parameters, runs, directions)
-        off = disagreeing(parameters, directions, runs)
+        beside = SeenBeside()
+        with problem.evaluator.keeping():
+            beside = see_beside(problem, noise, generator, runs, parameters, directions)
+        parameters = with_directions(problem, parameters, runs, directions, beside.directions)
+        off = disagreeing(parameters, (*directions, *beside.directions), runs)
         diagnoses: tuple[Diagnosis, ...] = ()
         notices: tuple[Notice, ...] = ()
         with problem.evaluator.keeping():
@@ -88,7 +105,7 @@ def examine(
                 noise,
                 learning_rate=learning_rate,
                 disagreeing=off,
-                known=known,
+                known=(*known, *beside.known),
                 seen=(*problem.notices, *runs.notices),
             )
         evaluations = problem.evaluator.count
@@ -101,10 +118,11 @@ def examine(
         noise,
         parameters,
         runs.names,
-        diagnoses,
+        (*diagnoses, *beside.open),
         (*problem.notices, *jumps, *runs.notices, *notices),
         evaluations,
         off,
+        beside.hidden,
     )
 
 

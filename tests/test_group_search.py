@@ -12,7 +12,9 @@ import pytest
 from gradcheck.calling.quiet import quiet
 from gradcheck.noise import Noise, loss_noise
 from gradcheck.numpy_target.problem import numpy_problem
-from gradcheck.sweep.localize import Localisation, WrongBlock, _merged, localise
+from gradcheck.sweep import wrong_blocks
+from gradcheck.sweep.localize import Localisation, localise
+from gradcheck.sweep.wrong_blocks import WrongBlock
 
 
 def found_in(factors, *, seed=0, noise=None, **options) -> Localisation:
@@ -239,7 +241,7 @@ def merged(shape, *boxes, names="W"):
     ]
     return [
         (one.parameter, one.kind, one.box, one.probed, one.wrong)
-        for one in _merged(blocks, problem)
+        for one in wrong_blocks.merged(blocks, problem)
     ]
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from gradcheck import direction_runs
-from gradcheck.direction_runs import disagreeing, run_directions, with_directions
+from gradcheck.direction_runs import disagreeing, run_directions, see_beside, with_directions
 from gradcheck.noise import Noise
+from gradcheck.oracles.directions import DirectionResult
 from gradcheck.settings import Settings
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS, UNCHECKED
 from gradcheck.verdict.judging import ParameterFindings
@@ -28,8 +29,17 @@ def runs(*, sampled: bool, localisation: Any = None) -> Any:
     return SimpleNamespace(selection=SimpleNamespace(sampled=sampled, localisation=localisation))
 
 
-def direction(parameter: str = "", agree: Any = True, uncertainty: float = 1.0, size: float = 1.0):
-    return SimpleNamespace(parameter=parameter, agree=agree, uncertainty=uncertainty, size=size)
+def direction(
+    parameter: str = "",
+    agree: Any = True,
+    uncertainty: float = 1.0,
+    size: float = 1.0,
+    gap: float = 0.0,
+) -> DirectionResult:
+    steps = (0.5, 1.0)
+    return DirectionResult(
+        parameter, 1.0, 1.0, uncertainty, agree, steps, steps, None, size, gap=gap
+    )
 
 
 def taken(monkeypatch: Any, *, agree: Any = True, **options: Any) -> list[tuple[int, Any]]:
@@ -131,6 +141,17 @@ def test_of_entries_left_out_the_finest_direction_tells() -> None:
     assert added({"a": findings(UNCHECKED)}, ())["a"].along == 0.0
 
 
+def test_what_lies_between_the_slopes_of_a_kink_is_not_seen() -> None:
+    at_kinks = (direction(uncertainty=0.5, size=4.0, gap=1.5),)
+    some = {"a": findings(UNCHECKED)}
+    assert added(some, at_kinks)["a"].along == 0.5 * 4
+    problem: Any = SimpleNamespace(size=16)
+    beside = (direction(uncertainty=0.5, size=4.0),)
+    found = with_directions(problem, some, runs(sampled=True), at_kinks, beside)
+    assert found["a"].along == 0.125 * 4
+    assert found["a"].directions == at_kinks
+
+
 def test_a_search_for_wrong_entries_knows_better() -> None:
     searched = SimpleNamespace(resolution={"a": 0.125})
     some = {"a": findings(PASS, UNCHECKED), "b": findings(UNCHECKED)}
@@ -155,3 +176,68 @@ def test_but_not_where_all_entries_were_seen_or_one_is_wrong_already() -> None:
     assert wrong(some, direction("a", False), sampled=False) == ()
     some["b"] = findings(PASS, FAIL)
     assert wrong(some, direction("a", False)) == ()
+
+
+# What is looked at beside the point
+
+
+def looked(monkeypatch: Any, *directions: Any, beside: Any = (), **options: Any) -> Any:
+    """Whether directions were taken beside the point, and what came of it."""
+    asked = []
+
+    def take(problem: Any, noise: Any, generator: Any) -> Any:
+        asked.append(problem)
+        return beside
+
+    monkeypatch.setattr("gradcheck.direction_beside.directions_beside", take)
+    problem: Any = SimpleNamespace(evaluator=SimpleNamespace(exhausted=False))
+    some = options.pop("parameters", {"a": findings(PASS, UNCHECKED), "b": findings(PASS)})
+    found = see_beside(
+        problem, NOISE, np.random.default_rng(0), runs(sampled=True, **options), some, directions
+    )
+    return bool(asked), found
+
+
+KINK = {"agree": None, "uncertainty": 1e-9, "gap": 1.0}
+
+
+def test_kinks_that_hide_what_was_left_out_are_looked_at_from_beside(monkeypatch: Any) -> None:
+    right = (direction(), direction())
+    asked, found = looked(monkeypatch, direction(**KINK), direction(**KINK), beside=right)
+    assert asked
+    assert (found.directions, found.hidden, found.known, found.open) == (right, (), (), ())
+
+
+@pytest.mark.parametrize(
+    "directions",
+    [
+        (),
+        (direction(agree=None),),
+        (direction(**KINK), direction()),
+        (direction(**KINK), direction(agree=False)),
+        (direction(**KINK), direction(agree=None, uncertainty=1e-3)),
+        (direction(agree=None, uncertainty=1e-9, gap=9e-4),),
+    ],
+    ids=["none", "noise", "one agrees", "one disagrees", "one is sharp", "a slight kink"],
+)
+def test_directions_that_tell_at_the_point_are_enough(monkeypatch: Any, directions: Any) -> None:
+    assert looked(monkeypatch, *directions)[0] is False
+
+
+def test_nothing_is_looked_at_beside_where_it_is_settled(monkeypatch: Any) -> None:
+    kink = direction(**KINK)
+    assert looked(monkeypatch, kink, parameters={"a": findings(PASS, PASS)})[0] is False
+    assert looked(monkeypatch, kink, parameters={"a": findings(FAIL, UNCHECKED)})[0] is False
+    for beside, nothing in ((True, True), (True, False), (False, True)):
+        searched = SimpleNamespace(beside=beside, found_nothing=nothing)
+        assert looked(monkeypatch, kink, localisation=searched)[0] is not (beside and nothing)
+
+
+def test_what_is_wrong_beside_is_said_and_what_is_hidden_stays_open(monkeypatch: Any) -> None:
+    wrong = (direction(agree=False),) * 2
+    _, found = looked(monkeypatch, direction(**KINK), beside=wrong)
+    assert [(one.cause, one.parameter) for one in found.known] == [("unexplained", "a")]
+    assert disagreeing({"a": findings(PASS)}, found.directions, runs(sampled=True)) == ("a",)
+    _, found = looked(monkeypatch, direction(**KINK))
+    assert found.hidden == ("a",)
+    assert [(one.cause, one.parameter) for one in found.open] == [("kink", "a")]

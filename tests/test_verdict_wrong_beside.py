@@ -200,7 +200,7 @@ def test_two_points_of_up_to_eight_that_agree_settle_it(turns: str, wrong: bool)
 # Whether it is looked at
 
 
-@pytest.mark.parametrize(("n", "looked"), [(1 << 14, True), ((1 << 14) + 1, False)])
+@pytest.mark.parametrize(("n", "looked"), [(1 << 20, True), ((1 << 20) + 1, False)])
 def test_large_problems_are_left_alone(n: int, looked: bool) -> None:
     problem, looks = line(np.ones(n), np.zeros(n))
     assert bool(found_of(problem, x=np.ones(n, dtype=bool))) is looked

@@ -43,6 +43,7 @@ class DirectionResult:
         order: slope of the residuals over the steps: 2 where the claim is right, 1 where wrong;
             None where they are lost in noise.
         size: ``claimed`` as large as it is typically, over directions.
+        gap: how far the slopes of the two sides are apart at a kink of the loss; 0 of none.
     """
 
     parameter: str
@@ -54,6 +55,12 @@ class DirectionResult:
     residuals: tuple[float, ...]
     order: float | None
     size: float
+    gap: float = 0.0
+
+    @property
+    def hides(self) -> float:
+        """The largest error that would not be seen along it, in units of ``size``."""
+        return (self.uncertainty + self.gap) / self.size if self.size > 0 else math.inf
 
     def to_plain(self) -> dict[str, JsonValue]:
         """Return plain data, for ``ParameterResult.taylor``."""
@@ -77,12 +84,14 @@ def check_directions(
     n: int = 3,
     parameters: Sequence[str] | None = None,
     claimed: Mapping[str, FloatArray] | None = None,
+    longest: float = LONGEST,
 ) -> tuple[DirectionResult, ...]:
     """Hold a gradient against the loss along ``n`` random directions; six evaluations each.
 
     Moves all parameters together, or each of ``parameters`` alone, ``n`` times. ``claimed`` is the
-    gradient by parameter name, by default that of the problem. At a kink along the direction a
-    claim between the two slopes is not called right, only not wrong.
+    gradient by parameter name, by default that of the problem, and ``longest`` the longest
+    distance to go, in units of the parameters' scales. At a kink along the direction a claim
+    between the two slopes is not called right, only not wrong.
     """
     gradient = problem.analytic if claimed is None else claimed
     numbers = {p.name: k for k, p in enumerate(problem.parameters) if p.name in gradient}
@@ -97,7 +106,7 @@ def check_directions(
                 Block(numbers[p.name], (), _finite_steps(p, gradient[p.name], generator))
                 for p in chosen
             ]
-            result, start = _one_direction(problem, noise, blocks, gradient, label, start)
+            result, start = _one_direction(problem, noise, blocks, gradient, label, start, longest)
             results.append(result)
     return tuple(results)
 
@@ -118,6 +127,7 @@ def _one_direction(
     gradient: Mapping[str, FloatArray],
     label: str,
     start: float | None,
+    longest: float,
 ) -> tuple[DirectionResult, float]:
     names = [problem.parameters[block.parameter].name for block in blocks]
     seen = project(
@@ -126,8 +136,9 @@ def _one_direction(
         [block.steps for block in blocks],
     )
     base = first_distance(problem, noise, seen.size) if start is None else start
-    walk = Walk(problem, noise, blocks, base)
+    walk = Walk(problem, noise, blocks, min(base, longest / RATIO), longest)
     slope = walk.go(1e-6 * seen.size)
+    kink = walk.kink()
     allowed = slope.bound + seen.rounding
     steps, residuals = _taylor(walk, seen)
     result = DirectionResult(
@@ -135,11 +146,12 @@ def _one_direction(
         seen.dot,
         slope.value,
         allowed,
-        None if walk.kink() else _agrees(seen, slope.value, allowed),
+        None if kink else _agrees(seen, slope.value, allowed),
         steps,
         residuals,
         _order(steps, residuals, walk.level_noise, seen.rounding),
         seen.size,
+        0.0 if kink is None else kink[1] - kink[0],
     )
     return result, slope.distance
 
@@ -159,7 +171,7 @@ def _taylor(walk: Walk, seen: Projection) -> tuple[tuple[float, ...], tuple[floa
     losses = {rung.up: rung.loss_up for rung in walk.rungs.values()}
     further = max(losses)
     more: list[float] = []
-    while len(losses) + len(more) < TAYLOR_STEPS and further * RATIO <= LONGEST:
+    while len(losses) + len(more) < TAYLOR_STEPS and further * RATIO <= walk.longest:
         further *= RATIO
         more.append(further)
     if more:

@@ -35,12 +35,16 @@ class Slope:
 
 @dataclass(eq=False)
 class Walk:
-    """Losses along one direction at steps ``base * RATIO**level``, and the slope they show."""
+    """Losses along one direction at steps ``base * RATIO**level``, and the slope they show.
+
+    No step beyond the first two is longer than ``longest``.
+    """
 
     problem: Problem
     noise: Noise
     blocks: Sequence[Block]
     base: float
+    longest: float = LONGEST
     rungs: dict[float, Rung] = field(default_factory=dict)
 
     def look(self, levels: Sequence[float]) -> None:
@@ -106,7 +110,7 @@ class Walk:
             descends = KAPPA * self.level_noise / shortest < best.bound
             if not best.settled and descends:
                 self.look([lowest - 1])
-            elif best.noise_limited and self.rungs[highest].up * RATIO <= LONGEST:
+            elif best.noise_limited and self.rungs[highest].up * RATIO <= self.longest:
                 self.look([highest + 1])
             else:
                 break

@@ -7,18 +7,24 @@ is halved; one half is measured, the other follows, since both are parts of the 
 along an axis are wrong is searched along its other axes instead, so that wrong rows, columns and
 whole parameters are found as such. Directions are drawn anew, without what has been found, until
 two of them see nothing.
+
+Where the loss has kinks at the point, its slopes along a direction differ from side to side, and
+any claim between them passes. There, the search is made at a point beside it, off the kinks, with
+the gradient that the target gives there.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gradcheck.noise import Noise
 from gradcheck.problem import Problem
+from gradcheck.sweep.off_kinks import off_kinks, radii
 from gradcheck.sweep.sums import Box, EnoughError, Part, Sight
+from gradcheck.sweep.wrong_blocks import WrongBlock, kind_of, merged
 
 PROBES = 6
 """Entries of a box wrong along all its axes that are looked at one by one."""
@@ -35,28 +41,6 @@ FOUND = 300
 """Wrong entries after which the search ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class WrongBlock:
-    """A box of a parameter in which entries are wrong, found as a whole.
-
-    Attributes:
-        kind: ``"parameter"``, ``"row"``, ``"rows"``, ``"column"``, ``"columns"`` or ``"block"``.
-        box: range ``(start, stop)`` along each axis.
-        probed, wrong: entries of it looked at one by one, and how many of these are wrong.
-    """
-
-    parameter: str
-    kind: str
-    box: tuple[tuple[int, int], ...]
-    probed: int
-    wrong: int
-
-    @property
-    def size(self) -> int:
-        """Number of entries in the box."""
-        return math.prod(stop - start for start, stop in self.box)
-
-
 @dataclass(frozen=True)
 class Localisation:
     """Where a gradient is wrong.
@@ -71,6 +55,10 @@ class Localisation:
             direction through all parameters would have seen; at 1 and above, not even a zero.
         agreed: whether the last directions, through all that was not found wrong, saw nothing.
         complete: whether the search came to its end within its limits.
+        beside: whether it was made at a point beside, since there are kinks at this one.
+        hidden: whether there are kinks, and no point beside where it could have been made.
+        suspects: entries that are right beside, and whose sums are off at the point itself: at
+            kinks, or wrong there alone.
     """
 
     entries: tuple[tuple[str, int], ...]
@@ -80,6 +68,9 @@ class Localisation:
     resolution: dict[str, float]
     agreed: bool
     complete: bool
+    beside: bool = False
+    hidden: bool = False
+    suspects: tuple[tuple[str, int], ...] = ()
 
     @property
     def found_nothing(self) -> bool:
@@ -100,8 +91,34 @@ def localise(
     never more than ``max_evaluations``.
     """
     search = _Search(Sight(problem, noise, max_evaluations), generator)
-    search.run()
-    return _result(search)
+    first = search.begin()
+    if first is None or search.sight.kink is None:
+        search.run(first)
+        return _result(search)
+    beside = _beside(search)
+    if beside is None or (beside.found_nothing and abs(first[0]) > first[1]):
+        search.run(first)
+    at_point = _result(search)
+    if beside is None:
+        return replace(at_point, hidden=True)
+    return replace(beside, evaluations=search.sight.spent, suspects=at_point.entries)
+
+
+def _beside(search: _Search) -> Localisation | None:
+    """Search at a point off the kinks; None where none is found that has none itself."""
+    sight = search.sight
+    for radius in radii(sight.problem, sight.noise):
+        with off_kinks(sight.problem, sight.noise, search.generator, radius) as there:
+            if there is None:
+                continue
+            limit = sight.max_evaluations
+            left = None if limit is None else limit - sight.spent
+            other = _Search(Sight(*there, left, longest=radius / 4), search.generator)
+            first = other.begin()
+            if first is not None and other.sight.kink is None:
+                other.run(first)
+                return replace(_result(other), beside=True)
+    return None
 
 
 @dataclass
@@ -120,14 +137,28 @@ class _Search:
     def excluded(self) -> list[Part]:
         return [*self.found, *(part for part, _, _ in self.blocks), *self.unresolved]
 
-    def run(self) -> None:
-        """Search until two fresh directions in a row see nothing, or the limits are met."""
-        clean = 0
+    def begin(self) -> tuple[float, float] | None:
+        """Measure a first direction; None where the limits do not allow it."""
+        try:
+            return self._fresh()
+        except EnoughError:
+            return None
+
+    def _fresh(self) -> tuple[float, float]:
+        self.sight.turn(self.generator, self.excluded)
+        return self.sight.sum_of_all()
+
+    def run(self, first: tuple[float, float] | None) -> None:
+        """Search until two fresh directions in a row see nothing, or the limits are met.
+
+        ``first`` is what the direction in use has shown; None to draw one.
+        """
+        clean, seen = 0, first
         try:
             for _ in range(ROUNDS):
                 before = len(self.excluded)
-                self.sight.turn(self.generator, self.excluded)
-                error, bound = self.sight.sum_of_all()
+                error, bound = self._fresh() if seen is None else seen
+                seen = None
                 wrong = abs(error) > bound
                 clean = 0 if wrong else clean + 1
                 if wrong:
@@ -264,11 +295,11 @@ def _result(search: _Search) -> Localisation:
     def named(part: Part, probed: int = 0, wrong: int = 0) -> WrongBlock:
         parameter = problem.parameters[part.number]
         box = tuple((one.start, one.stop) for one in part.box)
-        kind = _kind(box, parameter.value.shape)
+        kind = kind_of(box, parameter.value.shape)
         return WrongBlock(parameter.name, kind, box, probed, wrong)
 
     entries = {(part.number, _flat(part, problem)) for part in search.found}
-    blocks = _merged([named(*one) for one in search.blocks], problem)
+    blocks = merged([named(*one) for one in search.blocks], problem)
     # A few neighbours, each seen by itself, are entries, unless they are a row or a whole.
     blocks = [one for one in blocks if one.kind != "block" or one.probed < one.size]
     return Localisation(
@@ -286,48 +317,3 @@ def _flat(part: Part, problem: Problem) -> int:
     shape = problem.parameters[part.number].value.shape
     index = [one.start for one in part.box]
     return int(np.ravel_multi_index(index, shape)) if shape else 0
-
-
-def _kind(box: tuple[tuple[int, int], ...], shape: tuple[int, ...]) -> str:
-    """Name a box by the axes along which it is not the whole."""
-    cut = [axis for axis, n in enumerate(shape) if box[axis] != (0, n)]
-    if not cut:
-        return "parameter"
-    if len(shape) < 2 or len(cut) > 1 or cut[0] not in (0, len(shape) - 1):
-        return "block"
-    start, stop = box[cut[0]]
-    name = "row" if cut[0] == 0 else "column"
-    return name if stop - start == 1 else name + "s"
-
-
-def _merged(blocks: list[WrongBlock], problem: Problem) -> list[WrongBlock]:
-    """Put boxes together that touch along one axis and are alike along the others."""
-    shapes = {parameter.name: parameter.value.shape for parameter in problem.parameters}
-    order = {name: k for k, name in enumerate(shapes)}
-    merged = sorted(blocks, key=lambda block: (order[block.parameter], block.box))
-    k = 0
-    while k < len(merged):
-        for j in range(k + 1, len(merged)):
-            box = _union(merged[k], merged[j])
-            if box is not None:
-                one, two = merged[k], merged.pop(j)
-                kind = _kind(box, shapes[one.parameter])
-                probed, wrong = one.probed + two.probed, one.wrong + two.wrong
-                merged[k] = WrongBlock(one.parameter, kind, box, probed, wrong)
-                k = -1
-                break
-        k += 1
-    return merged
-
-
-def _union(one: WrongBlock, two: WrongBlock) -> tuple[tuple[int, int], ...] | None:
-    if one.parameter != two.parameter:
-        return None
-    apart = [axis for axis in range(len(one.box)) if one.box[axis] != two.box[axis]]
-    if len(apart) != 1:
-        return None
-    axis = apart[0]
-    low, high = sorted((one.box[axis], two.box[axis]))
-    if low[1] != high[0]:
-        return None
-    return (*one.box[:axis], (low[0], high[1]), *one.box[axis + 1 :])

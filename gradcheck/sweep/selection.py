@@ -156,17 +156,25 @@ def _located(
     found = localise(problem, noise, generator, max_evaluations=problem.evaluator.budget)
     chosen = _draw(sizes, FEW, generator)
     for name in sizes:
-        entries = [index for parameter, index in found.entries if parameter == name]
+        looked_at = (*found.entries, *found.suspects)
+        entries = [index for parameter, index in looked_at if parameter == name]
         drawn = np.asarray(chosen[name], dtype=np.intp)
         chosen[name] = np.union1d(drawn, np.array(entries, dtype=np.intp))
     text = (
         f"too many entries for one central difference each ({problem.size:,}): wrong ones were "
         f"located by group testing in {found.evaluations} evaluations, an error of "
         f"{max(found.resolution.values(), default=float('nan')):.1g} of a typical entry would have "
-        "been seen; --entries all checks each"
+        f"been seen{_where(found)}; --entries all checks each"
     )
     notice = Notice("located", f"{text}. {_outcome(found)}")
     return Selection(chosen, sampled=True, notices=(notice,), localisation=found)
+
+
+def _where(found: Localisation) -> str:
+    """Say where the search was made, if not at the point itself."""
+    if found.beside:
+        return " at a point right beside this one, which lies on kinks"
+    return " between the slopes of the kinks that the point lies on" if found.hidden else ""
 
 
 def _outcome(found: Localisation) -> str:

@@ -67,12 +67,27 @@ def within(array: NDArray[Any], box: Box) -> NDArray[Any]:
 
 
 class Sight:
-    """A random direction through the parameters, and the sums of errors seen along it."""
+    """A random direction through the parameters, and the sums of errors seen along it.
 
-    def __init__(self, problem: Problem, noise: Noise, max_evaluations: int | None) -> None:
+    Attributes:
+        kink: the slopes on both sides along the first direction, in order of size, where they
+            differ at the point.
+        longest: the longest distance to go, in units of the parameters' scales.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        noise: Noise,
+        max_evaluations: int | None,
+        *,
+        longest: float = LONGEST,
+    ) -> None:
         self.problem = problem
         self.noise = noise
         self.max_evaluations = max_evaluations
+        self.longest = longest
+        self.kink: tuple[float, float] | None = None
         self.start = problem.evaluator.count
         self.resolution: dict[str, float] = {}
         self.numbers = [
@@ -113,17 +128,18 @@ class Sight:
             return self.measure(self.wholes())
         self._allow(2 * (2 + WALKS))
         seen, blocks = self._project(self.wholes())
-        base = first_distance(self.problem, self.noise, seen.size)
-        walk = Walk(self.problem, self.noise, blocks, base)
+        base = min(first_distance(self.problem, self.noise, seen.size), self.longest / RATIO)
+        walk = Walk(self.problem, self.noise, blocks, base, self.longest)
         slope = walk.go(1e-9 * seen.size)
         self._look_at_limits()
-        self._distance = min(slope.distance, LONGEST / RATIO)
+        self._distance = min(slope.distance, self.longest / RATIO)
         self._share = 0.5 if slope.settled else 3.0
         bound = slope.bound + seen.rounding
-        self._resolve(bound)
+        kink = self.kink = walk.kink()
+        # Between the slopes of the two sides nothing is seen.
+        self._resolve(bound if kink is None else bound + kink[1] - kink[0])
         if not math.isfinite(bound):
             return 0.0, math.inf
-        kink = walk.kink()
         if kink is not None:
             # A claim between the slopes on both sides is a valid one.
             return seen.dot - min(max(seen.dot, kink[0]), kink[1]), bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from gradcheck.verdict.wrong_beside import diagnosis_of, wrong_beside
 
 if TYPE_CHECKING:
     from gradcheck.oracle_runs import OracleRuns
+    from gradcheck.sweep.localize import Localisation
 
 Parameters = dict[str, ParameterFindings]
 
@@ -91,7 +93,7 @@ def fail_together(
             parameters = {**parameters, name: failed(parameters[name], entries)}
     if wrong or noise.jumps is not None:
         return parameters, diagnoses_of(wrong)
-    at_kinks = _at_kinks(parameters)
+    at_kinks = _at_kinks(parameters, runs.selection.localisation)
     tolerances = {
         name: SHARP * thresholds_for(precision_of(problem, name, noise)).coarsest
         for name in at_kinks
@@ -106,10 +108,28 @@ def _wrong(parameters: Mapping[str, ParameterFindings]) -> bool:
     return any(one.is_wrong for one in parameters.values())
 
 
-def _at_kinks(parameters: Mapping[str, ParameterFindings]) -> dict[str, NDArray[np.bool_]]:
-    """Mark the entries at kinks, by name of the parameters that have any."""
-    return {
+def _at_kinks(
+    parameters: Mapping[str, ParameterFindings], located: Localisation | None
+) -> dict[str, NDArray[np.bool_]]:
+    """Mark the entries at kinks, by name of the parameters that have any.
+
+    Those that group testing found wrong beside the point are at kinks if they are right here, even
+    where the slope of one is that between the two sides; unless a whole block is wrong, the others
+    of their parameter are right.
+    """
+    marks = {
         name: one.comparisons["analytic~central"].kinks
         for name, one in parameters.items()
         if one.has_kinks
     }
+    if located is None or not located.beside:
+        return marks
+    whole = {block.parameter for block in located.blocks}
+    for name in {name for name, _ in located.entries} & set(parameters):
+        shape = parameters[name].combined.codes.shape
+        flat = np.zeros(math.prod(shape), dtype=bool)
+        if name in whole and name in marks:
+            flat |= marks[name].reshape(-1)
+        flat[[index for one, index in located.entries if one == name]] = True
+        marks[name] = flat.reshape(shape)
+    return marks

@@ -22,7 +22,7 @@ from gradcheck.verdict.beside import Beside, look_beside
 
 RADIUS = 2.0**-13
 """Distance of the points, in units of the parameters' scales."""
-MOST = 1 << 14
+MOST = 1 << 20
 """Entries of a problem up to which this is done."""
 SHORTEST, LONGEST = 2.0**-12, 2.0**-7
 """Steps of the slopes there, in units of that distance: of many kinks some lie on a long one."""
