@@ -294,6 +294,8 @@ class Flow:
 
     def local(self, index: int, operand: int) -> Array | None:
         """Return what an operation hands to one of its operands; None if that is no path."""
+        if operand >= len(self.graph.by_index[index].inputs):
+            return None
         if index in self._handed:
             return self._handed[index][operand]
         handed = self.trace.local(index, self.cotangents[index])

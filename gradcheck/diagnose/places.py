@@ -81,7 +81,9 @@ def is_recurrence(trial: Trial, graph: Graph) -> bool:
 def is_last_run(trial: Trial, graph: Graph) -> bool:
     """Say whether what is cut is one use of what the last run of a loop of steps made."""
     last = {run[-1] for run in graph.loops if len(run) > 2}
-    if trial.operand is None:
+    inputs = graph.by_index[trial.sites[0]].inputs
+    if trial.operand is None or trial.operand >= len(inputs):
+        # Of a loop that stacks numbers and results, the first run may have fewer of the latter.
         return False
-    kind, source = graph.by_index[trial.sites[0]].inputs[trial.operand]
+    kind, source = inputs[trial.operand]
     return kind == "operation" and source in last

@@ -113,9 +113,10 @@ class Sketch:
             return self.given([("operation", index)], [-cotangent])
         if alteration.kind == "drop_operand" and alteration.operand is not None:
             handed = self.flow.local(index, alteration.operand)
+            if handed is None:
+                return None
             source = self.flow.graph.by_index[index].inputs[alteration.operand]
-            known = handed is not None and self.flow.is_known(source)
-            return self.given([source], [-handed]) if handed is not None and known else None
+            return self.given([source], [-handed]) if self.flow.is_known(source) else None
         if alteration.kind in ("identity", "twice"):
             return self._of_slope(index, alteration.kind, alteration.operand)
         return None
