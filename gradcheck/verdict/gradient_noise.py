@@ -19,7 +19,7 @@ from gradcheck.calling.quiet import quiet
 from gradcheck.noise import POINTS, WIDEST, Noise, is_flat, table_noise
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.scales import rms
-from gradcheck.verdict.rounding import SAFETY, cancellation_floor
+from gradcheck.verdict.rounding import FLOOR, SAFETY, cancellation_floor
 
 HIDES = 1e-6, 0.1
 """Shares of a gradient that a guess of its rounding may hide: below, it decides nothing, and above,
@@ -27,6 +27,9 @@ the gradient may be nothing but rounding."""
 SLIGHT = 1e-4
 """Share of a gradient up to which the noise of one that does not change a rounding away counts:
 more is no rounding, but a jump, or a mistake whatever made it."""
+TINY = 1e-9
+"""Change of the loss over a parameter's scale, relative to the loss, below which its gradient may
+be what cancelling terms leave of rounding."""
 NARROWEST = 1e-3
 """Spacing of the first table, in units of the parameter's scales."""
 WIDENED = 7.0
@@ -73,7 +76,21 @@ def measured_rounding(
         if level is not None:
             measured = np.minimum(guess, SAFETY * level)
             bounds[name] = np.maximum(bounds[name] - guess, 0.0) + measured
+        own = _of_own_size(parameter, noise)
+        tiny = rms(base[name]) * parameter.typical < TINY * abs(noise.loss)
+        if tiny and (own > 2.0 * guess).any():
+            least = SAFETY * _of_each(problem, parameter, gradient, generator)
+            bounds[name] = np.fmax(bounds[name], np.minimum(least, own))
     return bounds
+
+
+def _of_own_size(parameter: Parameter, noise: Noise) -> FloatArray:
+    """What terms as large as the loss leave in the gradient by an entry, over its own size.
+
+    Beside entries of other sizes, the terms of a small one may be larger than theirs.
+    """
+    sizes = np.where(parameter.value != 0, parameter.magnitudes, parameter.scales)
+    return np.asarray(FLOOR * noise.level / sizes)
 
 
 def _stays(values: FloatArray, rounding: FloatArray) -> bool:
