@@ -148,6 +148,23 @@ def test_the_backward_of_a_torch_function_among_kinks(factor, wanted):
     assert gradcheck.check(loss, {"w": w.requires_grad_()}, audit=False).verdict == wanted
 
 
+@pytest.mark.parametrize(("shared", "wanted"), [(True, "pass"), (False, "fail")])
+def test_all_of_a_maximum_for_each_of_its_equals_fails(shared, wanted):
+    draw = np.random.default_rng(150)
+    x, t = draw.integers(0, 4, (60, 4)).astype(float), draw.normal(size=60)
+
+    def loss(x):
+        m = x.max(axis=1)
+        mask = (x == m[:, None]).astype(float)
+        if shared:
+            mask /= mask.sum(axis=1)[:, None]
+        return 0.5 * np.sum((m - t) ** 2), {"x": mask * (m - t)[:, None]}
+
+    # right beside the point there are no equals: there both are right
+    assert search(loss, {"x": x}).beside
+    assert checked(loss, {"x": x}).verdict == wanted
+
+
 # What is right passes, by any convention at the kinks
 
 
@@ -178,6 +195,15 @@ def test_the_search_beside_stays_within_its_bound(seed):
     assert one.entries == (("b1", 17),)
     assert one.evaluations <= 40 + 6 * math.log2(P)
     assert search(*lasso(), seed).evaluations <= 40
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_entries_at_kinks_are_suspected_in_a_bounded_search(seed):
+    found = search(*padded_net(), seed)
+    assert found.found_nothing
+    assert {name for name, _ in found.suspects} == {"b1"}
+    assert found.evaluations <= 40 + 120
+    assert not search(*lasso(), seed).suspects
 
 
 def test_a_smooth_loss_is_searched_at_the_point_itself():

@@ -39,6 +39,8 @@ UNRESOLVED = 8
 """Boxes wrong in sum, without a half that is, after which the search ends."""
 FOUND = 300
 """Wrong entries after which the search ends."""
+SUSPICIONS = 120
+"""Evaluations at most to find entries at kinks, where nothing is wrong beside the point."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class Localisation:
         complete: whether the search came to its end within its limits.
         beside: whether it was made at a point beside, since there are kinks at this one.
         hidden: whether there are kinks, and no point beside where it could have been made.
-        suspects: entries that are right beside, and whose sums are off at the point itself: at
-            kinks, or wrong there alone.
+        suspects: entries that are right beside, and that are not halfway between the slopes of
+            the two sides at the point itself: by their choice at a kink, or wrong there alone.
     """
 
     entries: tuple[tuple[str, int], ...]
@@ -96,12 +98,14 @@ def localise(
         search.run(first)
         return _result(search)
     beside = _beside(search)
-    if beside is None or (beside.found_nothing and abs(first[0]) > first[1]):
-        search.run(first)
-    at_point = _result(search)
     if beside is None:
-        return replace(at_point, hidden=True)
-    return replace(beside, evaluations=search.sight.spent, suspects=at_point.entries)
+        search.run(first)
+        return replace(_result(search), hidden=True)
+    if beside.found_nothing:
+        # What may be wrong in its choice of slopes at the kinks: those get a closer look.
+        search.sight.limit(SUSPICIONS)
+        search.run(first)
+    return replace(beside, evaluations=search.sight.spent, suspects=_result(search).entries)
 
 
 def _beside(search: _Search) -> Localisation | None:

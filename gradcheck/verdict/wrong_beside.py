@@ -85,13 +85,15 @@ def wrong_beside(
 
 def diagnosis_of(found: WrongBeside) -> Diagnosis:
     """Say what is wrong with a parameter."""
+    several = found.entries.size > 1
     return Diagnosis(
         "kink",
         found.name,
-        f"{found.entries.size} entries of {found.name} sit on kinks of the loss, where any of "
-        "several slopes is valid. Right beside the point, where only one is, the gradient is "
-        f"wrong: along a direction that moves them the loss has the slope {found.slope:.4g}, and "
-        f"the gradient claims {found.claimed:.4g}.",
+        f"{found.entries.size} {'entries' if several else 'entry'} of {found.name} "
+        f"{'sit on kinks' if several else 'sits on a kink'} of the loss, where any of several "
+        "slopes is valid. Right beside the point, where only one is, the gradient is wrong: along "
+        f"a direction that moves {'them' if several else 'it'} the loss has the slope "
+        f"{found.slope:.4g}, and the gradient claims {found.claimed:.4g}.",
         "exact",
         evidence={"slope": found.slope, "claimed": found.claimed},
         remedy="Check at a point off the kinks, with --jitter 0.01: it tells which entries are "
