@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradcheck.noise import Noise
+from gradcheck.noise import POINTS, Noise
 from gradcheck.numpy_target.problem import numpy_problem
 from gradcheck.oracles.complex_step import complex_step
 from gradcheck.oracles.estimate import smooth_estimate
@@ -228,3 +228,67 @@ def test_a_parameter_without_central_differences_is_not_held_against_any():
     assert (
         of_two(both, {"v": smooth_estimate("central", np.exp(X), np.full(3, 1e-9))}).refusal is None
     )
+
+
+def survival(p, t, dead, factor=1.0):
+    """Weibull survival times: a censored one has ``log(1 - F)``, with ``F`` next to 1."""
+    k, size = np.exp(p)
+    h = (t / size) ** k
+    died = np.log(k / size) + (k - 1) * np.log(t / size) - h
+    loss = -np.sum(dead * died + (1 - dead) * np.log(1 - (1 - np.exp(-h))))
+    late = np.sum(dead * (1 + k * np.log(t / size)) - h * k * np.log(t / size))
+    return loss, -factor * np.array([late, k * np.sum(h - dead)])
+
+
+def of_survival(factor=1.0):
+    draw = np.random.default_rng(175)
+    inputs = np.log([1.3, 1.2]), draw.weibull(1.2, 60) * 5, (draw.random(60) < 0.6).astype(float)
+    problem = numpy_problem(survival, (*inputs, factor), [0])
+    noise = Noise(1e-14, problem.facts.value, np.dtype(float), 1.0)
+    before = problem.evaluator.count
+    found = complex_step(problem, selection={"p": np.arange(2)}, central={}, noise=noise)
+    return found.estimates["p"], survival(*inputs)[1], problem.evaluator.count - before
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.001])
+def test_digits_that_a_real_part_loses_inside_count_where_the_claim_is_contradicted(factor):
+    estimate, exact, spent = of_survival(factor)
+    apart = np.abs(estimate.value - exact)
+    assert apart.max() > 1e-7 * np.abs(exact).max()
+    assert (apart <= estimate.uncertainty).all()
+    assert (estimate.uncertainty < 1e-4 * np.abs(exact)).all()
+    assert spent == 2 + 11 + POINTS * 2
+
+
+def test_no_more_than_twenty_contradictions_are_looked_at():
+    x = np.linspace(-1.0, 1.0, 70)
+    problem = numpy_problem(lambda x: (np.sum(np.exp(x)), 1.1 * np.exp(x)), x)
+    noise = Noise(1e-15, problem.facts.value, np.dtype(float), 1.0)
+    before = problem.evaluator.count
+    found = complex_step(problem, selection={"x": np.arange(70)}, central={}, noise=noise)
+    assert problem.evaluator.count - before == 70 + 11 + 20 * POINTS
+    assert (found.estimates["x"].uncertainty < 1e-11).all()
+
+
+def test_a_kink_nearby_is_no_noise():
+    def loss(x):
+        return np.sum(np.where(np.abs(x.real) > 1.2015, 3.0, 1.0) * x**2)
+
+    problem = numpy_problem(lambda x: (loss(x), 2.2 * x), np.array([1.2, -1.2]))
+    noise = Noise(1e-15, problem.facts.value, np.dtype(float), 1.0)
+    found = complex_step(problem, selection={"x": np.arange(2)}, central={}, noise=noise)
+    np.testing.assert_allclose(found.estimates["x"].value, [2.4, -2.4], rtol=1e-12)
+    assert (found.estimates["x"].uncertainty < 1e-12).all()
+
+
+def test_where_the_points_about_leave_the_domain_the_slopes_stay_what_they_are():
+    def loss(x):
+        if (np.abs(x.real) > 1.2005).any() and np.iscomplexobj(x) and x.imag.any():
+            raise ValueError("outside the domain")
+        return np.sum(x**2)
+
+    problem = numpy_problem(lambda x: (loss(x), 2.2 * x), np.array([1.2, -1.2]))
+    noise = Noise(1e-15, problem.facts.value, np.dtype(float), 1.0)
+    found = complex_step(problem, selection={"x": np.arange(2)}, central={}, noise=noise)
+    assert found.refusal is None
+    assert (found.estimates["x"].uncertainty < 1e-12).all()

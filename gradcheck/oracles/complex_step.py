@@ -9,13 +9,13 @@ a loss drops it (``abs``, a cast to float, a comparison), the oracle is refused,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.calling.quiet import quiet
-from gradcheck.noise import Noise
+from gradcheck.noise import POINTS, Noise, is_flat, table_noise
 from gradcheck.oracles.contradiction import contradiction
 from gradcheck.oracles.estimate import Estimate, smooth_estimate
 from gradcheck.oracles.parted import AnyEstimate
@@ -23,6 +23,14 @@ from gradcheck.problem import FloatArray, Problem
 from gradcheck.scales import rms
 from gradcheck.verdict.rounding import cancellation_floor
 
+DOUBTED = 20
+"""Entries of a parameter, at most, at which the noise of a contradicting slope is measured."""
+SPACING = 1e-3
+"""Distance between the points that this takes, in units of the parameters' own sizes."""
+SLIGHT = 1e-4
+"""Share of a slope up to which its noise is rounding; more is a kink, or another loss there."""
+SAFETY = 8.0
+"""Standard deviations of its noise by which a slope may be off."""
 STEP = 1e-30
 """Imaginary step, in units of the entry's scale: so small that no truncation is left."""
 
@@ -71,7 +79,8 @@ def complex_step(
                 if chosen is None or chosen.size == 0:
                     continue
                 slopes = _slopes(problem, values, number, chosen)
-                estimates[parameter.name] = _estimate(problem, number, chosen, slopes, noise)
+                found = _estimate(problem, number, chosen, slopes, noise)
+                estimates[parameter.name] = _with_noise(problem, values, number, found)
     except Exception as error:
         # Whatever the target cannot do with complex numbers is the reason that is given.
         text = str(error).strip().splitlines()
@@ -144,3 +153,40 @@ def _estimate(
     uncertainty = relative * (np.abs(value) + rms(slopes))
     floor = cancellation_floor(parameter, value, noise)(slice(0, value.size))
     return smooth_estimate("complex", value, uncertainty + floor.reshape(shape))
+
+
+def _with_noise(
+    problem: Problem, values: list[NDArray[np.complex128]], number: int, estimate: Estimate
+) -> Estimate:
+    """Add the noise of the slopes where they contradict the claim, by tables of differences.
+
+    The real part may lose digits inside, as ``1 - F`` does for ``F`` next to 1, and a derivative
+    that is divided by it loses as many.
+    """
+    name = problem.parameters[number].name
+    if name not in problem.analytic:
+        return estimate
+    apart = np.abs(estimate.value - problem.analytic[name])
+    doubted = apart > estimate.uncertainty + problem.analytic_rounding[name]
+    entries = np.flatnonzero(doubted)[:DOUBTED]
+    if not entries.size:
+        return estimate
+    generator = np.random.default_rng(0)
+    signs = [generator.choice((-1.0, 1.0), one.shape) for one in values]
+    rows = np.empty((entries.size, POINTS))
+    try:
+        for k in range(POINTS):
+            near = [one * (1.0 + k * SPACING * way) for one, way in zip(values, signs, strict=True)]
+            rows[:, k] = _slopes(problem, near, number, entries)
+    except Exception:
+        # Outside the domain nothing is measured; at the point itself the method worked.
+        return estimate
+    levels = [SAFETY * table_noise(row.tolist()) if _tells(row) else 0.0 for row in rows]
+    slight = np.array(levels) <= SLIGHT * np.abs(rows[:, 0])
+    uncertainty = estimate.uncertainty.copy().reshape(-1)
+    uncertainty[entries] += np.where(slight, levels, 0.0)
+    return replace(estimate, uncertainty=uncertainty.reshape(estimate.value.shape))
+
+
+def _tells(row: FloatArray) -> bool:
+    return bool(np.isfinite(row).all()) and not is_flat(row)
