@@ -16,6 +16,7 @@ from gradcheck.diagnose.evidence import largest_of
 from gradcheck.diagnose.limits import (
     FEWEST_PASSES,
     LEAST_OF_EACH,
+    MORE_WRITTEN,
     MOST_MOVED,
     SAMPLE,
     STORED_OF_MANY,
@@ -23,6 +24,7 @@ from gradcheck.diagnose.limits import (
 )
 from gradcheck.diagnose.matching import agrees, quality
 from gradcheck.diagnose.space import make_space
+from gradcheck.diagnose.written import WrittenTrace
 from gradcheck.tracing.graph import NumpyTrace
 
 ROOT = str(Path(gradcheck.__file__).parent.parent)
@@ -137,15 +139,15 @@ def test_what_matches_a_sample_is_held_against_every_entry():
     assert first.confidence != "exact"
 
 
-def counted(monkeypatch, method):
+def counted(monkeypatch, method, kind=NumpyTrace):
     calls = []
-    whole = getattr(NumpyTrace, method)
+    whole = getattr(kind, method)
 
     def count(self, *args, **options):
         calls.append(args)
         return whole(self, *args, **options)
 
-    monkeypatch.setattr(NumpyTrace, method, count)
+    monkeypatch.setattr(kind, method, count)
     return calls
 
 
@@ -161,14 +163,20 @@ def deep(W, v, times=16):
 
 
 @needs_torch
-def test_the_passes_over_a_trace_are_bounded_by_the_entries(monkeypatch):
-    passes = counted(monkeypatch, "backward")
-    pulls = counted(monkeypatch, "pull")
-    monkeypatch.setattr("gradcheck.diagnose.limits.MOST_MOVED", 0)
+@pytest.mark.parametrize("written", [True, False])
+def test_the_passes_over_a_trace_are_bounded_by_the_entries(written, monkeypatch):
+    """Also of a trace whose derivatives are written down."""
+    kind = WrittenTrace if written else NumpyTrace
+    monkeypatch.setattr("gradcheck.diagnose.passes.LEAST_WRITTEN", 1 if written else 10**9)
+    passes = counted(monkeypatch, "backward", kind)
+    pulls = counted(monkeypatch, "pull", kind)
+    # Less than two passes over the entries, and the fewest of so few operations.
+    monkeypatch.setattr("gradcheck.diagnose.limits.MOST_MOVED", 2 * W.size)
     found = gradcheck.check(deep, (W / ROWS, V), [0, 1])
     assert str(found.verdict) == "fail"
     altered = [args for args in passes if args and args[0]]
-    assert 0 < len(altered) + len(pulls) <= FEWEST_PASSES
+    made = len(altered) + len(pulls)
+    assert 0 < made <= (MORE_WRITTEN if written else 1) * FEWEST_PASSES
     (said,) = (one.message for one in found.warnings if one.key == "search_cut_short")
     assert "altered backward passes" in said
 

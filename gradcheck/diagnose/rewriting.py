@@ -21,7 +21,7 @@ _NOT_ELEMENTWISE = frozenset({"matmul", "dot"})
 _PUT_IN_PLACE = frozenset({"identity", "slope", "rule", "transpose_operand"})
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Change:
     """What altered derivatives change in the written ones.
 
