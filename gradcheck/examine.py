@@ -16,7 +16,7 @@ from gradcheck.direction_runs import (
     with_directions,
 )
 from gradcheck.noise import Noise, loss_noise
-from gradcheck.oracle_runs import autograd_of, run_oracles
+from gradcheck.oracle_runs import OracleRuns, autograd_of, run_oracles
 from gradcheck.oracles.directions import DirectionResult
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import Problem
@@ -68,23 +68,7 @@ def examine(
             name: compare_parameter(problem, settings, name, estimates, noise, runs.autograd.trace)
             for name, estimates in runs.found.items()
         }
-        known: tuple[Diagnosis, ...] = ()
-        with problem.evaluator.keeping():
-            found = runs.selection.localisation
-            if (found is not None and found.beside) or any(
-                one.is_wrong or one.has_kinks for one in parameters.values()
-            ):
-                from gradcheck.verdict.kinks_together import settle_kinks_together
-
-                parameters, runs, known = settle_kinks_together(
-                    problem, settings, noise, generator, parameters, runs
-                )
-        with problem.evaluator.keeping():
-            if settings.rtol is None and any(one.is_wrong for one in parameters.values()):
-                from gradcheck.verdict.inner_solvers import left_open
-
-                parameters, tolerated = left_open(problem, parameters)
-                known = (*known, *tolerated)
+        parameters, runs, known = _settled(problem, settings, noise, generator, parameters, runs)
         directions: tuple[DirectionResult, ...] = ()
         with problem.evaluator.keeping():
             directions = run_directions(
@@ -124,6 +108,35 @@ def examine(
         off,
         beside.hidden,
     )
+
+
+def _settled(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    generator: np.random.Generator,
+    parameters: dict[str, ParameterFindings],
+    runs: OracleRuns,
+) -> tuple[dict[str, ParameterFindings], OracleRuns, tuple[Diagnosis, ...]]:
+    """Look again at what is wrong, or at kinks, entry by entry; return what is known of it, too."""
+    known: tuple[Diagnosis, ...] = ()
+    with problem.evaluator.keeping():
+        found = runs.selection.localisation
+        if (found is not None and found.beside) or any(
+            one.is_wrong or one.has_kinks for one in parameters.values()
+        ):
+            from gradcheck.verdict.kinks_together import settle_kinks_together
+
+            parameters, runs, known = settle_kinks_together(
+                problem, settings, noise, generator, parameters, runs
+            )
+    with problem.evaluator.keeping():
+        if settings.rtol is None and any(one.is_wrong for one in parameters.values()):
+            from gradcheck.verdict.inner_solvers import left_open
+
+            parameters, tolerated = left_open(problem, parameters)
+            known = (*known, *tolerated)
+    return parameters, runs, known
 
 
 def _prepared(

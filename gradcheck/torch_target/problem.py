@@ -99,7 +99,6 @@ def _build(
     claim = first_call(prepared, own, seed, notices, states)
     if not np.isfinite(claim.loss):
         raise TargetError("non_finite_loss", _non_finite_message(claim.loss))
-    mixed = prepared.low_others or any(widened(one.dtype) != one.dtype for one in own.watched())
     half_claimed = lowest_precision(own) == np.float16
     call = working_call(prepared, own, claim)
     values = [np.asarray(as_real(memory).numpy()) for memory in call.memory]
@@ -114,10 +113,9 @@ def _build(
 
     analytic = {key: array.astype(np.float64) for key, array in claim.arrays.items()}
     inside = lowest_precision(call)
-    rounding = low_precision_rounding(
-        claim, parameters, gradient_at, mixed=mixed, half=half_claimed
-    )
-    rounding = of_backward(rounding, analytic, gradient_at, inside)
+    mixed = prepared.low_others or any(widened(one.dtype) != one.dtype for one in own.watched())
+    low = low_precision_rounding(claim, parameters, gradient_at, mixed=mixed, half=half_claimed)
+    rounding = of_backward(low, analytic, gradient_at, inside)
     facts, repeats = _examine_loss(call, repetition, sum(value.size for value in values), notices)
     if inside == np.float16:
         facts = replace(facts, dtype=np.dtype(np.float16))
@@ -126,17 +124,7 @@ def _build(
         analytic, rounding = _averaged(gradient_at, rounding, repetition)
     else:
         rounding = with_residue(rounding, parameters, analytic, gradient_at, facts.value)
-    # Batches take longer than one evaluation may.
-    single = random or limits.timeout is not None
-    evaluator = Evaluator(
-        averaged_loss(call.loss, repetition.averaged) if random else call.loss,
-        values,
-        budget=limits.budget,
-        deadline=limits.deadline,
-        batch=None if single else batched_losses(call, values),
-        progress=limits.progress,
-        calls=repetition.averaged if random else 1,
-    )
+    evaluator = _evaluator(call, values, limits, repetition.averaged if random else None)
     evaluator.count = 4 + repeats
     return Problem(
         name=name,
@@ -157,6 +145,23 @@ def _build(
         kind="torch",
         precision_inside=inside,
         outputs=_outputs(call),
+    )
+
+
+def _evaluator(
+    call: TorchCall, values: Sequence[NDArray[Any]], limits: Limits, averaged: int | None
+) -> Evaluator:
+    """Return what evaluates the loss, or the mean of several draws of a random one."""
+    # Batches take longer than one evaluation may.
+    single = averaged is not None or limits.timeout is not None
+    return Evaluator(
+        call.loss if averaged is None else averaged_loss(call.loss, averaged),
+        values,
+        budget=limits.budget,
+        deadline=limits.deadline,
+        batch=None if single else batched_losses(call, values),
+        progress=limits.progress,
+        calls=averaged or 1,
     )
 
 
