@@ -28,6 +28,8 @@ POINTS = 8
 TABLES = 12
 WIDEST = 0.05
 """Largest spacing of a table, in units of the parameters' scales."""
+FINEST = 64.0 * float(np.finfo(np.float64).eps)
+"""Spacing below which the points of a table, rounded as they are, lie on no line."""
 CONVERTED = 4.0
 """Half units in the last place that are left of a difference of longer numbers."""
 STEPPED = 0.1
@@ -248,8 +250,10 @@ def _tables(
             if settled:
                 break
             settled = True
-            spacing /= 1e3
+            spacing = max(spacing / 1e3, 10 * FINEST)
         spacing /= 10
+        if settled and spacing >= made[-1].spacing:
+            break
     return made, settled
 
 
