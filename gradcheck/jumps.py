@@ -98,7 +98,8 @@ def is_staircase(
 ) -> bool:
     """Whether a loss that is rough along ``length``, and plain along less, jumps in between.
 
-    A fast oscillation is rough and plain on such scales, too, and does not.
+    A fast oscillation is rough and plain on such scales, too, and does not; what lies about a pole
+    is higher the nearer one looks.
     """
     wide = float(problem.evaluator.along(direction, [length])[0])
     here = problem.facts.value
@@ -106,7 +107,9 @@ def is_staircase(
         return False
     slope = (wide - here) / length
     heights = _heights(problem, direction, (0.0, here), (length, wide), slope, level)
-    return len(heights) == HALVINGS and heights[-1] > STAYS * heights[-LAST]
+    if len(heights) < HALVINGS:
+        return False
+    return STAYS < heights[-1] / heights[-LAST] < 1.0 / STAYS
 
 
 def _jump(

@@ -53,3 +53,15 @@ def test_a_fast_smooth_oscillation_is_no_staircase():
 
     check = gradcheck.check(loss, {"x": np.array([0.7])}, autograd=False)
     assert check.verdict != "fail"
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "pass"), (1.0001, "fail")])
+def test_a_pole_a_millionth_beside_the_point_is_no_staircase(factor, verdict):
+    c = np.array([1.13507558, 0.89596329])
+
+    def loss(x):
+        return np.sum(c / (x - 1.0)), {"x": -factor * c / (x - 1.0) ** 2}
+
+    for autograd in (True, False):
+        check = gradcheck.check(loss, {"x": np.array([1.000001, 0.9999985])}, autograd=autograd)
+        assert check.verdict == verdict
