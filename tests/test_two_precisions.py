@@ -8,6 +8,7 @@ from gradcheck.calling import random_state
 from gradcheck.calling.calls import bind_inputs
 from gradcheck.calling.choose import choose
 from gradcheck.numpy_target.first_call import Functions, first_call
+from gradcheck.numpy_target.preflight import low_precision_rounding
 from gradcheck.numpy_target.two_precisions import FEWEST, POINTS, pairs_of, scatter
 from gradcheck.numpy_target.working_call import working_call
 
@@ -118,3 +119,37 @@ def test_a_parameter_that_is_a_number_moves_too():
 
     low, wide = workings(target, {"w": np.float32(0.5), "X": X.astype(np.float64)})
     assert [one.shape for one, _ in pairs_of(low, wide)] == [()]
+
+
+def rounding_of(own, reference, seen):
+    """The rounding of a gradient, and whether its scatter was asked for."""
+    asked = []
+
+    def scattered():
+        asked.append(True)
+        return {"w": np.full(len(own), seen)}
+
+    found = low_precision_rounding(
+        {"w": np.array(own, dtype=np.float32)},
+        lambda: {"w": np.array(reference)},
+        upcast=True,
+        scatter=scattered,
+    )
+    return found["w"], bool(asked)
+
+
+def test_what_a_thousandth_explains_needs_no_scatter():
+    rounding, asked = rounding_of([1.0, 2.0], [1.0005, 2.0], 1.0)
+    assert not asked
+    np.testing.assert_allclose(rounding, [5e-4, 0.0], rtol=2e-3, atol=1e-6)
+
+
+def test_scatter_counts_for_the_entries_that_need_it():
+    rounding, asked = rounding_of([1.0, 2.0], [1.01, 2.0], 0.02)
+    assert asked
+    np.testing.assert_allclose(rounding, [0.02 + 1.6e-3, 0.0], rtol=0.01, atol=1e-5)
+
+
+def test_scatter_counts_for_all_entries_of_a_gradient_that_is_nothing_else():
+    rounding, _ = rounding_of([1e-8, 2e-8], [3e-8, 2e-8], 1e-8)
+    assert (rounding >= 1e-8).all()

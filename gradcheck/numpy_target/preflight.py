@@ -68,7 +68,7 @@ def low_precision_rounding(
     that rounding moves the entry as far.
     """
     found: dict[str, FloatArray] = {}
-    unexplained: set[str] = set()
+    unexplained: dict[str, NDArray[np.bool_]] = {}
     with quiet():
         precise = gradient() if upcast else {}
     for key, array in own.items():
@@ -88,11 +88,16 @@ def low_precision_rounding(
             cap = share * np.maximum(np.abs(reference), rms(reference))
             apart = np.abs(wide - reference)
             if (apart > allowed + cap).any():
-                unexplained.add(key)
+                unexplained[key] = apart > allowed + cap
             allowed = allowed + np.minimum(apart, cap)
         found[key] = np.where(np.isfinite(allowed), allowed, 0.0)
     seen = scatter() if unexplained else {}
-    return found | {key: found[key] + seen[key] for key in unexplained if key in seen}
+    for key, marks in unexplained.items():
+        if key in seen:
+            # Of a gradient that is nothing else, all entries are rounded as those that show it.
+            mere = rms(own[key].astype(np.float64)) <= 2.0 * rms(seen[key])
+            found[key] = found[key] + np.where(marks | mere, seen[key], 0.0)
+    return found
 
 
 def examine_loss(
