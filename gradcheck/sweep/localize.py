@@ -22,6 +22,7 @@ import numpy as np
 
 from gradcheck.noise import Noise
 from gradcheck.problem import Problem
+from gradcheck.sweep.at_kinks import some_at_kinks
 from gradcheck.sweep.off_kinks import off_kinks, radii
 from gradcheck.sweep.sums import Box, EnoughError, Part, Sight
 from gradcheck.sweep.wrong_blocks import WrongBlock, kind_of, merged
@@ -39,8 +40,6 @@ UNRESOLVED = 8
 """Boxes wrong in sum, without a half that is, after which the search ends."""
 FOUND = 300
 """Wrong entries after which the search ends."""
-SUSPICIONS = 120
-"""Evaluations at most to find entries at kinks, where nothing is wrong beside the point."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ class Localisation:
         complete: whether the search came to its end within its limits.
         beside: whether it was made at a point beside, since there are kinks at this one.
         hidden: whether there are kinks, and no point beside where it could have been made.
-        suspects: entries that are right beside, and that are not halfway between the slopes of
-            the two sides at the point itself: by their choice at a kink, or wrong there alone.
+        suspects: some entries at kinks, right beside the point, that may be wrong there alone.
     """
 
     entries: tuple[tuple[str, int], ...]
@@ -101,11 +99,9 @@ def localise(
     if beside is None:
         search.run(first)
         return replace(_result(search), hidden=True)
-    if beside.found_nothing:
-        # What may be wrong in its choice of slopes at the kinks: those get a closer look.
-        search.sight.limit(SUSPICIONS)
-        search.run(first)
-    return replace(beside, evaluations=search.sight.spent, suspects=_result(search).entries)
+    # What may still be wrong is the choice of slopes at the kinks: some of these are looked at.
+    suspects = some_at_kinks(problem, noise, generator) if beside.found_nothing else ()
+    return replace(beside, evaluations=search.sight.spent, suspects=suspects)
 
 
 def _beside(search: _Search) -> Localisation | None:

@@ -104,12 +104,6 @@ class Sight:
         """Evaluations so far."""
         return self.problem.evaluator.count - self.start
 
-    def limit(self, more: int) -> None:
-        """Allow no more than so many evaluations from now on."""
-        most = self.spent + more
-        limit = self.max_evaluations
-        self.max_evaluations = most if limit is None else min(limit, most)
-
     def wholes(self) -> list[tuple[int, Box]]:
         """Return the box of each whole parameter."""
         values = [(k, self.problem.parameters[k].value) for k in self.numbers]
