@@ -86,7 +86,7 @@ def test_a_gradient_of_which_rounding_leaves_little_is_not_called_wrong() -> Non
         return 0.5 * np.sum(p**2), p * p * special.expit(-s)
 
     report = gradcheck.check(loss_fn, inputs={"s": np.array([36.0, 38.0])})
-    assert report.verdict == "inconclusive"
+    assert report.verdict == "pass"
 
 
 @pytest.mark.parametrize("zeroed", [("b",), ("W",), ("W", "b")])
