@@ -32,7 +32,7 @@ from gradcheck.diagnose.places import (
     spreads,
 )
 from gradcheck.diagnose.plan import Trial
-from gradcheck.diagnose.regulariser import is_regulariser
+from gradcheck.diagnose.regulariser import adds_up, is_regulariser
 from gradcheck.diagnose.sites import location
 from gradcheck.diagnose.space import Space
 from gradcheck.diagnose.wording import word
@@ -157,7 +157,8 @@ def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: 
     if trial.kind == "identity":
         return _identity_cause(trial, operation, graph)
     assert factor is not None
-    if is_regulariser(explanation.change, explanation.parameters, evidence, space):
+    proportional = is_regulariser(explanation.change, explanation.parameters, evidence, space)
+    if proportional and any(adds_up(index, graph) for index in trial.sites):
         return "reg_missing" if factor.value == 0.0 else "reg_scale"
     if _is_slope_of_a_branch(trial, factor, graph):
         return "activation_mask_missing"

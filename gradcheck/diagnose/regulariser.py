@@ -10,7 +10,15 @@ from gradcheck.blocks import flat, parts
 from gradcheck.diagnose.evidence import Array, Evidence, Facts
 from gradcheck.diagnose.factors import name_coefficient
 from gradcheck.diagnose.finding import Finding, merge, spoken
+from gradcheck.diagnose.graph import Graph
 from gradcheck.diagnose.matching import fit, quality
+from gradcheck.diagnose.operations import (
+    CURVED,
+    EXTREMES,
+    MATRIX_PRODUCTS,
+    PRODUCTS,
+    STATISTICS,
+)
 from gradcheck.diagnose.space import Space
 from gradcheck.diagnose.where import Place, place
 
@@ -138,5 +146,20 @@ def is_regulariser(change: Array, names: Iterable[str], evidence: Evidence, spac
             return False
         strength = float(along[here] @ theta[here]) / float(theta[here] @ theta[here])
         if np.abs(along - np.where(here, strength * theta, 0.0)).max() > 1e-9 * np.abs(along).max():
+            return False
+    return True
+
+
+def adds_up(index: int, graph: Graph) -> bool:
+    """Say whether all that an operation's result goes through on its way to the loss is linear.
+
+    That of a regulariser is; a length that a parameter is divided by hands on a multiple of the
+    parameter as well, and is none.
+    """
+    for following in graph.reached_from(index) - {index}:
+        operation = graph.by_index[following]
+        if operation.name in CURVED or operation.name in EXTREMES | MATRIX_PRODUCTS | STATISTICS:
+            return False
+        if operation.name in PRODUCTS and len(graph.paths_in(following)) > 1:
             return False
     return True
