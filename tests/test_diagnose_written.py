@@ -281,3 +281,17 @@ def test_the_gradient_itself_is_made_once_and_handed_out_as_copies(monkeypatch):
     monkeypatch.setattr(type(original), "_gradient", lambda _: pytest.fail("made again"))
     first["v"][:] = 0.0
     assert original.backward()["v"].any()
+
+
+def test_the_derivatives_of_a_matrix_product_stand_where_its_factors_do():
+    A, B = DRAW.normal(size=(2, 3)), DRAW.normal(size=(3, 4))
+    found = trace(lambda A, B: np.sum((A @ B) ** 2), (A, B), {}, {"A": A, "B": B})
+    (product,) = [one for one in found.operations if one.name == "matmul"]
+    by_first, by_second = jacobians._matrix_product(found, product)
+    for block, size, expected in (
+        (by_first, A.size, np.kron(np.eye(2), B.T)),
+        (by_second, B.size, np.kron(A, np.eye(4))),
+    ):
+        dense = np.zeros((8, size))
+        dense[block.out, block.into] += block.values
+        np.testing.assert_allclose(dense, expected)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from test_ladder_readings import NAN, H, hidden, read
 
-from gradcheck.oracles.ladder import Reading
+from gradcheck.oracles.ladder import Reading, _follows
 
 
 def level_of(reading: Reading) -> float:
@@ -153,3 +154,14 @@ def test_three_steps_on_a_side_are_needed() -> None:
     none = read(lambda z: 0.0 if z == 0 else NAN, range(3))
     assert none.edge
     assert math.isnan(none.value)
+
+
+# A limit that smaller steps come nearer to
+
+
+@pytest.mark.parametrize(("limit", "follows"), [(2.6, False), (2.4, True), (-2.4, True)])
+def test_smaller_steps_may_miss_a_limit_by_its_error_and_twice_their_noise(
+    limit: float, follows: bool
+) -> None:
+    still, noise = np.array([0.0, 0.0]), np.array([1.0, 1.0])
+    assert _follows(still, noise, limit, 0.5) is follows

@@ -53,6 +53,18 @@ def nested_targets(v):
     return out
 
 
+class Doubling(list):
+    """Doubles what is asked for by number; a loop over it does not ask by number."""
+
+    def __getitem__(self, k):
+        return 2 * super().__getitem__(k)
+
+
+def own_items(v):
+    rows = Doubling([v[0], v[1] * v[2]])
+    return sum(row**2 for row in rows) + rows[1]
+
+
 class Holder:
     kept: float = 0.0
 
@@ -125,6 +137,7 @@ FOLLOWED = {
     "a mean of a set": (lambda v: statistics.mean({v[0] * v[1], v[2]}), V),
     "targets in a row": (bound_twice, V),
     "targets within targets": (nested_targets, V),
+    "a list that is asked by number otherwise": (own_items, V),
     "annotated": (annotated, V),
     "groups": (grouped, V),
     "merged": (merged, V),
