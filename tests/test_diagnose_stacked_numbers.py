@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import needs_torch
 
 import gradcheck
 
@@ -43,6 +44,7 @@ def test_the_search_for_the_cause_comes_to_its_end(loss):
     assert not any("gradcheck's own" in one.message for one in check.diagnoses)
 
 
+@needs_torch
 def test_and_names_a_simple_one():
     def loss(w):
         return more_and_more(w), {"w": 2.0 * by_differences(more_and_more, w)}

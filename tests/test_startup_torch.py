@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from conftest import environment
+from conftest import environment, needs_torch
 
 PROGRAM = """
 import sys, torch, gradcheck
@@ -26,6 +26,7 @@ print(*(one.verdict.value for one in checks), "torch._dynamo" in sys.modules)
 """
 
 
+@needs_torch
 def test_the_compiler_of_torch_is_not_loaded(tmp_path):
     # It takes longer than the check.
     result = subprocess.run(

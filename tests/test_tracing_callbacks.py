@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.optimize
+from conftest import needs_torch
 
 import gradcheck
 from gradcheck.tracing import NotTraceable, trace
@@ -90,6 +91,7 @@ def test_what_comes_back_as_it_was_is_known() -> None:
     assert traced(loss).backward()["v"].tolist() == [3.0, 0.0]
 
 
+@needs_torch
 def test_a_loss_with_a_solver_inside_is_checked_by_differences() -> None:
     def loss(v: Any) -> Any:
         root = scipy.optimize.brentq(lambda z: z**3 - v[0], 0, 2, xtol=1e-15)
