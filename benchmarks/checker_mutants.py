@@ -3,8 +3,8 @@
 A *site* is a place in a module together with a kind of change (another comparison, another number,
 an exception that is no longer caught, ...). Sites are drawn uniformly, then one of the changes that
 are possible there: a sum of two arrays, for which eleven other operators exist, counts no more than
-a comparison. Changes that leave the meaning of the module as it is are no mutants: those within
-annotations (none is evaluated), and ``is`` for ``==``.
+a comparison. Changes that leave the meaning of a module as it is are no mutants (``meaning``), nor
+is ``is`` for ``==``.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ AREAS = {
     "noise": ("gradcheck/noise.py", "gradcheck/jumps.py", "gradcheck/across_jumps.py"),
     "verdict": ("gradcheck/verdict", "gradcheck/history.py", "gradcheck/lower_precision.py"),
     "localize": (
+        "gradcheck/direction_beside.py",
+        "gradcheck/sweep/at_kinks.py",
         "gradcheck/sweep/localize.py",
         "gradcheck/sweep/moves.py",
+        "gradcheck/sweep/off_kinks.py",
         "gradcheck/sweep/sums.py",
+        "gradcheck/sweep/wrong_blocks.py",
     ),
     "diagnose": ("gradcheck/diagnose",),
     "tracing": ("gradcheck/tracing",),
@@ -115,8 +119,15 @@ def sites_of(area: str, path: str, text: str) -> Iterator[Site]:
         yield Site(area, path, (start[0], end[0]), kind, tuple(changes))
 
 
+ASIDE = {"zip": "strict", "dataclass": "eq"}
+"""Options that cannot show in a checker without mistakes: lengths that always agree, and ``==`` of
+data that hold arrays and that nobody compares."""
+
+
 def meaning(text: str) -> str:
-    """Return a module's syntax tree without annotations, as text.
+    """Return a module's syntax tree as text, without what cannot show while it runs.
+
+    Left out are annotations (none is evaluated), imports for them, and the options of ``ASIDE``.
 
     Raises:
         SyntaxError: the text is no Python.
@@ -129,6 +140,11 @@ def meaning(text: str) -> str:
             node.annotation = None
         elif isinstance(node, ast.FunctionDef):
             node.returns = None
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.test = ast.Constant(None)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            aside = ASIDE.get(node.func.id)
+            node.keywords = [option for option in node.keywords if option.arg != aside]
     return ast.dump(tree)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.checker_mutants import AREAS, modules, sample
+from benchmarks.checker_mutants import AREAS, meaning, modules, sample
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,3 +46,36 @@ def test_a_draw_is_of_the_modules_named_and_repeats_itself() -> None:
     assert {mutant.site.path for mutant in one} == {"gradcheck/sweep/sums.py"}
     assert [mutant.text for mutant in one] == [mutant.text for mutant in two]
     assert len({mutant.text for mutant in one}) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("zip(a, b, strict=True)", "zip(a, b, strict=False)"),
+        (
+            "@dataclass(frozen=True, eq=False)\nclass A: pass",
+            "@dataclass(frozen=True, eq=True)\nclass A: pass",
+        ),
+        ("if TYPE_CHECKING:\n    import a", "if not TYPE_CHECKING:\n    import a"),
+        ("def f(a: 'int | None'): return a", "def f(a: 'int + None'): return a"),
+    ],
+)
+def test_what_cannot_show_is_no_change(before: str, after: str) -> None:
+    assert meaning(before) == meaning(after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("zip(a, b, strict=True)", "zip(a, c, strict=True)"),
+        (
+            "@dataclass(frozen=True, eq=False)\nclass A: pass",
+            "@dataclass(frozen=False, eq=False)\nclass A: pass",
+        ),
+        ("a.sum(-1)", "a.sum(-2)"),
+        ("f(a, strict=True)", "f(a, strict=False)"),
+        ("if checking:\n    import a", "if not checking:\n    import a"),
+    ],
+)
+def test_what_can_show_is_a_change(before: str, after: str) -> None:
+    assert meaning(before) != meaning(after)
