@@ -5,9 +5,7 @@ from handed_rules import G, N, Z, by_words, handed
 from test_diagnose_repeated import M, U, W, X, asked
 
 from gradcheck.diagnose import repeated
-from gradcheck.diagnose.flow import Flow
 from gradcheck.diagnose.graph import graph_of
-from gradcheck.diagnose.pool import Pool
 from gradcheck.diagnose.probe import Probe
 from gradcheck.diagnose.probes import missing_factors, scaled_by_result
 from gradcheck.diagnose.repeated import _readings, overwritten_results, stale_in_loop
