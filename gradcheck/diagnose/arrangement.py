@@ -62,8 +62,6 @@ def swapped(evidence: Evidence) -> tuple[Finding, ...]:
     takes: dict[str, tuple[str, str]] = {}
     for facts in evidence.failing_facts:
         for candidate in evidence.facts.values():
-            if candidate is facts or candidate.value.shape != facts.value.shape:
-                continue
             match = quality(facts, candidate.reference, candidate.tolerance)
             if match in ("exact", "likely"):
                 takes[facts.name] = candidate.name, match
@@ -124,7 +122,7 @@ def _axis_orders(facts: Facts) -> Iterator[tuple[Array, Array, str]]:
 
 def _reorderings(facts: Facts) -> Iterator[tuple[Array, Array, str]]:
     right, tolerance = facts.reference, facts.tolerance
-    axes = [axis for axis in range(right.ndim) if right.shape[axis] > 1]
+    axes = range(right.ndim)
     noun = {0: "rows", 1: "columns"} if right.ndim == 2 else {}
     for count in range(1, len(axes) + 1):
         for chosen in itertools.combinations(axes, count):
@@ -172,7 +170,7 @@ def _order_along(facts: Facts, axis: int) -> np.ndarray:
     size = facts.value.shape[axis]
     probe = np.random.default_rng(0).standard_normal(facts.value.size // size)
     keys = [
-        np.moveaxis(array, axis, 0).reshape(size, -1) @ probe
+        np.moveaxis(array, axis, 0).reshape(size, probe.size) @ probe
         for array in (facts.analytic, facts.reference)
     ]
     order = np.empty(size, int)
@@ -182,7 +180,7 @@ def _order_along(facts: Facts, axis: int) -> np.ndarray:
 
 def _reductions(facts: Facts) -> Iterator[tuple[Array, Array, str]]:
     right, tolerance = facts.reference, facts.tolerance
-    axes = [axis for axis in range(right.ndim) if right.shape[axis] > 1]
+    axes = range(right.ndim)
     for count in range(1, min(len(axes), 2) + 1):
         for chosen in itertools.combinations(axes, count):
             spread = tolerance.sum(chosen, keepdims=True)

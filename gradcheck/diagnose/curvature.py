@@ -69,7 +69,7 @@ def _dominant(
         length = float(np.linalg.norm(image))
         if not np.isfinite(length):
             return Curvature(float("nan"), count, converged=False)
-        if length == 0.0:
+        if not length:
             return Curvature(0.0, count, converged=True)
         previous, value = value, float(vector @ image)
         if abs(value - previous) <= rtol * abs(value):
@@ -90,7 +90,7 @@ def difference_of_gradients(
 
     def product(vector: Array) -> Array:
         length = float(np.linalg.norm(vector))
-        if length == 0.0:
+        if not length:
             return np.zeros_like(vector)
         along = vector * (h / length)
         forward, backward = gradient(point + along), gradient(point - along)

@@ -98,7 +98,7 @@ class Facts:
     def support(self) -> Mask:
         """The entries that are off by more than the tolerance, or were found wrong."""
         off = np.empty(self.known.shape, bool)
-        flat_off = off.reshape(-1)
+        flat_off = off.ravel()
         for at in parts(off.size):
             flat_off[at] = np.abs(flat(self.residual, at)) > flat(self.tolerance, at)
         return self.known & (self.failing | off)
@@ -134,10 +134,10 @@ def _tolerance(uncertainty: Array, floor: float) -> Array:
     """
     given = np.asarray(uncertainty)
     if given.size and not any(given.strides):
-        one = np.nan_to_num(given.reshape(-1)[:1].astype(np.float64), nan=0.0)
+        one = np.nan_to_num(given.flat[:1].astype(np.float64), nan=0.0)
         return np.broadcast_to(np.maximum(one, floor).reshape(()), given.shape)
     made = np.array(given, dtype=given.dtype if given.size > MANY else np.float64, order="C")
-    entries = made.reshape(-1)
+    entries = made.ravel()
     for at in parts(entries.size):
         entries[at] = np.maximum(np.nan_to_num(entries[at], nan=0.0), floor)
     return made

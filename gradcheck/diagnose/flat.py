@@ -76,7 +76,10 @@ def _what_remains(facts: Facts, evidence: Evidence) -> tuple[str, float, Mask] |
     if where.kind not in ("all", "slices", "block") or not theta.any():
         return None
     found = fit(facts, reference, theta)
-    named = name_coefficient(found.coefficients[0], evidence) if found else None
+    if found is None:
+        return None
+    (multiple,) = found.coefficients
+    named = name_coefficient(multiple, evidence)
     if named is None:
         return None
     if not _within(facts, reference - named[0] * theta, 4.0) or _is_multiple(facts, theta):
@@ -102,7 +105,8 @@ def _is_multiple(facts: Facts, theta: np.ndarray) -> bool:
     found = fit(facts, facts.analytic, theta)
     if found is None:
         return False
-    left = facts.analytic - found.coefficients[0] * theta
+    (factor,) = found.coefficients
+    left = facts.analytic - factor * theta
     return float(np.linalg.norm(left[facts.known])) <= 1e-6 * facts.error
 
 

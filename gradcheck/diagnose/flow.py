@@ -155,7 +155,7 @@ class Flow:
         parts = list(groups)
         for group in groups:
             called: dict[object, list[int]] = defaultdict(list)
-            for index in group if len(group) > 1 else ():
+            for index in group:
                 called[self._used_at(index)].append(index)
             parts += called.values()
         parts += [[i] for group in groups if len(group) <= MOST_LAYERS for i in group]

@@ -43,7 +43,7 @@ def _concerned(here: Handing, wrong: Wrong) -> Handing:
     with np.errstate(all="ignore"):
         off = np.abs(wrong.rule(here.cotangent, slice(None)) - here.right)
     size = float(np.abs(here.right).max(initial=0.0))
-    wrongly = np.asarray((off.reshape(len(off), -1) > 1e-12 * size).any(axis=1))
+    wrongly = np.asarray((off > 1e-12 * size).any(axis=tuple(range(1, off.ndim))))
     if wrong.drops_others or wrongly.all() or not wrongly.any():
         return here
     runs = tuple(index for index, mark in zip(here.runs, wrongly, strict=True) if mark)

@@ -45,7 +45,7 @@ class Block:
 
     def handed(self, cotangent: Array, shape: tuple[int, ...]) -> Array:
         """Return what an operand of a shape is handed of a cotangent."""
-        parts = self.values * cotangent.reshape(-1)[self.out]
+        parts = self.values * cotangent.ravel()[self.out]
         return added_at(self.into, parts, numbers(shape)).reshape(shape)
 
 
@@ -141,15 +141,15 @@ def _labels(n: int) -> Array:
 
 
 def _of_one(part: Array) -> Block:
-    values = part.reshape(-1)
+    values = part.ravel()
     (into,) = np.nonzero(values)
     return Block(np.zeros(into.size, np.int64), into, values[into])
 
 
 def _told_apart(whole: Array, labelled: Array, labels: Array) -> Block | None:
     """Return the block in which each entry of the operand feeds one entry of the result."""
-    whole, labelled = whole.reshape(-1), labelled.reshape(-1)
-    (into,) = np.nonzero((whole != 0.0) | (labelled != 0.0))
+    whole, labelled = whole.ravel(), labelled.ravel()
+    (into,) = np.nonzero(labelled)
     values = whole[into]
     if not values.all():
         return None
@@ -178,7 +178,7 @@ def _entry_by_entry(
     found: list[Block | None] = []
     for k, all_of in enumerate(labelled):
         rows = [one[k] for one in handed]
-        known = [row.reshape(-1) for row in rows if row is not None]
+        known = [row.ravel() for row in rows if row is not None]
         if all_of is None or len(known) < n:
             found.append(None)
             continue
@@ -186,7 +186,7 @@ def _entry_by_entry(
         out, into = np.nonzero(matrix)
         block = Block(out, into, matrix[out, into])
         size = np.abs(labels) @ np.abs(matrix)
-        off = np.abs(labels @ matrix - all_of.reshape(-1))
+        off = np.abs(labels @ matrix - all_of.ravel())
         if not (off <= _SAME * size).all():
             return None
         found.append(block)
@@ -220,8 +220,8 @@ def _arithmetic(trace: DetailedTrace, operation: Operation) -> Blocks | None:
             out = into = np.arange(numbers(shape))
             if given != shape:
                 into = np.arange(numbers(given)).reshape(given)
-                into = np.broadcast_to(into, shape).reshape(-1)
-            values = np.broadcast_to(np.asarray(slope, dtype=np.float64), shape).reshape(-1)
+                into = np.broadcast_to(into, shape).ravel()
+            values = np.broadcast_to(np.asarray(slope, dtype=np.float64), shape).ravel()
             found.append(Block(out, into, values))
     return tuple(found)
 
@@ -256,7 +256,7 @@ def _matrix_product(trace: DetailedTrace, operation: Operation) -> Blocks | None
         return None
     if rows * inner * columns > MOST_IN_BLOCKS:
         return None
-    i, k, j = (grid.reshape(-1) for grid in np.indices((rows, inner, columns)))
+    i, k, j = (grid.ravel() for grid in np.indices((rows, inner, columns)))
     out = i * columns + j
     blocks = (Block(out, i * inner + k, b[k, j]), Block(out, k * columns + j, a[i, k]))
     kinds = (kind for kind, _ in operation.inputs)
