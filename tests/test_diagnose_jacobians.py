@@ -106,6 +106,7 @@ MATRIX = np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0], [4.0, 0.0, 0.0]])
     [
         replace(of("add", (W, V), (3,), (3,), output=(3,)), keywords={"where": "array"}),
         of("add", (W, V), (2,), (1,), output=(3,)),  # not what broadcasting makes of them
+        of("add", (W, V), (4,), (1,), output=(3,)),
         of("add", (W, V, V), (3,), (3,), (3,), output=(3,)),
         of("subtract", (W,), (3,), output=(3,)),
         of("negative", (W, V), (3,), (3,), output=(3,)),

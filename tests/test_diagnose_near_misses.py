@@ -1,0 +1,105 @@
+"""At the bounds of what explains: one answer of several, other shapes, factors nearly alike."""
+
+import numpy as np
+import pytest
+from test_diagnose_patterns import evidence, only
+from test_diagnose_places import trial
+from test_diagnose_search import known, passing, space
+
+from gradcheck.diagnose.arrangement import permuted, swapped, transposed, wrong_axis
+from gradcheck.diagnose.counterfactual import explain
+from gradcheck.diagnose.entries import duplicate_indices
+
+draw = np.random.default_rng(61).normal
+
+
+# Arrangements
+
+
+def test_of_orders_of_axes_that_come_to_the_same_one_is_named():
+    cube = draw(size=(3, 3, 3))
+    right = cube + cube.transpose(0, 2, 1)  # two orders of its axes are the same
+    claimed = right.transpose(1, 0, 2)
+    same = [o for o in ((1, 0, 2), (2, 0, 1)) if np.array_equal(right.transpose(o), claimed)]
+    assert len(same) == 2
+    found = only(transposed(evidence({"v": claimed}, {"v": right}, {"v": right})))
+    assert found.evidence["words"] == "with its axes in the order (1, 0, 2)"
+
+
+def test_of_reorderings_that_come_to_the_same_one_is_named():
+    right = np.array([[1.0, 2.0], [3.0, 1.0]])
+    right = np.vstack([right, right[0] * 0 + 7.0])
+    claimed = right[::-1]
+    found = only(permuted(evidence({"v": claimed}, {"v": right}, {"v": right})))
+    assert found.evidence["words"] == "with rows reversed"
+
+
+def test_of_sums_that_come_to_the_same_one_is_named():
+    right = np.outer([1.0, 2.0, 3.0], [1.0, -1.0])  # no sum along the rows: the sum of all, too
+    claimed = np.broadcast_to(right.sum(axis=1, keepdims=True), right.shape) + 0.0
+    found = only(wrong_axis(evidence({"v": claimed}, {"v": right}, {"v": right})))
+    assert found.evidence["words"] == "sum over axis 1"
+
+
+def test_the_gradient_of_a_parameter_of_another_shape_is_not_taken():
+    right = {"W": draw(size=(4, 3)), "b": draw(size=3)}
+    rows = {"W": np.tile(right["b"], (4, 1)), "b": right["b"]}
+    assert swapped(evidence(rows, right, right)) == ()
+    flat = {"U": draw(size=(2, 3)), "V": draw(size=(3, 2))}
+    exchanged = {"U": flat["V"].reshape(2, 3), "V": flat["U"].reshape(3, 2)}
+    assert swapped(evidence(exchanged, flat, flat)) == ()
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1)])
+def test_an_axis_of_one_entry_is_not_named(shape):
+    right = draw(size=shape)
+    noun = "columns" if shape[1] == 5 else "rows"
+
+    def said(claimed):
+        return only(permuted(evidence({"v": claimed}, {"v": right}, {"v": right}))).evidence
+
+    assert said(right[::-1, ::-1])["words"] == f"with {noun} reversed"
+    assert said(np.roll(right, 1).reshape(shape))["words"] == f"with {noun} shifted by 1"
+    total = np.full(shape, right.sum())
+    found = only(wrong_axis(evidence({"v": total}, {"v": right}, {"v": right})))
+    assert found.evidence["words"] == f"sum over axis {shape.index(5)}"
+
+
+@pytest.mark.parametrize(("first", "axes"), [(-4, [0]), (-5, [])])
+def test_indices_count_from_the_end_up_to_the_first(first, axes):
+    """Row 0 of four by the names 0 and -4."""
+    right = np.abs(draw(size=(4, 2))) + 1.0
+    claimed = right.copy()
+    claimed[0] *= 0.5
+    found = duplicate_indices(
+        evidence({"v": claimed}, {"v": right}, {"v": right},
+                 integer_arrays={"idx": np.array([first, 0, 1, 2])})
+    )  # fmt: skip
+    assert [one.evidence["axis"] for one in found] == axes
+
+
+# Factors nearly alike
+
+WHOLE = np.array([1.0, -2.0, 2.0, 3.0, 1.0])
+
+
+def explanations(change, residual, tolerance):
+    here = space(residual, tolerance, ("W", "b"))
+    found = explain(trial(0), change, known(), here, passing(here))
+    return [(one.factor.kind, set(one.parameters)) for one in found]
+
+
+def test_a_factor_that_is_nearly_nothing_is_that_of_the_cut():
+    """The error of b is 1 - 1e-10 of what the cut changes: within the tolerance."""
+    nearly = np.concatenate([WHOLE[:3], WHOLE[3:] * (1 - 1e-10)])
+    assert explanations(WHOLE, nearly, 1e-9) == [("cut", {"W", "b"})]
+
+
+@pytest.mark.parametrize(
+    ("apart", "expected"),
+    [(1.5e-9, [("unnamed", {"W"}), ("plain", {"b"})]), (0.5e-9, [("unnamed", {"W"})])],
+)
+def test_factors_are_told_apart_by_a_billionth(apart, expected):
+    """That on the way to W is a half and a little more, that to b a half."""
+    residual = np.concatenate([WHOLE[:3] * (0.5 - apart), WHOLE[3:] * 0.5])
+    assert explanations(WHOLE, residual, 1e-11) == expected
