@@ -52,6 +52,9 @@ def test_six_directions_are_looked_at_more_closely() -> None:
     farther = np.isclose(np.abs(moves).max(axis=1), 8e-6)
     pairs = farther & (np.count_nonzero(moves, axis=1) == 2)
     assert int(pairs.sum()) == 2 * 6
+    near = np.abs(moves).max(axis=1)
+    assert set(near[near < 5e-6]) == {1e-6}
+    assert near.max() < 8e-6 * (4 * 16 + 1)
 
 
 def test_of_many_entries_every_neighbouring_pair_may_be_drawn() -> None:
@@ -67,6 +70,8 @@ def test_of_many_entries_every_neighbouring_pair_may_be_drawn() -> None:
         )
         moves = [np.flatnonzero(one[0]) for one in problem.evaluator.moves]
         assert len(moves) == 2 * (8 * 2 + 3)
+        assert {len(at) for at in moves[:32]} == {2}
+        assert all(len(set(np.abs(one[0]))) == 2 for one in problem.evaluator.moves[:32])
         neighbours = [tuple(at.tolist()) for at in moves[:16:4]]
         assert len(set(neighbours)) == 4
         assert all(j == i + 1 for i, j in neighbours)
@@ -85,3 +90,83 @@ def test_all_are_moved_alike_and_twice_each_its_own_way() -> None:
     )
     every = [one[0] for one in problem.evaluator.moves if one[0].all()]
     assert [len(set(np.sign(one))) for one in every[::2]] == [1, 2, 2]
+    assert all(len(set(np.abs(one))) == 1 for one in every)
+
+
+def test_by_the_signs_of_the_claim_all_move_as_far() -> None:
+    problem = problem_of(lambda x: float(np.abs(x).sum()), {"x": [0.5, -0.5, 0.0]})
+    contradicted_together(
+        problem,
+        NOISE,
+        np.random.default_rng(0),
+        differences={"x": kinks([-1.0] * 3, [1.0] * 3)},
+        accepted={"x": np.ones(3, dtype=bool)},
+    )
+    # after three pairs, alike and against each other, and all alike
+    alike, by_claim = (problem.evaluator.moves[k][0] for k in (12, 14))
+    assert (by_claim / alike).tolist() == [1.0, -1.0, 1.0]
+
+
+def test_the_farthest_beyond_come_first() -> None:
+    # the loss has no slope along any pair, and six pairs are looked at closely
+    claim = [1 / 32, 1.0, 0.5, 0.25, 1 / 16, 0.125]
+    found, _ = contradictions(lambda x: 0.0, claim, (0.0, 1.0))
+    pairs = [one.entries["x"].tolist() for one in found]
+    assert pairs == [[1, 2], [1, 3], [1, 5], [1, 4], [0, 1]]
+    assert [one.claimed for one in found] == [1.0 + claim[k] for k in (2, 3, 5, 4, 0)]
+
+
+def test_what_is_wrong_as_a_pair_rests_where_all_others_are_moved() -> None:
+    def loss(x: Any) -> float:
+        return float(max(x[0], x[1]) + np.maximum(x[2:], 0.0).sum())
+
+    problem = problem_of(loss, {"x": [1.0, 1.0, 0.5, 0.5]})
+    (found,) = contradicted_together(
+        problem,
+        NOISE,
+        np.random.default_rng(0),
+        differences={"x": kinks([0.0] * 4, [1.0] * 4)},
+        accepted={"x": np.ones(4, dtype=bool)},
+    )
+    assert found.entries["x"].tolist() == [0, 1]
+    # all alike, and drawn twice, before the slopes of the pair are told
+    groups = np.array([one[0] for one in problem.evaluator.moves[-8:-2]])
+    assert not groups[:, :2].any()
+    assert groups[:, 2:].all()
+
+
+def test_a_half_of_three_is_a_pair() -> None:
+    # of three that are tied any two are too steep, of the other threes none; halves meet the first
+    problem = problem_of(
+        lambda x: x.reshape(8, 3).max(axis=1).sum(), {"x": [0.65] * 3 + [1 / 3] * 21}
+    )
+    (found,) = contradicted_together(
+        problem,
+        NOISE,
+        np.random.default_rng(0),
+        differences={"x": kinks([0.0] * 24, [1.0] * 24)},
+        accepted={"x": np.ones(24, dtype=bool)},
+    )
+    assert found.entries["x"].tolist() == [0, 1]
+    # the other half is one entry, and a pair has no halves to look at
+    moves = [np.flatnonzero(one[0]).tolist() for one in problem.evaluator.moves]
+    assert {tuple(at) for at in moves if len(at) == 1} == {(2,)}
+
+
+def test_what_changes_with_the_distance_is_no_slope_of_the_point() -> None:
+    # along the tie the slope changes by 200,000 times the distance, 3.2 at the nearer points
+    def loss(x: Any) -> float:
+        return float(abs(x[0] - x[1]) + 2.5e4 * (x[0] + x[1]) ** 2)
+
+    (found,) = contradictions(loss, [1.0, 0.6], (-1.0, 1.0))[0]
+    assert (found.lower, found.upper) == pytest.approx((-0.1, 0.1), rel=1e-3)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_slopes_nearby_beyond_on_either_side_leave_it_open(side: float) -> None:
+    # where the two are equal there is no slope along them; beside that one of 2, over some way
+    def loss(x: Any) -> float:
+        return side * float(min(abs(x[0] - x[1]), max(x[0] + x[1], 0.0)))
+
+    assert contradictions(loss, [0.3, 0.3], (0.0, 1.0))[0] == ()
+    assert len(contradictions(lambda x: 0.0, [0.3, 0.3], (0.0, 1.0))[0]) == 1

@@ -14,7 +14,9 @@ from gradcheck.oracle_runs import OracleRuns
 from gradcheck.oracles.torch_autograd import NONE, Autograd
 from gradcheck.report import Notice
 from gradcheck.settings import Settings
+from gradcheck.sweep.localize import Localisation
 from gradcheck.sweep.selection import Selection
+from gradcheck.sweep.wrong_blocks import WrongBlock
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS
 from gradcheck.verdict.kinks_together import settle_kinks_together
 
@@ -39,13 +41,15 @@ def settled(
     trace: Any = None,
     dtype: Any = float,
     spread: float = 0.0,
+    located: Localisation | None = None,
 ) -> Any:
     """Verdicts by parameter, keys of notices, causes, and how often the gradient was asked for."""
     values = {name: np.zeros(np.shape(claim), dtype) for name, claim in claims.items()}
     problem, looks = closed_problem(loss, gradient, claims, spread=spread, **values)
     parameters = {name: judged_by(claim, central=seen[name]) for name, claim in claims.items()}
     autograd = NONE if trace is None else Autograd({}, "trace", trace=trace)
-    runs = OracleRuns({}, autograd, Selection({}, sampled=False), seen, NOTICES)
+    selection = Selection({}, sampled=False, localisation=located)
+    runs = OracleRuns({}, autograd, selection, seen, NOTICES)
     noise = replace(noise_of(1e-18, 0.0, dtype), jumps=jumps)
     settings = Settings(rtol=rtol)
     generator = np.random.default_rng(0)
@@ -209,3 +213,51 @@ def test_valid_slopes_of_each_fail_where_their_sum_is_none(
     assert keys == KEYS
     # then nothing is looked at beside the point, either
     assert looks == (0 if wrong else 2)
+
+
+# What group testing has found beside the point
+
+
+def located(*entries: tuple[str, int], beside: bool = True, whole: str = "") -> Localisation:
+    """What was found wrong, with parameters that are wrong as wholes."""
+    blocks = tuple(WrongBlock(name, "parameter", ((0, 2), (0, 2)), 4, 4) for name in whole)
+    return Localisation(entries, blocks, (), 9, {}, True, True, beside=beside)
+
+
+@pytest.mark.parametrize(
+    ("where", "wrong"),
+    [
+        (None, {"x": [0, 3], "y": [1]}),
+        (located(("x", 2), beside=False), {"x": [0, 3], "y": [1]}),
+        # those that were found, and no other of their parameter
+        (located(("x", 2)), {"x": [2], "y": [1]}),
+        (located(("x", 2), ("y", 3), ("x", 0)), {"x": [0, 2], "y": [3]}),
+        # of what is wrong as a whole, all that are at kinks
+        (located(("x", 2), whole="x"), {"x": [0, 2, 3], "y": [1]}),
+        (located(("x", 2), whole="y"), {"x": [2], "y": [1]}),
+        # whether the parameter has kinks or not
+        (located(("z", 1), whole="z"), {"x": [0, 3], "y": [1], "z": [1]}),
+        (located(("elsewhere", 1)), {"x": [0, 3], "y": [1]}),
+    ],
+)
+def test_what_was_found_wrong_beside_the_point_is_looked_at_whether_at_a_kink_or_not(
+    where: Any, wrong: Any
+) -> None:
+    # of no two sets of entries is the sum the same
+    weights = dict(zip("xyz", 2.0 ** np.arange(12).reshape(3, 2, 2), strict=True))
+
+    def loss(**arrays: Any) -> float:
+        return float(sum((weights[name] * np.abs(one)).sum() for name, one in arrays.items()))
+
+    def gradient(**arrays: Any) -> Any:
+        return {name: 3.0 * weights[name] * np.sign(one) for name, one in arrays.items()}
+
+    def at(name: str, *kinks: int) -> Any:
+        slopes = weights[name] * np.isin(np.arange(4), kinks).reshape(2, 2)
+        return kinked(-slopes, slopes)
+
+    claims = {name: np.zeros((2, 2)) for name in "xyz"}
+    seen = {"x": at("x", 0, 3), "y": at("y", 1), "z": at("z")}
+    codes, *_ = settled(loss, gradient, claims, seen=seen, located=where)
+    failing = {name: np.flatnonzero(np.array(one) == FAIL).tolist() for name, one in codes.items()}
+    assert {name: one for name, one in failing.items() if one} == wrong

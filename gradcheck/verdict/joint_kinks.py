@@ -27,8 +27,8 @@ FEW = 6
 """Entries up to which every pair is looked at."""
 CLOSER = 6
 """Directions that are looked at more closely, at most."""
-HALVES = 32
-"""Parts of a set of entries that are looked at to find those that contradict the loss."""
+HALVED = 16
+"""Sets of entries of which the halves are looked at, to find those that contradict the loss."""
 SLACK = 0.1
 """Part of an entry's kink, and of the range of the slopes, by which a claim may be beyond these."""
 FARTHER = 8.0
@@ -120,7 +120,7 @@ def contradicted_together(
     for pair in pairs:
         free[pair != 0] = False
     groups = [np.where(free, one, 0.0) for one in _groups(found, generator)]
-    worst = search.contradictions(groups if found.size > 2 else [])[:1]
+    worst = search.contradictions(groups if found.size > 2 and free.any() else [])[:1]
     return tuple(search.told(one) for one in _merged(pairs, search.parts(worst)))
 
 
@@ -148,7 +148,7 @@ def _groups(found: Kinked, generator: np.random.Generator) -> list[FloatArray]:
     alike = np.ones(found.size)
     by_claim = np.where(found.claimed < 0, -1.0, 1.0)
     drawn = [generator.choice((-1.0, 1.0), found.size) for _ in range(2)]
-    return [alike, *([by_claim] if (by_claim < 0).any() else []), *drawn]
+    return [alike, *([by_claim] if (found.claimed < 0).any() else []), *drawn]
 
 
 def _merged(pairs: Sequence[FloatArray], groups: Sequence[FloatArray]) -> Iterator[FloatArray]:
@@ -196,13 +196,13 @@ class _Search:
 
     def parts(self, directions: Sequence[FloatArray]) -> list[FloatArray]:
         """Return the smallest parts of these directions along which the claim is wrong, too."""
-        pending, smallest, looked = list(directions), [], 0
+        pending, smallest, halved = list(directions), [], 0
         while pending:
             direction = pending.pop(0)
             moved = np.flatnonzero(direction)
             wrong = []
-            if len(moved) > 2 and looked < HALVES:
-                looked += 2
+            if len(moved) > 2 and halved < HALVED:
+                halved += 1
                 for half in np.array_split(moved, 2):
                     part = np.zeros(direction.size)
                     part[half] = direction[half]
@@ -223,14 +223,11 @@ class _Search:
         return Together(found.entries(moved), shapes, lower / unit, upper / unit, claimed / unit)
 
     def _beyond(self, direction: FloatArray, times: float = 1.0) -> float:
-        """How far the claim lies beyond the one-sided slopes, less what is allowed; in kinks."""
+        """How far the claim lies beyond the one-sided slopes, less what is allowed; NaN of none."""
         found = self._found
-        if not direction.any():
-            return 0.0
         lower, upper = found.sides(direction, times * found.step)
         claim = found.claim(direction)
-        off = max(lower - claim, claim - upper) - self._allowed(direction, lower, upper)
-        return off / found.kink if np.isfinite(off) else 0.0
+        return max(lower - claim, claim - upper) - self._allowed(direction, lower, upper)
 
     def _allowed(self, direction: FloatArray, lower: float, upper: float) -> float:
         found = self._found
