@@ -217,29 +217,23 @@ def _arithmetic(trace: DetailedTrace, operation: Operation) -> Blocks | None:
         elif shape == ():
             found.append(Block(_ZERO, _ZERO, np.array([slope], dtype=np.float64)))
         else:
-            out = into = np.arange(numbers(shape))
-            if given != shape:
-                into = np.arange(numbers(given)).reshape(given)
-                into = np.broadcast_to(into, shape).ravel()
+            into = np.broadcast_to(np.arange(numbers(given)).reshape(given), shape).ravel()
             values = np.broadcast_to(np.asarray(slope, dtype=np.float64), shape).ravel()
-            found.append(Block(out, into, values))
+            found.append(Block(np.arange(numbers(shape)), into, values))
     return tuple(found)
 
 
 _ZERO = np.zeros(1, np.int64)
+_SAME_EVERYWHERE = {"negative": (-1.0,), "add": (1.0, 1.0), "subtract": (1.0, -1.0)}
+"""Derivatives by each operand that do not depend on the operands."""
 
 
 def _slopes(trace: DetailedTrace, operation: Operation) -> tuple[Array | float, ...]:
     """Return the derivative of a sum, product or quotient by each operand."""
-    name = operation.name
-    if name == "negative":
-        return (-1.0,)
-    if name == "add":
-        return 1.0, 1.0
-    if name == "subtract":
-        return 1.0, -1.0
+    if operation.name in _SAME_EVERYWHERE:
+        return _SAME_EVERYWHERE[operation.name]
     a, b = trace.operand_values(operation.index)
-    if name == "multiply":
+    if operation.name == "multiply":
         return b, a
     with np.errstate(all="ignore"):
         return 1.0 / b, -a / b**2
