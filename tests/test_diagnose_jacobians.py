@@ -85,8 +85,9 @@ def test_numbers_have_slopes(name, slopes):
     inputs, shapes = (W, V)[: len(slopes)], ((), ())[: len(slopes)]
     found = Jacobians(trace, True).of(of(name, inputs, *shapes, output=()))
     assert [block.values.tolist() for block in found] == [[slope] for slope in slopes]
-    assert all(dense(block, 1, 1).shape == (1, 1) for block in found)
-    assert all(block.handed(np.array(2.0), ()).shape == () for block in found)
+    assert all((block.out.tolist(), block.into.tolist()) == ([0], [0]) for block in found)
+    for block, slope in zip(found, slopes, strict=True):
+        np.testing.assert_array_equal(block.handed(np.array(2.0), ()), 2.0 * slope)
     assert trace.asked == []
 
 
@@ -162,10 +163,14 @@ def test_a_derivative_has_a_million_numbers_at_most():
     [
         ((MATRIX, np.ones(3)), (3, 1)),  # a vector
         ((np.ones(3), MATRIX), (1, 3)),
-        ((MATRIX, np.ones((3, 1)), 2.0), (3, 1)),  # a third operand
+        ((MATRIX,), (3, 1)),
+        ((MATRIX, np.ones((3, 1)), MATRIX), (3, 1)),
+        ((np.ones((2, 3, 3)), np.ones((3, 1))), (3, 1)),  # several products
         ((MATRIX, np.ones((2, 1))), (3, 1)),  # of other lengths
+        ((MATRIX, np.ones((4, 1))), (3, 1)),
         ((MATRIX, np.ones((3, 1))), (1, 3)),
         ((MATRIX, np.ones((3, 1))), (3,)),
+        ((MATRIX, np.ones((3, 1))), (3, 1, 1)),
     ],
 )
 def test_what_is_no_product_of_two_matrices_is_asked(operands, output):

@@ -177,12 +177,10 @@ def _entry_by_entry(
     handed = [pull(unit) for unit in units]
     found: list[Block | None] = []
     for k, all_of in enumerate(labelled):
-        rows = [one[k] for one in handed]
-        known = [row.ravel() for row in rows if row is not None]
-        if all_of is None or len(known) < n:
+        if all_of is None:
             found.append(None)
             continue
-        matrix = np.stack(known)
+        matrix = np.stack([row.ravel() for one in handed if (row := one[k]) is not None])
         out, into = np.nonzero(matrix)
         block = Block(out, into, matrix[out, into])
         size = np.abs(labels) @ np.abs(matrix)
