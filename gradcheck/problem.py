@@ -122,6 +122,8 @@ class Problem:
         analytic: the claimed gradient by parameter name, in float64; a parameter whose gradient
             is missing or misshapen is absent.
         analytic_rounding: how far rounding in its own dtype may have moved each entry of it.
+        gradient_terms: how large the terms are that cancel in each entry of it, by the names of
+            parameters whose gradient may be what rounding leaves of them.
         gradient_problems: what is wrong with the form of the gradient.
         evaluator: evaluates the loss at perturbed parameters.
         complex_loss: the loss at complex parameters, given one array for each; None where the
@@ -160,6 +162,7 @@ class Problem:
     outputs: int = 1
     precision_inside: np.dtype[Any] | None = None
     cleanup: Callable[[], None] | None = None
+    gradient_terms: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def size(self) -> int:

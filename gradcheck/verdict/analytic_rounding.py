@@ -12,7 +12,8 @@ from gradcheck.blocks import BLOCK, flat, in_little
 from gradcheck.calling.quiet import quiet
 from gradcheck.noise import Noise
 from gradcheck.problem import FloatArray, Problem
-from gradcheck.verdict.compare import DEEP
+from gradcheck.scales import rms
+from gradcheck.verdict.compare import DEEP, SMALL
 from gradcheck.verdict.gradient_noise import measured_rounding
 from gradcheck.verdict.nearby import Signs, moved
 from gradcheck.verdict.rounding import is_single_precision, rounding_error
@@ -23,6 +24,10 @@ AWAY = 512.0
 """Distance, in units of the rounding, of a point that lies on no kink of this one."""
 RARE = 0.01
 """Part of a bound that another one hardly ever is where both are of rounding."""
+DOUBTED = 1e-8
+"""Share of an entry that its rounding has to be more than where it may be lost in that of terms."""
+SLIGHT = 1e-6
+"""Share of the variation of the loss that a gradient's own change of it is below at an optimum."""
 
 Gradient = Callable[[], Mapping[str, FloatArray]]
 
@@ -48,11 +53,18 @@ def with_rounding(problem: Problem, noise: Noise, generator: np.random.Generator
     errors = measured_rounding(
         problem, problem.gradient_at, problem.analytic, errors, noise, generator
     )
+    terms: dict[str, FloatArray] = {}
+    doubted = [name for name in errors if _may_be_dust(problem, name, errors[name], noise)]
+    if doubted and unit == float(np.finfo(np.float64).eps):
+        from gradcheck.verdict.cancelled import rounded_as, terms_of
+
+        terms = terms_of(problem, problem.gradient_at, doubted, generator)
+        errors |= {name: np.fmax(errors[name], rounded_as(one)) for name, one in terms.items()}
     total = {
         name: _sum_of_bounds(rounding, errors[name]) if name in errors else rounding
         for name, rounding in problem.analytic_rounding.items()
     }
-    return replace(problem, analytic_rounding=total)
+    return replace(problem, analytic_rounding=total, gradient_terms=terms)
 
 
 def _off_masks(
@@ -91,6 +103,19 @@ def _off_masks(
         if name in beside
     }
     return errors | far
+
+
+def _may_be_dust(problem: Problem, name: str, rounding: FloatArray, noise: Noise) -> bool:
+    """Whether rounding is no small part of an entry, or all change the loss by next to nothing."""
+    claimed = problem.analytic[name]
+    parameter = next(one for one in problem.parameters if one.name == name)
+    if claimed.size > BLOCK or not claimed.any():
+        return False
+    own = np.maximum(np.abs(claimed), SMALL * rms(claimed))
+    if (rounding > DOUBTED * own).any():
+        return True
+    change = rms(claimed) * rms(parameter.scales) * np.sqrt(claimed.size)
+    return bool(change < SLIGHT * noise.variation)
 
 
 def _sum_of_bounds(one: FloatArray, two: FloatArray) -> FloatArray:

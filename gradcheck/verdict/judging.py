@@ -109,7 +109,13 @@ def judge_estimate(
         )
     own = own_size(parameter, typical, noise.variation, problem.size)
     whole = as_whole(estimate)
-    return judge(claimed, rounding, whole, thresholds, typical=own, kink_is_known=known)
+    judged = judge(claimed, rounding, whole, thresholds, typical=own, kink_is_known=known)
+    terms = problem.gradient_terms.get(name)
+    if terms is None or settings.rtol is not None:
+        return judged
+    from gradcheck.verdict.cancelled import with_dust_settled
+
+    return with_dust_settled(judged, terms, thresholds)
 
 
 def _typical_value(estimate: AnyEstimate) -> float:
