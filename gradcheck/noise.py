@@ -59,9 +59,9 @@ class Noise:
     def at(self, losses: NDArray[np.float64]) -> FloatArray:
         """Return the noise level at other values of the loss, which scales with their size."""
         magnitude = np.abs(losses)
-        own = half_ulp(np.array([self.loss]), self.dtype)[0]
+        own = half_ulp(np.array(self.loss), self.dtype).item()
         # More than that is not roundoff of the value: it does not grow with it.
-        ratio = self.level / own if own > 0 and self.loss != 0.0 else 1.0
+        ratio = self.level / own if own and self.loss else 1.0
         scaled = half_ulp(magnitude, self.dtype) * min(ratio, ORDINARY)
         grown = magnitude > 2 * abs(self.loss)
         return np.where(grown, np.maximum(scaled, self.level), self.level)
@@ -111,7 +111,7 @@ def _is_rough(losses: FloatArray) -> bool:
 
 def is_flat(losses: FloatArray) -> bool:
     """Return whether most neighbours in a table are equal: its spacing is below the grain."""
-    return int((np.diff(losses) == 0).sum()) > (len(losses) - 1) // 2
+    return bool((np.diff(losses) == 0).mean() > 0.5)
 
 
 def _direction(
@@ -137,7 +137,7 @@ def _grain(losses: FloatArray) -> float:
     mantissas, exponents = np.frexp(losses[losses != 0.0])
     whole = (mantissas * 2.0**53).astype(np.int64)
     lowest = np.log2((whole & -whole).astype(np.float64)) + exponents - 53
-    return 0.5 * float(np.exp2(lowest.min(initial=np.inf))) if lowest.size else 0.0
+    return 0.5 * float(np.exp2(lowest.min()))
 
 
 def _of_steps(losses: FloatArray) -> float:
@@ -146,8 +146,7 @@ def _of_steps(losses: FloatArray) -> float:
     Neighbours are equal then, or a step apart: a table of few steps shows too little of them.
     """
     apart = np.abs(np.diff(losses))
-    steps = apart[apart > 0]
-    return float(steps.min()) / math.sqrt(12.0) if 0 < len(steps) < len(apart) else 0.0
+    return 0.0 if apart.all() else float(apart[apart > 0].min()) / math.sqrt(12.0)
 
 
 def _drift(problem: Problem, direction: Sequence[FloatArray]) -> float:
@@ -155,7 +154,7 @@ def _drift(problem: Problem, direction: Sequence[FloatArray]) -> float:
 
     A solver that starts where it last ended returns there by another way.
     """
-    again = float(problem.evaluator.along(direction, [0.0])[0])
+    again = problem.evaluator.along(direction, [0.0]).item()
     return abs(again - problem.facts.value) if math.isfinite(again) else 0.0
 
 
@@ -183,7 +182,7 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     a loss of more digits than its parameters would show their rounding as its noise.
     """
     facts = problem.facts
-    floor = float(half_ulp(np.array([facts.value]), facts.dtype)[0])
+    floor = half_ulp(np.array(facts.value), facts.dtype).item()
     if facts.spread > 0:
         # The error bar of a slope is then as many of its standard deviations as were asked for.
         level = facts.spread * facts.quantile / (math.sqrt(2.0) * KAPPA)
@@ -238,7 +237,7 @@ def _tables(
                 break
             widened = True
             continue
-        largest = float(half_ulp(np.abs(losses).max(keepdims=True), problem.facts.dtype)[0])
+        largest = half_ulp(np.abs(losses).max(keepdims=True), problem.facts.dtype).item()
         plain = ORDINARY * max(floor, largest)
         if exact:
             longer = 0.5 * float(np.spacing(np.longdouble(abs(problem.facts.offset))))
