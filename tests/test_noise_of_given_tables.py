@@ -83,7 +83,7 @@ def stairs(t: float) -> float:
 
 
 @pytest.mark.parametrize(("last", "stepped"), [(0.099, True), (0.101, False)])
-def test_noise_a_tenth_of_the_third_tables_may_lie_within_a_step(
+def test_a_tenth_of_the_third_tables_noise_may_lie_within_a_step(
     last: float, stepped: bool
 ) -> None:
     levels = 1e-8 * np.array([3, 2, 1, 0.2, 0.2, last])

@@ -153,7 +153,7 @@ def _grain_reach(first: FirstPass, position: int, rungs: Mapping[float, Rung]) -
         return settled
     hidden = 2 * KAPPA * first.noise[position] / (ordered[0].up + ordered[0].down)
     finite = off[np.isfinite(off)]
-    if len(finite) < 2 or finite[-1] >= 0.7 * finite[0]:
+    if not finite.size or finite[-1] >= 0.7 * finite[0]:
         return None
     grainy = abs(slopes[1] - slopes[0]) > 2 * hidden + 1e-6 * abs(slopes[0])
     return beyond if grainy else None
@@ -203,8 +203,6 @@ def _changes_suddenly(rungs: Mapping[float, Rung], noise: float) -> bool:
     the larger steps, and may do so within the smaller ones, which then agree by chance.
     """
     smallest = [rungs[level] for level in sorted(rungs)[:3]]
-    if len(smallest) < 3:
-        return False
     slopes = [(r.loss_up - r.loss_down) / (r.up + r.down) for r in smallest]
     hidden = sum(2 * KAPPA * noise / (r.up + r.down) for r in smallest[:2])
     near, far = abs(slopes[1] - slopes[0]), abs(slopes[2] - slopes[1])
@@ -253,7 +251,7 @@ def _next_levels(
         next_down <= 1e-3 * size or (not reading.consistent and next_down <= 0.1 * size)
     )
     can_ascend = rungs[highest].up * RATIO <= LARGEST * scale
-    if _is_flat(rungs) and claim != 0.0:
+    if _is_flat(rungs) and claim:
         # No change at all: the steps may be lost in a coarser rounding inside the loss.
         return [highest + 2] if can_ascend else []
     if not (np.isfinite(bottom.loss_up) and np.isfinite(bottom.loss_down)):
