@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -95,5 +96,5 @@ def name_coefficient(value: float, evidence: Evidence) -> tuple[float, str] | No
                 if exact and abs(magnitude - exact) <= CLOSE * exact:
                     over = "" if n == 1 else f"/{n}"
                     words = f"{sign}{form.format(name)}{over}"
-                    return (exact if value > 0 else -exact), words
+                    return math.copysign(exact, value), words
     return None

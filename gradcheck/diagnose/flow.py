@@ -168,8 +168,7 @@ class Flow:
         """Yield the same for elementwise operations in a row, taken as one activation."""
         ends: dict[int, tuple[int, ...]] = {}
         for chain in unary_chains(self.graph):
-            if len(chain) > len(ends.get(chain[-1], ())):
-                ends[chain[-1]] = tuple(chain)
+            ends[chain[-1]] = max(ends.get(chain[-1], ()), tuple(chain), key=len)
         together: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for last, whole in ends.items():
             together[tuple(self.graph.expression(index) for index in whole)].append(last)
