@@ -33,6 +33,9 @@ class Exact:
         self.counts.append(len(directions))
         return directions.reshape(len(directions), -1) @ gradient.reshape(-1)
 
+    def entries(self, number, indices):
+        return np.empty(0)
+
 
 def found_of(*gradients, claimed=None, rounding=0.0, dtype=float, names="abc"):
     """Return what forward mode says of these gradients, and how many directions it took."""
@@ -150,11 +153,12 @@ def test_why_it_does_not_apply():
     found = forward_mode(problem, np.random.default_rng(0))
     assert (found.estimates, found.refusal) == ({}, "the target is no torch target")
 
-    def unknown(number, directions):
-        raise ForwardModeError("no formula for sort")
+    class Unknown:
+        def entries(self, number, indices):
+            raise ForwardModeError("no formula for sort")
 
     problem = SimpleNamespace(
-        forward_gradient=unknown,
+        forward_gradient=Unknown(),
         precision_inside=None,
         parameters=(Parameter("a", "a", np.ones(3), np.dtype(float)),),
         analytic={"a": np.ones(3)},

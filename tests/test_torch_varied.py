@@ -132,6 +132,15 @@ MODULES = {
 
 
 LOSSES = {
+    "all written into": (lambda w: (X @ w).copy_((X @ w).exp()).cumsum_(0).sum(), (drawn(4, 3),)),
+    "copied from what stays": (
+        lambda w: (X @ w).copy_(X[:, :3]).square().sum() + w.tanh().copy_(w).prod(),
+        (drawn(4, 3),),
+    ),
+    "another type of number": (
+        lambda w: (X @ w).tanh().to(torch.complex128).real.sum() + w.to(F64, copy=True).sum(),
+        (drawn(4, 3),),
+    ),
     "linear and cross entropy": (
         lambda w, b, v: functional.cross_entropy(functional.linear(X, w, b).tanh() @ v, LABELS),
         (drawn(6, 4), drawn(6), drawn(6, 3)),
@@ -555,7 +564,6 @@ REFUSED = {
     "written beside a view": written_beside_a_view,
     "a view written into": a_view_written_into,
     "a part written into": a_part_written_into,
-    "all written into": lambda w: (X @ w).copy_(X @ w).cumsum_(0).sum(),
     "another type": lambda w: (X @ w).bool().add_(X @ w).sum(),
     "a number in Python": lambda w: w.sum() * float(w[0, 0]),
     "a branch": branched,

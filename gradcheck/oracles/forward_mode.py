@@ -10,8 +10,9 @@ else a sample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,15 @@ STOPPED = (
 )
 """Why a derivative by forward mode may be another one than that of the loss."""
 
-Derivatives = Callable[[int, FloatArray], FloatArray]
+
+class Derivatives(Protocol):
+    """Derivatives of the loss (see ``gradcheck.torch_target.forward``)."""
+
+    def __call__(self, parameter: int, directions: FloatArray, /) -> FloatArray:
+        """Return those along directions ``(n, *shape)`` of a parameter."""
+
+    def entries(self, parameter: int, indices: NDArray[np.intp], /) -> FloatArray:
+        """Return those at entries (flat, C order); of none if directions are to be given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +67,9 @@ def forward_mode(problem: Problem, generator: np.random.Generator) -> ForwardMod
     """
     from gradcheck.torch_target.forward import ForwardModeError
 
-    derivatives = problem.forward_gradient
-    if derivatives is None:
+    if problem.forward_gradient is None:
         return ForwardMode({}, "the target is no torch target")
+    derivatives = cast(Derivatives, problem.forward_gradient)
     estimates: dict[str, Estimate] = {}
     disagreeing: list[str] = []
     try:
@@ -118,8 +127,12 @@ def _entries(
 ) -> Estimate:
     """Compute the derivatives at single entries, as many directions at a time as fit."""
     size, shape = parameter.value.size, parameter.value.shape
-    chunk = min(max(CHUNK_BYTES // (16 * size), 1), 1024)
     whole = np.full(size, np.nan)
+    found = derivatives.entries(number, indices)
+    if len(found):
+        whole[indices] = found
+        indices = indices[:0]
+    chunk = min(max(CHUNK_BYTES // (16 * size), 1), 1024)
     for begin in range(0, len(indices), chunk):
         some = indices[begin : begin + chunk]
         directions = np.zeros((len(some), size))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.torch_target.call import TorchCall
+from gradcheck.torch_target.tangents import EntryTangents, at_the_point, plain_derivative
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,48 +23,68 @@ class ForwardModeError(Exception):
     """The target cannot be differentiated in forward mode; the message says why."""
 
 
-def forward_derivatives(
-    call: TorchCall, values: Sequence[NDArray[Any]]
-) -> Callable[[int, FloatArray], FloatArray]:
-    """Return a function of a parameter's number and directions ``(n, *shape)``.
+class ForwardDerivatives:
+    """The derivatives of a torch target's loss, along directions and at single entries.
 
-    It returns the ``n`` derivatives of the loss along these. The backward pass takes no part:
-    tangents are carried through the target's own operations, by vmap where it allows it.
-
-    Raises:
-        ForwardModeError: from the function returned; an operation has no forward formula.
+    The backward pass takes no part: tangents are carried through the target's own operations, many
+    together where it allows it.
     """
-    together = [True]
-    arriving: dict[int, bool] = {}
 
-    def derivatives(parameter: int, directions: FloatArray) -> FloatArray:
-        with warnings.catch_warnings():
-            # torch's own forward formulas are loaded at the first use, by a call it has deprecated.
-            warnings.filterwarnings("ignore", message=".*torch.jit.script", append=False)
-            try:
-                return _found(parameter, directions)
-            except (RuntimeError, NotImplementedError, TypeError) as error:
-                lines = str(error).strip().splitlines()
-                raise ForwardModeError(lines[0] if lines else type(error).__name__) from None
+    def __init__(self, call: TorchCall, values: Sequence[NDArray[Any]]) -> None:
+        self._call = call
+        self._values = values
+        self._at_entries = EntryTangents(call)
+        self._together = True
+        self._arriving: dict[int, bool] = {}
 
-    def _found(parameter: int, directions: FloatArray) -> FloatArray:
-        tangents = _tangents(call, parameter, directions)
-        if parameter not in arriving:
-            arriving[parameter] = _arrives(call, parameter, values[parameter])
-        if not arriving[parameter]:
+    def __call__(self, parameter: int, directions: FloatArray) -> FloatArray:
+        """Return the ``n`` derivatives along directions ``(n, *shape)`` of a parameter.
+
+        Raises:
+            ForwardModeError: an operation has no forward formula.
+        """
+        with _told():
+            self._refuse_lost(parameter)
+            tangents = _tangents(self._call, parameter, directions)
+            if self._together:
+                try:
+                    return _by_vmap(self._call, parameter, tangents)
+                except (RuntimeError, NotImplementedError, TypeError, ValueError):
+                    # vmap or torch.func refuses the target; dual tensors, one at a time, may do.
+                    self._together = False
+            return np.array([plain_derivative(self._call, parameter, one) for one in tangents])
+
+    def entries(self, parameter: int, indices: NDArray[np.intp]) -> FloatArray:
+        """Return the derivatives at entries (flat, C order); of none if directions are to be given.
+
+        Raises:
+            ForwardModeError: an operation has no forward formula.
+        """
+        with _told():
+            self._refuse_lost(parameter)
+            return self._at_entries(parameter, indices)
+
+    def _refuse_lost(self, parameter: int) -> None:
+        if parameter not in self._arriving:
+            self._arriving[parameter] = _arrives(self._call, parameter, self._values[parameter])
+        if not self._arriving[parameter]:
             raise ForwardModeError(
                 "the target hands a tensor that it holds to an autograd.Function, where no "
                 "tangent can be given to it; pass the tensor as an input"
             )
-        if together[0]:
-            try:
-                return _by_vmap(call, parameter, tangents)
-            except (RuntimeError, NotImplementedError, TypeError, ValueError):
-                # vmap or torch.func refuses the target; dual tensors, one at a time, may do.
-                together[0] = False
-        return np.array([_by_dual(call, parameter, one) for one in tangents])
 
-    return derivatives
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in a ForwardModeError what torch raised."""
+    with warnings.catch_warnings():
+        # torch's own forward formulas are loaded at the first use, by a call it has deprecated.
+        warnings.filterwarnings("ignore", message=".*torch.jit.script", append=False)
+        try:
+            yield
+        except (RuntimeError, NotImplementedError, TypeError) as error:
+            lines = str(error).strip().splitlines()
+            raise ForwardModeError(lines[0] if lines else type(error).__name__) from None
 
 
 def _tangents(call: TorchCall, parameter: int, directions: FloatArray) -> Tensor:
@@ -75,16 +97,10 @@ def _tangents(call: TorchCall, parameter: int, directions: FloatArray) -> Tensor
     return given.to(read.device, read.dtype)
 
 
-def _detached(call: TorchCall) -> dict[int, Tensor]:
-    if call.keeps_graph:
-        return dict(enumerate(call.read))
-    return {k: one.detach() for k, one in enumerate(call.read)}
-
-
 def _by_vmap(call: TorchCall, parameter: int, tangents: Tensor) -> FloatArray:
     import torch
 
-    fixed = _detached(call)
+    fixed = at_the_point(call)
     primal = fixed[parameter].detach()
 
     def loss(one: Tensor) -> Tensor:
@@ -97,18 +113,6 @@ def _by_vmap(call: TorchCall, parameter: int, tangents: Tensor) -> FloatArray:
     with torch.set_grad_enabled(call.keeps_graph):
         found = torch.func.vmap(derivative, randomness="same")(tangents)
     return np.asarray(found.detach().double().cpu().numpy())
-
-
-def _by_dual(call: TorchCall, parameter: int, tangent: Tensor) -> float:
-    import torch
-    from torch.autograd import forward_ad
-
-    fixed = _detached(call)
-    with torch.set_grad_enabled(call.keeps_graph), forward_ad.dual_level():
-        dual = forward_ad.make_dual(fixed[parameter].detach(), tangent)  # type: ignore[no-untyped-call]
-        loss = call.loss_at({**fixed, parameter: dual})
-        found = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
-    return 0.0 if found is None else float(found.detach())
 
 
 def _arrives(call: TorchCall, parameter: int, value: NDArray[Any]) -> bool:
@@ -132,6 +136,6 @@ def _arrives(call: TorchCall, parameter: int, value: NDArray[Any]) -> bool:
     call.refresh()
     slope = (losses[0] - losses[1]) / (2 * step)
     tangent = _tangents(call, parameter, direction[None])[0]
-    found = _by_dual(call, parameter, tangent)
+    found = plain_derivative(call, parameter, tangent)
     noise = 1e3 * float(np.finfo(start.dtype).eps) * abs(losses[0]) / step
     return bool(abs(slope - found) <= 1e-2 * max(abs(slope), abs(found)) + noise)

@@ -58,7 +58,7 @@ class PartLosses:
         made, largest = tally.made // tally.rows + 1, tally.largest // tally.rows + 1
         if self._call.read[parameter].device.type != "cpu":
             return min(LARGEST, memory // made) // 2 * 2
-        _keep_freed_memory()
+        keep_freed_memory()
         rows = max(min(CACHED // largest, ALIVE // made), min(AT_LEAST, memory // made))
         return min(LARGEST, rows) // 2 * 2
 
@@ -129,7 +129,7 @@ class PartLosses:
         return indices, moved, losses
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have the C library keep what is freed for the next batch.
 
     Else glibc returns large blocks to the system at once, and getting them back, page by page,

@@ -24,7 +24,7 @@ from gradcheck.sweep.evaluator import Evaluator
 from gradcheck.torch_target.batch import batched_losses
 from gradcheck.torch_target.call import TorchCall
 from gradcheck.torch_target.claim import first_call, gradients_of, working_call
-from gradcheck.torch_target.forward import forward_derivatives
+from gradcheck.torch_target.forward import ForwardDerivatives
 from gradcheck.torch_target.kept import kept
 from gradcheck.torch_target.kinds import is_torch_target, understand
 from gradcheck.torch_target.outputs import as_array, as_real
@@ -137,7 +137,7 @@ def _build(
         gradient_dtypes=dict.fromkeys(analytic, np.dtype(np.float16)) if half_claimed else {},
         evaluator=evaluator,
         notices=tuple(notices),
-        forward_gradient=forward_derivatives(replace(call, function=plain(call.function)), values),
+        forward_gradient=ForwardDerivatives(replace(call, function=plain(call.function)), values),
         gradient_at=gradient_at,
         hessian_product=None if claim.explicit else double_backward(call, list(prepared.shapes)),
         surroundings=_surroundings(prepared),

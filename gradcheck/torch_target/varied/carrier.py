@@ -44,6 +44,9 @@ def _carrier_type() -> Any:
     import torch
     from torch.utils._pytree import tree_leaves, tree_map
 
+    same_size = torch.ops.aten.is_same_size.default
+    same_memory = torch.ops.aten._has_same_storage_numel.default
+
     def bare(value: Any) -> Any:
         if isinstance(value, Carrier):
             return value.varied.base if value.varied.tally.over else value.varied
@@ -68,7 +71,12 @@ def _carrier_type() -> Any:
         def __new__(cls: Any, varied: Part) -> Any:
             base = varied.base
             return torch.Tensor._make_wrapper_subclass(
-                cls, base.size(), strides=base.stride(), dtype=base.dtype, device=base.device
+                cls,
+                base.size(),
+                strides=base.stride(),
+                storage_offset=base.storage_offset(),
+                dtype=base.dtype,
+                device=base.device,
             )
 
         def __init__(self, varied: Part) -> None:
@@ -101,6 +109,11 @@ def _carrier_type() -> Any:
         def __torch_dispatch__(  # type: ignore[override]
             cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
+            if function is same_size:
+                return args[0].shape == args[1].shape
+            if function is same_memory:
+                # Asked of a tangent and its tensor: a carrier has no memory that could differ.
+                return True
             # Of the basic operations the arguments are tensors and lists of them, named or not.
             bases = [bare(one) for one in args]
             named = {key: bare(value) for key, value in (kwargs or {}).items()}

@@ -8,13 +8,13 @@ from typing import Any
 from gradcheck.torch_target.varied.adding import total
 from gradcheck.torch_target.varied.few import is_entrywise, of_each
 from gradcheck.torch_target.varied.moving import MOVING, moved, spread
-from gradcheck.torch_target.varied.scattered import Scattered, scattered
+from gradcheck.torch_target.varied.scattered import Part, Scattered, scattered
 from gradcheck.torch_target.varied.taps import convolved
 
 REORDERING = frozenset(
     f"aten::{name}"
     for name in (
-        *("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze"),
+        *("view", "_unsafe_view", "_reshape_alias", "reshape", "unsqueeze", "squeeze"),
         *("detach", "alias", "clone"),
     )
 )
@@ -30,6 +30,8 @@ def few(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if name in REORDERING:
         one = scattered(args[0])
         return one.new(function(one.base, *args[1:], **kwargs), one.places, one.values)
+    if name in ("aten::_to_copy", "aten::copy"):
+        return _copied(function, args, kwargs)
     if name == "aten::expand":
         one = scattered(args[0])
         return spread(one, function(one.base, *args[1:], **kwargs).shape)
@@ -42,3 +44,14 @@ def few(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if is_entrywise(function, args):
         return of_each(function, args, kwargs)
     return None
+
+
+def _copied(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Return a copy, of another type of number or in the layout of another tensor."""
+    one = args[-1] if function._schema.name == "aten::_to_copy" else args[1]
+    if not isinstance(one, Scattered):
+        return None
+    base = function(*(part.base if isinstance(part, Part) else part for part in args), **kwargs)
+    if base.device != one.base.device or base.shape != one.base.shape:
+        return None
+    return one.new(base, one.places, one.values.to(base.dtype))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.composed import COMPOSED, reduced
-from gradcheck.torch_target.varied.elementwise import bases_of, elementwise
+from gradcheck.torch_target.varied.elementwise import elementwise
 from gradcheck.torch_target.varied.few import REDUCED, is_entrywise
 from gradcheck.torch_target.varied.few_rules import FEW, few
 from gradcheck.torch_target.varied.rules import RULES
@@ -39,8 +39,9 @@ def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
         RefusedError: it writes into a tensor, or draws at random.
     """
     name = function._schema.name
-    if name in LIKE:
-        return function(*bases_of(args), **kwargs)
+    if name in LIKE or getattr(kwargs.get("device"), "type", None) == "meta":
+        given = [one.base if isinstance(one, Part) else one for one in args]
+        return function(*given, **kwargs)
     parts = parts_of(args)
     if name in REDUCED and not is_entrywise(function, args):
         return reduced(evaluated, function, args, kwargs)

@@ -23,7 +23,7 @@ from gradcheck.torch_target.varied.selecting import (
     unbound,
 )
 from gradcheck.torch_target.varied.stacks import attention, baddbmm, bmm
-from gradcheck.torch_target.varied.tensor import RefusedError, Varied
+from gradcheck.torch_target.varied.tensor import RefusedError, Varied, unchanged
 
 Rule = Callable[..., Any]
 
@@ -50,6 +50,29 @@ def permuted(_: Any, one: Varied, order: Sequence[int]) -> Varied:
 def same(function: Any, one: Varied, **kwargs: Any) -> Varied:
     """``detach``, ``alias``, ``clone``: nothing is written to later on."""
     return one.new(function(one.base, **kwargs), one.values, one.places, made=False)
+
+
+def cast(function: Any, one: Varied, **kwargs: Any) -> Varied | None:
+    """``to``, ``double``: another type of number, or a copy."""
+    base = function(one.base, **kwargs)
+    if base.device != one.base.device:
+        return None
+    return one.new(base, one.values.to(base.dtype), one.places)
+
+
+def copied(function: Any, target: Any, source: Any, *args: Any) -> Varied | None:
+    """``copy``: a tensor's values in the place of another's, of which the layout is kept."""
+    before = target.base if isinstance(target, Varied) else target
+    if not isinstance(source, Varied):
+        return unchanged(function(before, source, *args), target.tally)
+    if source.base.shape != before.shape or source.base.dtype != before.dtype:
+        return None
+    return source.new(function(before, source.base, *args), source.values, source.places)
+
+
+def zeros_alike(function: Any, one: Any, other: Any, *args: Any) -> Varied:
+    """Return zeros in the layout of another tensor, into which a tangent is written."""
+    return unchanged(function(one.base, other, *args), one.tally)
 
 
 def negative_log_likelihood(
@@ -91,6 +114,7 @@ RULES: dict[str, Rule] = {
     "aten::gather": gathered_along,
     "aten::view": reshaped,
     "aten::_unsafe_view": reshaped,
+    "aten::_reshape_alias": reshaped,
     "aten::reshape": reshaped,
     "aten::unsqueeze": reshaped,
     "aten::squeeze": reshaped,
@@ -100,6 +124,9 @@ RULES: dict[str, Rule] = {
     "aten::detach": same,
     "aten::alias": same,
     "aten::clone": same,
+    "aten::_to_copy": cast,
+    "aten::copy": copied,
+    "aten::_new_zeros_with_same_feature_meta": zeros_alike,
     "aten::expand": expanded,
     "aten::slice": sliced,
     "aten::select": selected,
