@@ -133,6 +133,32 @@ def test_a_parameter_without_bounds_is_left_alone() -> None:
     assert measured_rounding(problem, gradient, {}, {}, guess_of(1e-4), generator) == {}
 
 
+@pytest.mark.parametrize("first", ["unbounded", "single", "flat"])
+def test_the_others_are_looked_at_whatever_becomes_of_one(first: str) -> None:
+    dtype = np.float32 if first == "single" else np.float64
+    one, two = np.ones(4, dtype), np.ones(4)
+    # of no claim the guess decides nothing
+    base = {"u": np.full(4, 1e9 if first == "flat" else 1.0), "w": FEW}
+    bounds = {"u": np.full(4, 1e-3), "w": np.full(4, 1e-4 + 1e-9)}
+    if first == "unbounded":
+        del bounds["u"]
+    problem: Any = SimpleNamespace(
+        parameters=[Parameter("u", "u", one, one.dtype), Parameter("w", "w", two, two.dtype)],
+        evaluator=SimpleNamespace(spend=lambda n: True),
+    )
+    rows, calls = jittering(*[1e-12] * 4), []
+
+    def gradient() -> dict[str, Any]:
+        calls.append(1)
+        return {"u": base["u"], "w": rows(len(calls))}
+
+    args = (base, bounds, guess_of(1e-4), np.random.default_rng(0))
+    found = measured_rounding(problem, gradient, *args)
+    np.testing.assert_allclose(found["w"], 1e-9 + 8 * 1e-12 * LEVEL, rtol=1e-4)
+    if "u" in bounds:
+        np.testing.assert_array_equal(found["u"], bounds["u"])
+
+
 # Where it is looked at
 
 
@@ -144,6 +170,7 @@ def test_places_lie_in_a_row_a_thousandth_of_each_entry_apart() -> None:
     steps = gradient.moves[0] / 1e-3 / [2.0, 0.5, typical, 10.0]
     assert (np.abs(steps) >= 0.5).all()
     assert (np.abs(steps) <= 1.0).all()
+    assert len(set(np.sign(steps))) == 2
     for k, move in enumerate(gradient.moves[:8], 1):
         np.testing.assert_allclose(move, k * gradient.moves[0], rtol=1e-9)
 
@@ -262,7 +289,7 @@ MIXED = np.array([1e-3, 1.0, 1.0, 1.0])
 """A small entry, whose terms may be a thousand times as large as those of the others."""
 
 
-@pytest.mark.parametrize("loss", [1e16, 1e8])
+@pytest.mark.parametrize("loss", [1e16, 5e8])
 def test_a_small_entry_of_a_tiny_gradient_gets_its_own_noise(loss: float) -> None:
     def gradient(size: float) -> Any:
         found = Gradient(jittering(size, 1e-12, 1e-12, 1e-12), MIXED)
@@ -281,3 +308,15 @@ def test_a_small_entry_of_a_tiny_gradient_gets_its_own_noise(loss: float) -> Non
     else:
         assert max(slight[0], beyond[0]) < 3e-4
     assert max(slight[1:].max(), beyond[1:].max()) < 3e-4
+
+
+@pytest.mark.parametrize(("size", "calls"), [(0.44, 16), (0.455, 8)])
+def test_an_entry_is_small_where_its_own_terms_may_be_twice_the_guess(
+    size: float, calls: int
+) -> None:
+    # half of the root mean square of all, on which the guess is made, is 0.447
+    value = np.array([size, 1.0, 1.0, 1.0])
+    gradient = Gradient(jittering(*[1e-12] * 4), value / np.sqrt(np.mean(value**2)))
+    gradient.start = gradient.parameter.value.copy()
+    measured(gradient, 1e-4, bound=2e-4)
+    assert len(gradient.moves) == calls

@@ -73,6 +73,19 @@ def test_many_sizes_are_kept_in_two_bytes_rounded_up_unless_that_cannot_hold_the
     assert (whole(tiny.part, LARGE) == 5e-324).all()
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0**-40])
+def test_two_bytes_hold_sizes_over_nine_orders_of_magnitude(scale):
+    # from just below a power of two down to two billionths of that; less is kept as it is
+    sizes = scale * np.array([0.9999, 0.9985 * 2.0**-29, 0.9985 * 2.0**-30, 0.0])
+    for held in ([0, 1, 3], [0, 2, 3]):
+        every = np.resize(sizes[held], LARGE)
+        least = Least(LARGE)
+        least.lower(lambda at, every=every: every[at])
+        found = least.part(slice(0, BLOCK))[:2] / sizes[held[:2]]
+        assert (found <= 1.001).all()
+        assert (found > 1.0).all() if held[1] == 1 else (found == 1.0).all()
+
+
 @pytest.mark.parametrize("size", [5, LARGE])
 @pytest.mark.parametrize("scale", [1.0, 1e200, 1e-200])
 def test_how_far_two_gradients_are_apart(size, scale):

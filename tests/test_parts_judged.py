@@ -271,6 +271,23 @@ def test_a_part_that_one_oracle_left_out_is_decided_by_the_other():
     assert found.best == "complex"
 
 
+def test_what_one_oracle_alone_has_looked_at_is_not_judged_again():
+    _, whole = judged_both_ways(*mixed())
+    _, few = drawn()
+    two = judge_in_parts(
+        np.ones(SHAPE), np.zeros(SHAPE), few, LIMITS, typical=lambda at: np.ones(at.stop - at.start)
+    )
+    two.codes.reshape(-1)[BLOCK:] = UNCHECKED
+    again = []
+    judged = [
+        replace(one, part=lambda at, one=one: again.append(at) or one.part(at))
+        for one in (whole, two)
+    ]
+    found = combined_of(judged, {"central": in_pieces(mixed()[1])} | {few.oracle: few})
+    assert again == [slice(0, BLOCK)] * 2
+    np.testing.assert_array_equal(found.codes.reshape(-1)[BLOCK:], whole.codes.reshape(-1)[BLOCK:])
+
+
 def test_entries_that_pass_are_listed_by_how_far_they_are_apart():
     value = np.array([5.0, 1.0, 3.0])
     claimed = value + np.array([1e-9, 3e-9, 2e-9])

@@ -239,8 +239,9 @@ def test_what_is_said_of_it() -> None:
     found = diagnosis_of(WrongBeside("w", np.arange(3), 0.123456, -2.0))
     assert (found.cause, found.parameter, found.confidence) == ("kink", "w", "exact")
     assert found.message.startswith("3 entries of w sit on kinks of the loss")
-    assert "the loss has the slope 0.1235, and the gradient claims -2." in found.message
+    assert "moves them the loss has the slope 0.1235, and the gradient claims -2." in found.message
     assert found.evidence == {"slope": 0.123456, "claimed": -2.0}
     assert "--jitter" in found.remedy
     alone = diagnosis_of(WrongBeside("w", np.arange(1), 0.5, 1.0))
     assert alone.message.startswith("1 entry of w sits on a kink of the loss")
+    assert "moves it the loss has the slope 0.5" in alone.message

@@ -32,8 +32,8 @@ from gradcheck.verdict.judging import ParameterFindings
 
 RADIUS = 2.0**-20
 """Distance of the points, in units of the parameters' scales."""
-NEAREST, ULPS = 2.0**-33, 8.0
-"""The same of points nearer on the way, where each piece is itself still; at least so many ulps."""
+NEARER, HALFWAY = 2.0**-13, 0.5
+"""Parts of it at which each piece is still itself; the second in lower precision than double."""
 STEP = 2.0**-7
 """Step of the slopes there, in units of that distance."""
 MOST = 5000
@@ -223,7 +223,7 @@ class _Search:
         self._error = NOISE * level / (STEP * RADIUS)
         self.claim = self._scaled(problem.analytic)
         coarsest = max(float(np.finfo(one.value.dtype).eps) for one in problem.parameters)
-        self._part = min(max(NEAREST, ULPS * coarsest) / RADIUS, 0.5)
+        self._part = NEARER if coarsest < NEARER * RADIUS else HALFWAY
 
     @property
     def resolved(self) -> bool:

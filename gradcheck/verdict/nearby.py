@@ -29,7 +29,7 @@ class Signs:
 
     def part(self, at: slice) -> NDArray[np.int8]:
         """Return the signs of some entries, of which the first is at a multiple of eight."""
-        bits = self._bits[at.start // 8 : -(-at.stop // 8)]
+        bits = self._bits[at.start // 8 :]
         signs = np.unpackbits(bits, count=at.stop - at.start).astype(np.int8)
         signs += signs
         signs -= 1
@@ -72,14 +72,13 @@ class Kept:
     """
 
     def __init__(self, array: FloatArray, about: FloatArray | None = None) -> None:
-        self._about, self._unit = about, 1.0
+        self._about = about
         if about is None:
             self._kept: NDArray[Any] = array
         elif array.size <= MANY:
             self._kept, self._about = array.copy(), None
         else:
-            typical = rms(about)
-            self._unit = math.ldexp(1.0, math.frexp(typical)[1]) if typical > 0 else 1.0
+            self._unit = math.ldexp(1.0, math.frexp(rms(about))[1])
             self._kept = self._difference(array, about)
 
     def _difference(self, array: FloatArray, about: FloatArray) -> NDArray[np.float32]:
@@ -133,7 +132,7 @@ class Least:
         if self._size > MANY:
             with np.errstate(all="ignore"):
                 largest = float(np.max(sizes, where=np.isfinite(sizes), initial=0.0))
-                unit = math.ldexp(1.0, math.frexp(largest)[1] - TOP) if largest > 0 else 1.0
+                unit = math.ldexp(1.0, math.frexp(largest)[1] - TOP)
                 small = rounded_up(sizes / unit, np.float16)
                 grown = small.astype(np.float64) * unit > 1.001 * sizes
             if unit > 0.0 and not grown.any():
