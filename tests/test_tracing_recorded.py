@@ -176,14 +176,14 @@ def test_what_was_handed_in_may_be_handed_back():
     assert is_lost(recorder, inner)
 
 
-@pytest.mark.parametrize(("depth", "lost"), [(3, True), (4, True), (5, False)])
-def test_containers_are_searched_to_some_depth(depth, lost):
+@pytest.mark.parametrize("depth", [1, 5, 9])
+def test_containers_are_searched_to_any_depth(depth):
     recorder, value = recorder_with(V.copy()), np.ones(2)
     tree = value
     for _ in range(depth):
         tree = [tree]
     recorder.lose(tree, REASON)
-    assert is_lost(recorder, value) is lost
+    assert is_lost(recorder, value)
 
 
 def test_an_array_that_changed_behind_the_trace_is_lost():

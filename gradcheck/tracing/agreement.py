@@ -31,15 +31,19 @@ def close(torch: Any, data: Any, exact: Any, name: str, operands: Sequence[Any])
     """
     precision = exact.real.dtype if exact.is_complex() else exact.dtype
     tolerance = {torch.float64: 1e-7, torch.float32: 1e-3, torch.float16: 1e-1}[precision]
-    if exact.numel():
-        apart, largest = float((data - exact).abs().max()), float(exact.abs().max())
-        if apart <= tolerance * largest:  # false for nan: then look entry by entry
-            return math.isfinite(largest)
-    finite = torch.isfinite(exact)
-    scale = float(exact[finite].abs().max()) if bool(finite.any()) else 1.0
+    if not exact.numel():
+        return True
+    apart, largest = float((data - exact).abs().max()), float(exact.abs().max())
+    if apart <= tolerance * largest:  # false for nan: then look entry by entry
+        return math.isfinite(largest)
+    finite = torch.where(torch.isfinite(exact), exact, torch.zeros_like(exact))
     left = _cancelled(name, operands) * float(torch.finfo(precision).eps)
     agree: bool = torch.allclose(
-        data, exact, rtol=tolerance, atol=tolerance * scale + left + 1e-300, equal_nan=True
+        data,
+        exact,
+        rtol=tolerance,
+        atol=tolerance * float(finite.abs().max()) + left + 1e-300,
+        equal_nan=True,
     )
     return agree
 

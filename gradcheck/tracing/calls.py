@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.tracing import array_methods, ufunc_calls
+from gradcheck.tracing.contents import contents
 from gradcheck.tracing.errors import NotTraceable
 from gradcheck.tracing.iteration import (
     CALLBACK_AT,
@@ -25,6 +26,7 @@ from gradcheck.tracing.iteration import (
     listed,
     taken_apart,
 )
+from gradcheck.tracing.memory import holds
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
 from gradcheck.tracing.users_classes import iterated
@@ -67,9 +69,8 @@ def call(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -
     if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
         receiver = getattr(function, "__self__", None)
         if isinstance(receiver, np.ndarray | np.generic | complex) or type(receiver) is float:
-            same = getattr(operator, function.__name__, None)
-            if same is not None and function.__name__ in _OPERATORS:
-                return _operator(same)(receiver, *args)
+            if function.__name__ in _OPERATORS:
+                return _operator(getattr(operator, function.__name__))(receiver, *args)
             return array_methods.call_method(recorder, function, receiver, args, kwargs)
         if isinstance(receiver, np.ufunc):
             return ufunc_calls.call_ufunc_method(recorder, function, receiver, args, kwargs)
@@ -189,7 +190,7 @@ def _call_object(recorder: Recorder, function: Any, args: Arguments, kwargs: Key
         if isinstance(inner, types.FunctionType):
             return call_user(recorder, inner, args, kwargs)
     method = inspect.getattr_static(type(function), "__call__", None)
-    if isinstance(method, types.FunctionType) and recorder.rebuilder.is_open(method):
+    if isinstance(method, types.FunctionType):
         return call_user(recorder, method, (function, *args), kwargs)
     return call_opaque(recorder, function, args, kwargs)
 
@@ -241,7 +242,7 @@ def call_opaque(
     It may be given them, or get them from a function that it calls, as a solver does.
     """
     given = [*args, *kwargs.values()]
-    traced = any(_is_traced(recorder, argument) for argument in given)
+    traced = _is_traced(recorder, *given)
     plain = [a for a in given if isinstance(a, np.ndarray) and not recorder.is_tracked(a)]
     calls_back = any(isinstance(argument, _FUNCTION_KINDS) for argument in given)
     before = [array.copy() for array in plain] if traced or calls_back else []
@@ -253,24 +254,21 @@ def call_opaque(
         result = function(*callbacks, **_with_callbacks(recorder, kwargs, returned))
     if traced or returned:
         reason = NotTraceable(_full_name(function), recorder.sites.here(), why)
-        recorder.lose(result, reason, known=_numbers_in(given))
+        handed_in = frozenset(id(one) for one in contents(given))  # it may hand it back
+        recorder.lose(result, reason, known=handed_in)
         for argument in given:
             recorder.check_unchanged(argument, reason)
         for array, old in zip(plain, before, strict=True):
-            if old.dtype.kind in "fcO" and not np.array_equal(array, old, equal_nan=True):
+            if not _is_the_same(array, old):
                 recorder.lose(array, reason, wrote=True)
     return result
 
 
-def _numbers_in(values: Any, depth: int = 0) -> frozenset[int]:
-    """Return the identities of all that is handed to a function: it may hand it back."""
-    found = {id(value) for value in values}
-    for value in values:
-        if isinstance(value, list | tuple) and depth < 4:
-            found |= _numbers_in(value, depth + 1)
-        elif isinstance(value, dict) and depth < 4:
-            found |= _numbers_in(list(value.values()), depth + 1)
-    return frozenset(found)
+def _is_the_same(array: Any, before: Any) -> bool:
+    """Whether an array holds just what it held before."""
+    if array.dtype.kind == "O":
+        return all(one is other for one, other in zip(array.flat, before.flat, strict=True))
+    return holds(array, before) if array.dtype.kind in "fc" else array.tobytes() == before.tobytes()
 
 
 def _full_name(function: Any) -> str:
@@ -279,12 +277,10 @@ def _full_name(function: Any) -> str:
     return f"{module}.{name}" if module and module != "builtins" else name
 
 
-def _is_traced(recorder: Recorder, value: Any, depth: int = 0) -> bool:
-    if isinstance(value, list | tuple) and depth < 4:
-        return any(_is_traced(recorder, item, depth + 1) for item in value)
-    if isinstance(value, dict) and depth < 4:
-        return any(_is_traced(recorder, item, depth + 1) for item in value.values())
-    return recorder.is_tracked(value) or recorder.hidden_in(value) is not None
+def _is_traced(recorder: Recorder, *values: Any) -> bool:
+    return any(
+        recorder.is_tracked(one) or recorder.hidden_in(one) is not None for one in contents(values)
+    )
 
 
 def _callback(recorder: Recorder, argument: Any, returned: list[bool] | None = None) -> Any:
@@ -295,14 +291,17 @@ def _callback(recorder: Recorder, argument: Any, returned: list[bool] | None = N
 
 
 def _followed(recorder: Recorder, function: Any, returned: list[bool] | None = None) -> Any:
-    """Return a function that runs under the trace, and notes that it ``returned`` traced values."""
+    """Return a function that runs under the trace, and notes that it ``returned`` traced values.
+
+    What it has written into an array that it was given has come back as well.
+    """
     original = getattr(function, "__dict__", {}).get(_ORIGINAL, function)
     if original is not function and returned is None:
         return function
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         result = call(recorder, original, args, kwargs)
-        if returned == [] and _is_traced(recorder, result):
+        if returned == [] and _is_traced(recorder, result, *args, *kwargs.values()):
             returned.append(True)
         return result
 

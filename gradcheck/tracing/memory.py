@@ -64,7 +64,7 @@ class Positions:
     def counting(self, size: int) -> NDArray[np.int64]:
         """Return ``arange(size)``; not to be written to."""
         if size > self._counting.size:
-            self._counting = np.arange(max(size, 2 * self._counting.size))
+            self._counting = np.arange(size)
         return self._counting[:size]
 
     def of(self, key: Key, span: int) -> NDArray[np.int64]:
@@ -78,15 +78,13 @@ class Positions:
 
 def owner_of(array: Array) -> Array:
     """Return the array that owns the memory which ``array`` looks at."""
-    base = array.base
-    while base is not None:
+    while True:
+        base = array.base
         if not isinstance(base, np.ndarray):
             base = getattr(base, "base", None)  # as_strided puts an object of its own in between
-            if not isinstance(base, np.ndarray):
-                break
+        if not isinstance(base, np.ndarray):
+            return array
         array = base
-        base = array.base
-    return array
 
 
 def address_of(array: Array) -> int:
@@ -109,7 +107,7 @@ def to_tensor(torch: Any, array: Any) -> Any:
 def _extent(array: Array) -> tuple[int, int]:
     """Return the lowest address of an array's elements, and how many elements it spans."""
     reach = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
-    low = address_of(array) + sum(r for r in reach if r < 0)
+    low = address_of(array) + sum(min(r, 0) for r in reach)
     return low, sum(abs(r) for r in reach) // array.itemsize + 1
 
 
@@ -119,9 +117,9 @@ class Memory:
     __slots__ = (
         "address",
         "base",
+        "dtype",
         "elements",
         "flat",
-        "itemsize",
         "lost",
         "pending",
         "span",
@@ -129,11 +127,8 @@ class Memory:
     )
 
     def __init__(self, owner: Array) -> None:
-        if owner.flags.c_contiguous:
-            self.address, self.span = address_of(owner), owner.size
-        else:
-            self.address, self.span = _extent(owner)
-        self.itemsize = owner.itemsize
+        self.address, self.span = _extent(owner)
+        self.dtype = owner.dtype
         self.flat: Any = None
         self.base: Origin = ("constant", "")
         self.pending: list[tuple[NDArray[np.int64], Shadow]] = []
@@ -143,33 +138,26 @@ class Memory:
 
     def key(self, view: Array) -> Key | None:
         """Return offset, shape and strides in elements; ``None`` for a view of other dtype."""
-        size = self.itemsize
+        size = self.dtype.itemsize
         offset, rest = divmod(address_of(view) - self.address, size)
         strides = view.strides
-        if rest or view.itemsize != size or any(stride % size for stride in strides):
+        if rest or view.dtype != self.dtype or any(stride % size for stride in strides):
             return None
         return offset, view.shape, tuple([stride // size for stride in strides])
 
     @staticmethod
     def _bounds(key: Key) -> tuple[int, int]:
-        low = high = key[0]
-        for length, stride in zip(key[1], key[2], strict=True):
-            reach = (length - 1) * stride
-            if reach < 0:
-                low += reach
-            else:
-                high += reach
-        return low, high
+        reach = [(length - 1) * stride for length, stride in zip(key[1], key[2], strict=True)]
+        return key[0] + sum(min(r, 0) for r in reach), key[0] + sum(max(r, 0) for r in reach)
 
     def _covers(self, key: Key) -> bool:
         """Whether a view holds every element of the block, each once."""
         size = 1
-        for length, stride in zip(key[1], key[2], strict=True):
-            if length > 1 and stride == 0:
+        for stride, length in sorted(zip(map(abs, key[2]), key[1], strict=True)):
+            if length > 1 and stride != size:
                 return False
             size *= length
-        low, high = self._bounds(key)
-        return size == self.span == high - low + 1
+        return size == self.span
 
     def remember(self, key: Key, shadow: Shadow) -> None:
         """Keep the tensor of a view for the next reader."""
@@ -206,8 +194,6 @@ class Memory:
 
     def scatter(self, places: NDArray[np.int64], shadow: Shadow) -> None:
         """Note that the elements at ``places`` (each once) now hold ``shadow`` (of that shape)."""
-        if places.size == 0:
-            return
         self._forget(int(places.min()), int(places.max()))
         if shadow.lost is not None:
             self.lost = shadow.lost
@@ -259,7 +245,7 @@ class Memory:
         """Return the block's tensor with all writes in it, one-dimensional, in memory order."""
         if self.flat is None:
             for key, (shadow, _, _) in self.views.items():
-                if not self.pending and shadow.lost is None and self._covers(key):
+                if self._covers(key):
                     self.flat = self._in_memory_order(key, shadow.tensor)
                     self.base = shadow.origin
                     break
@@ -275,7 +261,7 @@ class Memory:
         torch = assembler.torch
         places = np.concatenate([written for written, _ in self.pending])
         order = assembler.positions.counting(places.size)
-        last = np.full(self.span, -1)
+        last = np.empty(self.span, np.int64)
         last[places] = order
         kept = np.flatnonzero(last[places] == order)
         some = kept.size < places.size
@@ -304,7 +290,7 @@ class Memory:
 def _cut(key: Key, flat: Any, torch: Any, positions: Positions) -> Any:
     """Return the part of a block's tensor that a view looks at."""
     offset, shape, strides = key
-    if min(strides, default=1) >= 0:
+    if all(stride >= 0 for stride in strides):
         if flat.storage_offset() or flat.stride(0) != 1:
             flat = flat.clone()  # as_strided counts from the start of the storage
         return torch.as_strided(flat, shape, strides, offset)

@@ -14,8 +14,6 @@ from gradcheck.tracing.operation import Context
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
 
-_PLAIN = (int, str, bool, type(None), bytes, dict)
-
 _UFUNCS: dict[str, Any] = {
     "add": np.add,
     "subtract": np.subtract,
@@ -31,10 +29,7 @@ _UFUNCS: dict[str, Any] = {
 
 
 def _may_be_traced(recorder: Recorder, value: Any) -> bool:
-    kind = type(value)
-    if kind in _PLAIN:
-        return False
-    if kind is list or kind is tuple:
+    if type(value) in (list, tuple):
         return any(_may_be_traced(recorder, item) for item in value)
     return recorder.is_tracked(value)
 
@@ -66,8 +61,6 @@ def apply_inplace(
         return native(target, operand)
     traced = _may_be_traced(recorder, target) or _may_be_traced(recorder, operand)
     if not traced:
-        return native(target, operand)
-    if target.dtype.kind not in "fc":
         return native(target, operand)
     rules = registry()
     ufunc = _UFUNCS[name]
@@ -179,7 +172,7 @@ def setitem(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
         if traced and array.dtype.kind in "OV":
             why = f"an array of dtype {array.dtype} is written to"
             lost = NotTraceable("setitem", recorder.sites.here(), why)
-            recorder.lose(array, lost, wrote=True)
+            recorder.track(array, Shadow(None, ("constant", ""), lost))  # its objects are known
         return
     region = array[index] if _is_basic(index) else None
     if isinstance(region, np.ndarray):
@@ -206,6 +199,8 @@ def scatter(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
     outer = memory.key(array)
     if outer is None:
         array[index] = value
+        why = "memory is written as another dtype"
+        recorder.lose(array, NotTraceable("setitem", recorder.sites.here(), why), wrote=True)
         return
     places = np.array(recorder.positions.of(outer, memory.span)[index])
     distinct, turned = np.unique(places.ravel()[::-1], return_index=True)
@@ -220,7 +215,7 @@ def scatter(recorder: Recorder, value: Any, array: Any, index: Any) -> None:
         return _stored(context, new)
 
     picked = recorder.apply("setitem", rule, store, (value,), {})
-    if picked is None or not isinstance(picked, np.ndarray) or places.size == 0:
+    if places.size == 0:
         return
     shadow = recorder.shadow(picked) or recorder.constant(picked)
     if shadow.lost is None:

@@ -8,13 +8,13 @@ parameter: arrays are recognised by their memory, scalars by their identity.
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradcheck.tracing.agreement import close
+from gradcheck.tracing.contents import contents
 from gradcheck.tracing.contract import Site
 from gradcheck.tracing.errors import NotTraceable, UnsupportedError
 from gradcheck.tracing.memory import Memory, Positions, Shadow, owner_of, to_tensor
@@ -135,23 +135,19 @@ class Recorder:
         *,
         wrote: bool = False,
         known: frozenset[int] = frozenset(),
-        depth: int = 0,
     ) -> None:
         """Mark the floats in ``value`` as depending on parameters in an unknown way.
 
-        What is known already stays so, unless it was overwritten; so do objects whose identity is
-        among ``known``.
+        What is known already stays so, unless it is ``value`` itself and was overwritten; so do
+        objects whose identity is among ``known``.
         """
-        if id(value) in known:
-            return
-        if isinstance(value, np.ndarray | NUMBERS):
-            if _has_floats(value) and (wrote or not self.is_tracked(value)):
-                self.track(value, Shadow(None, ("constant", ""), reason))
-        elif isinstance(value, _CONTAINERS) and depth < 4:
-            for item in value.values() if isinstance(value, dict) else value:
-                self.lose(item, reason, wrote=wrote, known=known, depth=depth + 1)
-        elif _is_opaque(value):
-            self._opaque[id(value)] = (value, reason)
+        for one in contents([value], known):
+            if isinstance(one, np.ndarray | NUMBERS):
+                written = wrote and one is value
+                if _has_floats(one) and (written or not self.is_tracked(one)):
+                    self.track(one, Shadow(None, ("constant", ""), reason))
+            elif _is_opaque(one):
+                self._opaque[id(one)] = (one, reason)
 
     def hidden_in(self, value: Any) -> NotTraceable | None:
         """Return why what an object hands out is lost: a library made it of traced values."""
@@ -298,13 +294,11 @@ class Recorder:
             data.copy_(exact)
             return tensor
         missing = exact - data
-        return tensor + torch.where(torch.isfinite(missing), missing, 0.0)
+        return tensor + torch.where(torch.isfinite(missing), missing, torch.zeros_like(missing))
 
 
 _NOWHERE = Site("", 0, "")
 
-
-_CONTAINERS = (list, tuple, dict, set, frozenset, deque)
 
 _HIDING = frozenset(
     {"numpy", "scipy", "pandas", "torch", "jax", "fractions", "decimal", "statistics", "array"}

@@ -104,14 +104,10 @@ def _compiled(
     return found
 
 
-def _same_signature(first: types.CodeType, second: types.CodeType) -> bool:
-    names = slice(0, first.co_argcount + first.co_kwonlyargcount)
-    return (
-        first.co_argcount == second.co_argcount
-        and first.co_kwonlyargcount == second.co_kwonlyargcount
-        and first.co_flags & 0x2C == second.co_flags & 0x2C
-        and first.co_varnames[names] == second.co_varnames[names]
-    )
+def _signature(code: types.CodeType) -> tuple[Any, ...]:
+    """Return what a function's source has in common with it, unless it has changed since."""
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return names, code.co_argcount, code.co_flags & 0x2C, code.co_freevars
 
 
 def _end(code: types.CodeType) -> tuple[int, int]:
@@ -134,7 +130,7 @@ def _hooked_code(function: types.FunctionType) -> types.CodeType | None:
             found += _candidates(code, source, extent)
     except SyntaxError:
         return None
-    return next((one for one in found if _same_signature(code, one)), None)
+    return next((one for one in found if _signature(one) == _signature(code)), None)
 
 
 def _candidates(code: types.CodeType, source: str, extent: tuple[int, int]) -> list[types.CodeType]:
@@ -147,9 +143,7 @@ def _candidates(code: types.CodeType, source: str, extent: tuple[int, int]) -> l
     hooked = _compiled(code.co_filename, source, *extent, hooked=True).get(group, [])
     if len(hooked) < 2:
         return hooked
-    plain = _compiled(code.co_filename, source, *extent, hooked=False).get(group, [])
-    if len(plain) != len(hooked):
-        return []
+    plain = _compiled(code.co_filename, source, *extent, hooked=False)[group]
     place = _end(code)
     return [h for p, h in zip(plain, hooked, strict=True) if _end(p) == place]
 
@@ -175,14 +169,12 @@ class Rebuilder:
         hooked = self._codes[key]
         if hooked is None:
             return None
-        closure = function.__closure__
-        if hooked.co_freevars != code.co_freevars:
-            cells = dict(zip(code.co_freevars, closure or (), strict=True))
-            if not set(hooked.co_freevars) <= set(cells):
-                return None
-            closure = tuple(cells[name] for name in hooked.co_freevars)
         rebuilt = types.FunctionType(
-            hooked, function.__globals__, function.__name__, function.__defaults__, closure
+            hooked,
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
         )
         rebuilt.__kwdefaults__ = function.__kwdefaults__
         rebuilt.__qualname__ = function.__qualname__

@@ -130,9 +130,10 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_comprehension(self, node: ast.comprehension) -> Any:
         node.ifs = [self.visit(condition) for condition in node.ifs]
+        iterated = self.visit(node.iter)
         if not node.is_async:
-            iterated = _hook("iterate", [self.visit(node.iter), _pattern(node.target)])
-            node.iter = self._at(iterated, node.iter)
+            iterated = self._at(_hook("iterate", [iterated, _pattern(node.target)]), node.iter)
+        node.iter = iterated
         return node
 
     # statements

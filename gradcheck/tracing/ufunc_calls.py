@@ -103,13 +103,14 @@ def _call_without_rule(
     result = ufunc(*args, **kwargs)
     traced = any(recorder.is_tracked(operand) for operand in inputs)
     if traced and not constant:
+        if ufunc in (np.modf, np.divmod) and not kwargs and len(args) == ufunc.nin:
+            return _two_results(recorder, ufunc, inputs, result)
         name = f"numpy.{ufunc.__name__}"
         reason = NotTraceable(name, recorder.sites.here(), "its derivative is not known")
-        if ufunc is np.modf or ufunc is np.divmod:
-            return _two_results(recorder, ufunc, inputs, result)
-        recorder.lose(result, reason)
-    elif out is not None:
-        recorder.constant_write(out)
+        recorder.lose(result, reason, wrote=True)
+        return result
+    for one in result if isinstance(result, tuple) else (result,):
+        recorder.constant_write(one)
     return result
 
 
@@ -169,10 +170,8 @@ def _extreme_accumulate(context: Context, array: Any, axis: int = 0, dtype: Any 
     counting = context.torch.arange(tensor.shape[axis]).reshape(
         [-1 if a == axis % tensor.ndim else 1 for a in range(tensor.ndim)]
     )
-    won = context.torch.where(tensor.detach() == running, counting, -1)
-    fresh = won.clone()
-    places = fresh.cummax(axis).values
-    return tensor.gather(axis, places.clamp(min=0).expand(tensor.shape))
+    won = context.torch.where(tensor.detach() == running, counting, 0)
+    return tensor.gather(axis, won.cummax(axis).values)
 
 
 def _outer(rule: Rule) -> Rule:
@@ -270,18 +269,17 @@ def _unknown(context: Context, *_: Any, **__: Any) -> Any:
 
 
 def _call_at(recorder: Recorder, method: Any, ufunc: Any, args: Arguments) -> None:
-    array, index = args[0], args[1]
-    values = args[2] if len(args) > 2 else None
+    array, index, *values = args
     places = np.arange(array.size).reshape(array.shape)[index]
     operation = _AT.get(ufunc)
 
-    def rule(context: Context, tensor: Any, new: Any) -> Any:
+    def rule(context: Context, tensor: Any, *new: Any) -> Any:
         if operation is None:
             raise UnsupportedError("its derivative is not known")
-        return operation(context, tensor, places, new)
+        return operation(context, tensor, places, *new)
 
     recorder.apply(
-        f"{ufunc.__name__}.at", rule, lambda *_: method(*args), (array, values), {},
+        f"{ufunc.__name__}.at", rule, lambda *_: method(*args), (array, *values), {},
         all_operands=True, written=array,
     )  # fmt: skip
 
