@@ -153,7 +153,7 @@ def _best_window(slopes: _Slopes) -> tuple[float, float, float, bool]:
             known[first, last] = neville(slopes.steps[window], slopes.central[window])
         return known[first, last]
 
-    for last in range(n_levels):
+    for last in range(1, n_levels):
         for order in range(min(last, MAX_ORDER) + 1):
             first = last - order
             if not all(smooth[first:last]):
@@ -181,8 +181,8 @@ def _largest_gap(slopes: _Slopes, first: int) -> float:
     """
     gap = slopes.gap[: first + 1]
     from_the_point = gap[first] * slopes.steps[first] / slopes.steps[: first + 1]
-    smaller = np.minimum(np.abs(gap), np.abs(gap - from_the_point))[:first]
-    return float(max(smaller.max(initial=0.0), abs(gap[first])))
+    smaller = np.minimum(np.abs(gap), np.abs(gap - from_the_point))
+    return float(max(smaller.max(), abs(gap[first])))
 
 
 def _truncation(
@@ -194,8 +194,6 @@ def _truncation(
 ) -> float:
     """Error estimate of an extrapolation: its distance from the ones of lower order."""
     if first == last:
-        if first == 0:
-            return float("inf")
         # The noise of the smaller step may hide as much.
         hidden = 0.75 * float(slopes.noise[first - 1])
         return 1.5 * float(abs(slopes.central[first] - slopes.central[first - 1])) + hidden
@@ -318,7 +316,7 @@ def _one_sided_only(ordered: list[Rung], both: list[Rung], loss: float, noise: f
     nan = float("nan")
     up = [r for r in ordered if np.isfinite(r.loss_up)]
     down = [r for r in ordered if np.isfinite(r.loss_down)]
-    if len(both) == 1 and len(up) < 2 and len(down) < 2:
+    if both and len(up) < 2 and len(down) < 2:
         slopes = _slopes(both, loss, noise)
         return Reading(
             float(slopes.central[0]), nan, float(slopes.steps[0]), False, nan, nan, False, False
