@@ -118,13 +118,14 @@ def _share_of_largest(facts: Facts) -> float:
 
 def _accepting(evidence: Evidence, names: tuple[str, ...]) -> str:
     """Name the power of ten above the relative error of every entry, if it is a small one."""
-    worst = 0.0
-    for name in names:
-        facts = evidence.facts[name]
-        size = np.fmax(np.abs(facts.analytic), np.abs(facts.reference))
-        off = np.divide(np.abs(facts.residual), size, where=_shows(facts), out=np.zeros_like(size))
-        worst = max(worst, float(off.max()))
-    return accepting(worst)
+    return accepting(max(_largest_relative(evidence.facts[name]) for name in names))
+
+
+def _largest_relative(facts: Facts) -> float:
+    """Largest error of an entry that shows, relative to the larger of its two values."""
+    size = np.fmax(np.abs(facts.analytic), np.abs(facts.reference))
+    off = np.divide(np.abs(facts.residual), size, where=_shows(facts), out=np.zeros_like(size))
+    return float(off.max())
 
 
 def _shows(facts: Facts) -> np.ndarray:

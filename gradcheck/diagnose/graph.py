@@ -78,7 +78,8 @@ class Graph:
             if len(uses) == 1:
                 leader[find(uses[0])] = find(whole)
         classes: dict[Cut, list[Cut]] = defaultdict(list)
-        for cut in sorted(leader, key=lambda c: (c[0], -1 if c[1] is None else c[1])):
+        # The whole of an operation comes before its operands.
+        for cut in sorted(leader, key=lambda cut: tuple(k for k in cut if k is not None)):
             classes[find(cut)].append(cut)
         return tuple(tuple(members) for members in classes.values())
 
