@@ -17,9 +17,9 @@ TANH, MASK = of(0, "tanh", W, line=4), of(0, "maximum", W, line=4)
 
 
 def told(cause, operation=TANH, *, kind="cut", sites=(0,), altered=None, runs="", n=1, factor=None,
-         alone=False, confidence="exact", names="W"):  # fmt: skip
+         alone=False, confidence="exact", names="W", edges=()):  # fmt: skip
     changes = dict.fromkeys(sites if altered is None else altered, Alteration("constant"))
-    trial = Trial(kind, changes, sites, None, runs, n)
+    trial = Trial(kind, changes, sites, None, runs, n, dict(edges))
     known = frozenset(names)
     explanation = Explanation(trial, factor, np.ones(3), known, alone, confidence)
     message, remedy = word(cause, operation, tuple(names), explanation)
@@ -136,3 +136,32 @@ def test_what_is_accepted_covers_the_largest_error_of_an_entry():
     """Entries of nothing do not show; of the others one is off by 3e-5 of its own size."""
     found = left([4.0, 1.0, 0.0], np.array([4e-6, 3e-5, 0.0]))
     assert "1e-4" in found.remedy or "1e-04" in found.remedy or "0.0001" in found.remedy
+
+
+def of_name(name, operand, cause="sign", index=0):
+    message, _ = told(cause, of(0, name, W, W, line=4), edges={index: operand})
+    return message.removeprefix("The gradient of W is exactly what you get when ")
+
+
+def test_an_operand_is_named_where_the_other_is_right():
+    add = "operand of the `add` in line 4 has the wrong sign."
+    assert of_name("add", 0) == f"the gradient through the first {add}"
+    assert of_name("add", 1) == f"the gradient through the second {add}"
+    assert of_name("stack", 5).startswith("the gradient through the sixth operand of the `stack`")
+    assert of_name("stack", 6).startswith("the gradient through operand 7 of the `stack`")
+
+
+def test_the_whole_operation_is_named_where_all_of_it_is_meant():
+    whole = "the gradient through the `add` in line 4 has the wrong sign."
+    assert of_name("add", None) == of_name("add", 1, index=5) == whole
+
+
+def test_what_an_assignment_puts_together():
+    assert of_name("setitem", 1).startswith("the gradient through the value of the assignment in")
+    assert of_name("setitem", 0).startswith("the gradient through what was there before the assig")
+
+
+def test_an_operand_is_no_result():
+    detached = "operand of the `add` in line 4 is treated as a constant."
+    assert of_name("add", 1, "path_detached") == f"the second {detached}"
+    assert of_name("add", None, "path_detached").startswith("the result of the `add` in line 4 is")

@@ -158,7 +158,7 @@ def cause_of(explanation: Explanation, evidence: Evidence, space: Space, graph: 
         return _identity_cause(trial, operation, graph)
     assert factor is not None
     proportional = is_regulariser(explanation.change, explanation.parameters, evidence, space)
-    if proportional and any(adds_up(index, graph) for index in trial.sites):
+    if proportional and any(adds_up(i, trial.edges.get(i), graph) for i in trial.sites):
         return "reg_missing" if factor.value == 0.0 else "reg_scale"
     if _is_slope_of_a_branch(trial, factor, graph):
         return "activation_mask_missing"
@@ -308,7 +308,10 @@ def _suits(cause: str, index: int, explanation: Explanation, graph: Graph) -> tu
     own = own_factor(graph.by_index[index])
     if factor is not None and own is not None and abs(own * factor.value - 1.0) <= 1e-9:
         rank = -1  # a constant of its own, left out
-    return (one_run, fewer if explanation.trial.kind != "cut" else 0, rank, -index)
+    # A term is named by what computes it, not by the sum that it enters.
+    entering = cause.startswith("reg_") and explanation.trial.edges.get(index) is not None
+    altered = fewer if explanation.trial.kind != "cut" else 0
+    return (one_run, altered, int(entering), rank, -index)
 
 
 def _others(

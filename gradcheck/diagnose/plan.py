@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from gradcheck.diagnose.graph import Cut, Graph, cut_alteration
@@ -45,9 +45,12 @@ class Trial:
         alterations: what ``Trace.backward`` is given.
         sites: indices of the operations meant, those first that the alteration is made at; the
             others have the same effect.
+        operand: of the operation it is made at; None for all operands.
         runs: which runs of a loop are meant: ``""`` (no loop), ``"every"``, ``"last"``,
             ``"first"``, ``"all but the last"``, ``"all but the first"`` or ``"one"``.
         n_runs: how many runs the loop has.
+        edges: by operation, the operand of it that has this effect; None, or left out, where all of
+            it has.
     """
 
     kind: str
@@ -56,6 +59,7 @@ class Trial:
     operand: int | None = None
     runs: str = ""
     n_runs: int = 1
+    edges: Mapping[int, int | None] = field(default_factory=dict)
 
 
 def trials(graph: Graph) -> Iterator[Trial]:
@@ -140,7 +144,16 @@ def _single_cuts(graph: Graph, *, inside_loops: bool) -> Iterator[Trial]:
             index, alteration = cut_alteration(outside[0])
             sites = tuple(dict.fromkeys(i for i, _ in (*outside, *members)))
             runs = "one" if inside_loops else ""
-            yield Trial("cut", {index: alteration}, sites, outside[0][1], runs)
+            edges = _edges(members)
+            yield Trial("cut", {index: alteration}, sites, outside[0][1], runs, edges=edges)
+
+
+def _edges(cuts: Iterable[Cut]) -> dict[int, int | None]:
+    """Return the operand that is cut of each operation, None where one cut is of all of it."""
+    found: dict[int, int | None] = {}
+    for index, operand in cuts:
+        found[index] = None if found.get(index, operand) is None else operand
+    return found
 
 
 def _half_of_a_square(graph: Graph, cut: Cut) -> bool:
@@ -162,6 +175,7 @@ class _LoopCut:
     run: tuple[int, ...]
     operand: int | None
     sites: tuple[int, ...]
+    edges: Mapping[int, int | None]
 
 
 def _loop_cuts(graph: Graph) -> tuple[_LoopCut, ...]:
@@ -177,7 +191,9 @@ def _loop_cuts(graph: Graph) -> tuple[_LoopCut, ...]:
     loops = []
     for same in found.values():
         run, operand = same[0]
-        loops.append(_LoopCut(run, operand, tuple(other[0] for other, _ in same)))
+        sites = tuple(other[0] for other, _ in same)
+        edges = _edges((other[0], operand) for other, operand in same)
+        loops.append(_LoopCut(run, operand, sites, edges))
     return tuple(loops)
 
 
@@ -233,7 +249,15 @@ def _loop_factors(
                 kind = "scale" if loop.operand is None else "scale_operand"
                 alteration = Alteration(kind, operand=loop.operand, factor=factor)
                 changes = {i: alteration for i in loop.run if _has(graph, i, loop.operand)}
-                yield Trial("factor", changes, loop.sites, loop.operand, "every", len(loop.run))
+                yield Trial(
+                    "factor",
+                    changes,
+                    loop.sites,
+                    loop.operand,
+                    "every",
+                    len(loop.run),
+                    loop.edges,
+                )
 
 
 def _loop_cut(loop: _LoopCut, graph: Graph | None, chosen: tuple[int, ...], which: str) -> Trial:
@@ -243,7 +267,7 @@ def _loop_cut(loop: _LoopCut, graph: Graph | None, chosen: tuple[int, ...], whic
         if graph is None or _has(graph, index, loop.operand)
     ]
     alterations = dict(cut_alteration(cut) for cut in cuts)
-    return Trial("cut", alterations, loop.sites, loop.operand, which, len(loop.run))
+    return Trial("cut", alterations, loop.sites, loop.operand, which, len(loop.run), loop.edges)
 
 
 def _has(graph: Graph, index: int, operand: int | None) -> bool:

@@ -150,13 +150,15 @@ def is_regulariser(change: Array, names: Iterable[str], evidence: Evidence, spac
     return True
 
 
-def adds_up(index: int, graph: Graph) -> bool:
+def adds_up(index: int, operand: int | None, graph: Graph) -> bool:
     """Say whether all that an operation's result goes through on its way to the loss is linear.
 
     That of a regulariser is; a length that a parameter is divided by hands on a multiple of the
-    parameter as well, and is none.
+    parameter as well, and is none. Where an operand is meant, the operation itself counts: one
+    factor of ``w @ w`` is half of a regulariser.
     """
-    for following in graph.reached_from(index) - {index}:
+    reached = graph.reached_from(index) - {index}
+    for following in reached if operand is None else reached | {index}:
         operation = graph.by_index[following]
         if operation.name in CURVED or operation.name in EXTREMES | MATRIX_PRODUCTS | STATISTICS:
             return False

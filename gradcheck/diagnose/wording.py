@@ -24,6 +24,8 @@ _RUNS = {
     "one": " (in one of its runs)",
 }
 
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+
 _TEXTS = {
     "activation_mask_missing": (
         "{which} is treated as the identity",
@@ -75,7 +77,7 @@ _TEXTS = {
         "{factor} times that now.",
     ),
     "path_detached": (
-        "the result of {which} is treated as a constant",
+        "{result} is treated as a constant",
         "Add the gradient that flows through line {line}.",
     ),
     "term_missing": (
@@ -109,11 +111,18 @@ def word(
 
 
 def _subject(operation: Operation, trial: Trial) -> str:
-    """Return the operation in words, or the expression of which it is the last part."""
+    """Return the operation in words, or its operand, or the expression that it is the last of."""
     words = in_words(operation)
-    if not _is_expression(trial):
+    if _is_expression(trial):
+        return f"the expression in line {words.split(' in line ', 1)[1]}"
+    operand = trial.edges.get(operation.index)
+    if operand is None:
         return words
-    return f"the expression in line {words.split(' in line ', 1)[1]}"
+    if operation.name == "setitem":
+        return f"{'the value of' if operand else 'what was there before'} {words}"
+    if operand >= len(_ORDINALS):
+        return f"operand {operand + 1} of {words}"
+    return f"the {_ORDINALS[operand]} operand of {words}"
 
 
 def _is_expression(trial: Trial) -> bool:
@@ -142,8 +151,10 @@ def _told(
             f"In the backward pass of line {line}, multiply by the slope of each branch.",
         )
     message, remedy = _TEXTS[cause]
+    is_operand = explanation.trial.edges.get(operation.index) is not None
     said = {
         "which": which,
+        "result": which if is_operand else f"the result of {which}",
         "derivative": derivative,
         "factor": factor,
         "words": words,
