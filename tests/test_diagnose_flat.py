@@ -113,3 +113,61 @@ def test_a_gradient_of_nothing_but_zeros_where_it_is_known():
 
     assert zeros([0, 0, 5, 0]) == [("v",)]
     assert zeros([0, 0, 0, 1e-300]) == []
+
+
+@pytest.mark.parametrize("signs", [-1.0, np.where(generator.random(size=(4, 5)) < 0.5, -1.0, 1.0)])
+@pytest.mark.parametrize(("rows", "words"), [(np.s_[:], ""), (np.s_[1:3], " (in rows 1 and 2)")])
+def test_a_parameter_of_any_sign_has_a_regulariser(signs, rows, words):
+    theta, right = signs * THETA, np.zeros((4, 5))
+    right[rows] = 0.1 * theta[rows]
+    assert f"lam times the parameter{words}: the regulariser" in told(right, theta=theta)[0]
+    assert "-lam times the parameter" in told(-right, theta=theta)[0]
+
+
+def test_of_an_entry_of_nothing_the_regulariser_is_nothing():
+    theta = THETA.copy()
+    theta[2, 1] = theta[0, 3] = 0.0
+    assert "lam times the parameter: the regulariser" in told(0.1 * theta, theta=theta)[0]
+    theta = THETA * (np.arange(5) > 0)
+    assert "lam times the parameter: the regulariser" in told(0.1 * theta, theta=theta)[0]
+
+
+def test_an_entry_of_its_uncertainty_is_nothing_of_a_regulariser():
+    """What is there of it is in all columns but the last."""
+    right = 0.1 * THETA
+    right[:, 4] = TOLERANCE
+    assert "(in all columns but column 4)" in told(right)[0]
+
+
+def moving(losses, *, uncertain=False, failing=True):
+    """What is said of a flat loss; one entry may be uncertain, and fail or not."""
+    first = np.arange(20).reshape(4, 5) == 0
+    known = Evidence(
+        names=("W",), values={"W": THETA}, analytic={"W": CLAIMED}, reference={"W": 0 * THETA},
+        uncertainty={"W": np.where(first & uncertain, 1.0, TOLERANCE)},
+        failing={"W": ~first | failing},
+        moved=None if losses is None else lambda name, along, at: losses(np.asarray(at, float)),
+    )  # fmt: skip
+    return [(one.message, one.remedy) for one in loss_ignores_parameter(known)]
+
+
+def still(at):
+    return np.zeros(at.size)
+
+
+def test_a_loss_of_steps_is_told_from_one_that_ignores_its_parameter():
+    ((message, remedy),) = moving(still)
+    assert message.startswith("The loss ignores W: the loss does not change with W at all")
+    assert remedy == "Let the forward pass of the loss read W from its arguments."
+    ((message, remedy),) = moving(lambda at: np.where(np.abs(at) > 0.01, 1.0, 0.0))
+    assert message.startswith("The forward pass is flat in W, and the backward pass is not: the")
+    assert remedy.startswith("Where the estimator is meant, leave W out of the check (wrt)")
+    assert moving(lambda at: at**2) == []  # an optimum
+
+
+def test_entries_that_are_uncertain_may_be_close_to_a_step():
+    """Moves of all together tell more; without them every entry has to be known."""
+    assert moving(still, uncertain=True, failing=False)
+    assert not moving(still, uncertain=True, failing=True)
+    assert not moving(None, uncertain=True, failing=False)
+    assert moving(None)
