@@ -23,12 +23,7 @@ def real_array(value: Any) -> NDArray[np.float64]:
     """
     content = value
     if hasattr(value, "detach"):
-        content = value.detach()
-        if value.is_complex() or value.is_neg() or not value.is_cpu:
-            content = content.cpu().resolve_conj().resolve_neg()
-        content = content.numpy()
-        if not value.is_complex():
-            return np.array(content, dtype=np.float64)
+        content = value.detach().cpu().resolve_conj().resolve_neg().numpy()
     return np.array(np.real(content), dtype=np.float64)
 
 

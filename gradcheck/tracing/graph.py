@@ -116,16 +116,12 @@ class NumpyTrace:
         None where the result is no view of one operand's memory.
         """
         operation = self._recorded[index]
-        output, edge = operation.outputs[0], operation.edges[0] if operation.edges else None
-        if len(operation.edges) != 1 or edge is None or not edge.is_contiguous():
+        output, *edges = operation.outputs[0], *operation.edges
+        if len(edges) != 1 or not edges[0].is_contiguous():
             return None
-        if output.dtype != edge.dtype or output.is_neg() or output._base is None:
+        if output.untyped_storage().data_ptr() != edges[0].untyped_storage().data_ptr():
             return None
-        if output.untyped_storage().data_ptr() != edge.untyped_storage().data_ptr():
-            return None
-        first = output.storage_offset() - edge.storage_offset()
-        if output.ndim == 0:
-            return np.array([first])
+        first = output.storage_offset() - edges[0].storage_offset()
         steps = [
             (np.arange(n) * step).reshape(-1, *(1,) * (output.ndim - 1 - axis))
             for axis, (n, step) in enumerate(zip(output.shape, output.stride(), strict=True))
@@ -149,11 +145,9 @@ class NumpyTrace:
         if not self._recorded:
             return {}
         outputs = [operation.outputs[0] for operation in self._recorded]
-        found: tuple[Any, ...] = (None,) * len(outputs)
-        if self._loss_tensor is not None and self._loss_tensor.requires_grad:
-            found = self._torch.autograd.grad(
-                self._loss_tensor, outputs, retain_graph=True, allow_unused=True
-            )
+        found = self._torch.autograd.grad(
+            self._loss_tensor, outputs, retain_graph=True, allow_unused=True
+        )
         return {
             index: np.zeros(tuple(output.shape)) if cotangent is None else real_array(cotangent)
             for index, (output, cotangent) in enumerate(zip(outputs, found, strict=True))
@@ -172,10 +166,8 @@ class NumpyTrace:
             for output, cotangent in zip(outputs, cotangents.values(), strict=True)
         ]
         leaves = list(self._parameters.values())
-        found: tuple[Any, ...] = (None,) * len(leaves)
-        if outputs:
-            with self._altered(alterations or {}):
-                found = self._pulled(outputs, leaves, given, retain_graph=True)
+        with self._altered(alterations or {}):
+            found = self._pulled(outputs, leaves, given, retain_graph=True)
         return self._named(found)
 
     def tangents(
