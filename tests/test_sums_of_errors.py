@@ -110,7 +110,7 @@ def test_the_second_sum_of_all_takes_four_evaluations() -> None:
     found = sight(RIGHT)
     found.sum_of_all()
     before = found.spent
-    assert before >= 4
+    assert before == 4  # two steps are enough for a line
     total, bound = found.sum_of_all()
     assert found.spent == before + 4
     assert abs(total) <= bound < 1e-6
@@ -265,3 +265,67 @@ def test_at_a_kink_a_claim_between_the_slopes_is_no_error() -> None:
     steep = {"x": np.array([9.0, 0.0, 0.0, 0.0]), "y": np.ones((2, 3))}
     total, bound = sight(steep, loss=bent).sum_of_all()
     assert abs(total) > bound
+
+
+def test_a_resolution_at_a_kink_is_no_better_than_the_gap_between_its_slopes() -> None:
+    def bent(x: Any, y: Any) -> float:
+        return float(np.sum(np.abs(x - 1.0)) + np.sum(y))
+
+    found = sight(RIGHT, loss=bent)
+    _, bound = found.sum_of_all()
+    assert found.kink is not None
+    low, high = found.kink
+    steps = np.abs(found._steps[0])
+    assert high - low == pytest.approx(2 * steps.sum(), rel=1e-6)
+    typical = np.linalg.norm(3.0 * steps) / math.sqrt(4)
+    assert found.resolution["x"] == pytest.approx((bound + high - low) / typical, rel=1e-6)
+
+
+def test_nothing_is_known_of_a_loss_without_a_slope() -> None:
+    found = fake(lambda t: np.where(t == 0.0, 1.0, np.nan))
+    assert found.sum_of_all() == (0.0, math.inf)
+    assert found.resolution == {"x": math.inf}
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_slopes_that_do_not_settle_leave_three_times_their_difference_in_doubt(
+    settles: bool,
+) -> None:
+    found = fake(lambda t: 1.0 + 1e6 * t * (t * t if settles else np.abs(t)), noise=1e-17)
+    found.sum_of_all()
+    step, h = abs(float(found._steps[0][0])), found._distance
+    assert h is not None
+    apart = 1e6 * (15 * h * h * step**3 if settles else 3 * h * step**2)
+    assert found.measure(WHOLE)[1] == pytest.approx((0.5 if settles else 3.0) * apart, rel=1e-3)
+
+
+def test_distances_are_no_longer_than_allowed() -> None:
+    found = fake(lambda t: 1.0 + t, noise=1e-3)
+    found.longest = 2.0**-9
+    found.sum_of_all()
+    found.measure(WHOLE)
+    evaluator: Any = found.problem.evaluator
+    assert max(evaluator.distances) == 2.0**-9
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_noise_is_that_of_the_larger_loss(sign: float) -> None:
+    def loss(t: Any) -> Any:  # 1 and -10 on both sides, and the same slope from four times as far
+        return sign * (5.5 * np.sign(t) * times(t) - 4.5 * (times(t) == 1))
+
+    level = 10 * 2.0**-53
+    found = fake(loss, noise=level)
+    assert found.measure(WHOLE)[1] == pytest.approx(4 * 8 * level / H, rel=1e-3)
+
+
+def times(t: Any) -> Any:
+    """How many times the shortest distance."""
+    return np.round(np.abs(t) / np.abs(t).min())
+
+
+def test_what_was_spent_before_counts() -> None:
+    found = fake(lambda t: 1.0 + t, limit=7)
+    found.measure(WHOLE)
+    with pytest.raises(EnoughError):
+        found.measure(WHOLE)
+    assert found.spent == 4

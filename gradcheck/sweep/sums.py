@@ -132,7 +132,7 @@ class Sight:
         walk = Walk(self.problem, self.noise, blocks, base, self.longest)
         slope = walk.go(1e-9 * seen.size)
         self._look_at_limits()
-        self._distance = min(slope.distance, self.longest / RATIO)
+        self._distance = slope.distance
         self._share = 0.5 if slope.settled else 3.0
         bound = slope.bound + seen.rounding
         kink = self.kink = walk.kink()
@@ -163,7 +163,7 @@ class Sight:
             return 0.0, math.inf
         near = float(losses[0] - losses[1]) / (2 * h)
         far = float(losses[2] - losses[3]) / (2 * RATIO * h)
-        noise = KAPPA * float(self.noise.at(np.abs(losses[:2]).max(keepdims=True))[0]) / h
+        noise = KAPPA * self.noise.at(np.abs(losses[:2]).max(keepdims=True)).item() / h
         apart = abs(near - far)
         doubt = 0.0 if apart <= noise * (1 + 1 / RATIO) else self._share * apart
         return seen.dot - near, noise + seen.rounding + doubt
