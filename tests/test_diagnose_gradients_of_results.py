@@ -9,7 +9,7 @@ from test_diagnose_judged import rule
 from test_diagnose_judged import said as said_of_rule
 from test_diagnose_measures import space
 from test_diagnose_patterns import evidence
-from test_diagnose_results import said
+from test_diagnose_results import said, transposed
 
 from gradcheck.diagnose import cotangents
 from gradcheck.diagnose.cotangents import _Attempt, cotangent_findings
@@ -112,6 +112,13 @@ def test_what_is_foreseen_to_explain_nothing_costs_no_pass(monkeypatch):
         given=lambda sources, parts: parts[0], explains=lambda found, by_factor: found[0] == 3.0
     )
     assert tried(monkeypatch, (0, ERROR), (3, ERROR), sketch=sketch)[:2] == ([3], [3])
+
+
+@pytest.mark.parametrize(("shape", "turned"), [((3, 3), 1), ((3, 2), 0), ((2, 3), 0), ((1, 1), 1),
+                                               ((2, 2, 1), 0), ((3,), 0)])  # fmt: skip
+def test_only_a_square_gradient_can_be_transposed(shape, turned):
+    found = transposed(of(0, "exp", W), cotangents={0: np.arange(np.prod(shape)).reshape(shape)})
+    assert found == [(0, False, [0])] * turned
 
 
 def test_how_much_it_says_beside_other_answers():

@@ -88,7 +88,7 @@ def unexplained(evidence: Evidence, names: tuple[str, ...]) -> Finding:
     lines, details = [], {}
     for name in names:
         facts = evidence.facts[name]
-        where: Place = place(facts.support | facts.failing, consider=_shows(facts))
+        where: Place = place(facts.support, consider=_shows(facts))
         relative = facts.error / max(
             float(np.linalg.norm(facts.analytic[facts.known])),
             float(np.linalg.norm(facts.reference[facts.known])),
