@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from test_localize_halving import BOUND, Errors
 from gradcheck.sweep import localize
 from gradcheck.sweep.localize import Localisation, localise
 from gradcheck.sweep.sums import EnoughError
+from gradcheck.sweep.wrong_blocks import WrongBlock
 
 PROBLEM: Any = SimpleNamespace(name="here")
 NOISE: Any = SimpleNamespace(name="here, too")
@@ -121,3 +123,20 @@ def test_without_such_a_point_what_kinks_hide_is_said(monkeypatch: pytest.Monkey
     assert found.entries == (("p0", 4),)
     assert here.turns == 3  # the direction that has been looked along counts
     assert here.bound == BOUND
+
+
+@pytest.mark.parametrize(
+    ("changes", "nothing"),
+    [
+        ({}, True),
+        ({"agreed": False}, False),
+        ({"entries": (("p0", 1),)}, False),
+        ({"blocks": (WrongBlock("p0", "row", ((0, 1),), 1, 1),)}, False),
+        ({"unresolved": (WrongBlock("p0", "row", ((0, 1),), 1, 1),)}, False),
+    ],
+)
+def test_nothing_is_found_where_the_last_directions_agree_and_all_before(
+    changes: Any, nothing: bool
+) -> None:
+    one = Localisation((), (), (), 8, {}, agreed=True, complete=True)
+    assert replace(one, **changes).found_nothing is nothing

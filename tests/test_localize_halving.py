@@ -143,12 +143,20 @@ def test_thirty_directions_are_enough() -> None:
 
 
 def test_three_hundred_entries_are_enough() -> None:
-    errors = np.zeros(3000)
-    errors[4::7] = 1.0
-    found = search(Errors(errors), 0, 1, 2, 3, 5, 6)
-    found.run(None)
+    found = search(Errors(np.zeros(16)))
+    found.found += [Part(0, (slice(0, 1),), 1.0, 0.1)] * 298
+    found._keep(Part(0, (slice(1, 2),), 1.0, 0.1))
+    with pytest.raises(EnoughError):
+        found._keep(Part(0, (slice(2, 3),), 1.0, 0.1))
     assert len(found.found) == 300
-    assert (found.agreed, found.complete) == (False, False)
+
+
+def test_enough_ends_a_search_that_is_not_complete() -> None:
+    found = search(Errors(np.array([1.0, 0.0, 0.0, 0.0])))
+    found.found += [Part(0, (slice(3, 4),), 1.0, 0.1)] * 299
+    found.run(None)
+    assert entries(found)[-1] == (0, 0)
+    assert (found.sight.turns, found.agreed, found.complete) == (1, False, False)
 
 
 def test_eight_boxes_without_a_wrong_half_are_enough() -> None:
