@@ -58,6 +58,8 @@ def asked(
     first_error: str = "",
     dtype_name: str = "",
     loss: float = 5.0,
+    inside: Any = None,
+    told: tuple[str, ...] = (),
 ) -> Any:
     names = "abcde"[: len(found)]
     claims = {
@@ -72,8 +74,8 @@ def asked(
         analytic_rounding={name: np.broadcast_to(rounding, (4,)) for name in names},
         gradient_dtypes={},
         facts=SimpleNamespace(value=loss, spread=0.0),
-        precision_inside=None,
-        notices=(),
+        precision_inside=None if inside is None else np.dtype(inside),
+        notices=[SimpleNamespace(key=key) for key in told],
         evaluator=SimpleNamespace(exhausted=False, first_error=first_error, interrupted=None),
     )
     return open_questions(problem, dict(zip(names, found, strict=True)), autograd, noise, ())
@@ -211,6 +213,47 @@ def test_more_than_a_hundred_times_the_noise_is_a_kink_close_by(
 def test_without_differences_noise_is_what_hides_them() -> None:
     (found,) = asked(findings(uncertainty=1.0, oracle="autograd"))
     assert "the loss 5 jitters by" in found.message
+
+
+def test_of_steps_that_are_not_known_noise_is_what_hides_them() -> None:
+    one = findings(uncertainty=1.0)
+    for steps in (np.full(4, np.nan), np.array([np.nan, STEP, np.nan, STEP])):
+        unknown = {"central": replace(one.estimates["central"], steps=steps)}
+        (found,) = asked(replace(one, estimates=unknown))
+        assert "the loss 5 jitters by" in found.message
+
+
+# Half precision inside
+
+
+@pytest.mark.parametrize(("inside", "said"), [(None, True), ("f4", True), ("f2", False)])
+def test_steps_of_half_precision_look_like_kinks_and_are_none(inside: Any, said: bool) -> None:
+    (found,) = asked(findings(kinks=[True, False, False, False]), inside=inside)
+    assert (found.cause == "kink") is said
+    (found,) = asked(findings(uncertainty=1.0), inside=inside)
+    assert ("a kink or an oscillation lies close by" in found.message) is said
+    held = "the loss 5, kept in half precision on its way, jitters by 1e-10" in found.message
+    assert held is not said
+    (found,) = asked(findings(), inside=inside)
+    assert ("kept in half precision" in found.message) is not said
+
+
+# Gradients that differ from call to call
+
+
+@pytest.mark.parametrize("told", [("nondeterministic",), ("other", "nondeterministic"), ("other",)])
+def test_a_gradient_that_is_another_each_time_hides_them_itself(told: tuple[str, ...]) -> None:
+    (found,) = asked(findings(uncertainty=1e-6), rounding=[1e-5, 1.0, 3e-5, 1.0], told=told)
+    assert (found.cause, found.confidence) == ("precision_limited", "exact")
+    if "nondeterministic" in told:
+        assert found.message.startswith("The gradient of a differs from call to call")
+        assert "its mean is known to 2e-05, which hides 2 of 4 entries of a." in found.message
+        assert found.evidence == {"error": pytest.approx(2e-5, rel=1e-2)}
+    else:
+        assert "rounding may have moved" in found.message
+    # where the loss hides more, that is said
+    (found,) = asked(findings(uncertainty=1e-6), rounding=0.5e-6, told=told)
+    assert "from call to call" not in found.message
 
 
 # Twins

@@ -84,13 +84,14 @@ def test_the_resolution_is_what_is_allowed_over_the_scale():
             assert judged(analytic, 1.0, 1e-14, oracle=oracle).resolution[0] == 1e-8
 
 
-def test_two_exact_ways_to_eight_digits_confirm_each_other():
-    found = judged(1.0 + 1e-9, 1.0, 1e-2, oracle="autograd")
+@pytest.mark.parametrize("exact", ["autograd", "complex"])
+def test_two_exact_ways_to_eight_digits_confirm_each_other(exact):
+    found = judged(1.0 + 1e-9, 1.0, 1e-2, oracle=exact)
     assert (found.codes[0], found.allowed[0]) == (PASS, pytest.approx(1e-8))
     assert found.resolution[0] == pytest.approx(1e-8)
-    assert judged(1.0, 1.0, 1e-12, oracle="autograd").allowed[0] == 1e-12
-    assert verdict(1.0 + 2e-8, 1.0, 1e-2, oracle="autograd") == INCONCLUSIVE
-    assert verdict(1.0, 1.0, INF, oracle="autograd") == INCONCLUSIVE
+    assert judged(1.0, 1.0, 1e-12, oracle=exact).allowed[0] == 1e-12
+    assert verdict(1.0 + 2e-8, 1.0, 1e-2, oracle=exact) == INCONCLUSIVE
+    assert verdict(1.0, 1.0, INF, oracle=exact) == INCONCLUSIVE
     assert verdict(1.0, 1.0, 1e-2) == INCONCLUSIVE  # central differences are no exact way
 
 

@@ -1,0 +1,116 @@
+"""Verdicts on a bound itself: what lies there counts as within it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from closed_problems import central
+
+from gradcheck.verdict.compare import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    Judged,
+    Thresholds,
+    judge,
+    typical_at_null,
+)
+
+DOUBLE = Thresholds()
+
+
+def judged(
+    claim: float, value: float, uncertainty: float, typical: float, oracle: str, **limits: Any
+) -> Judged:
+    one = replace(central([value], uncertainty), oracle=oracle)
+    thresholds = replace(DOUBLE, **limits)
+    return judge(np.array([claim]), np.zeros(1), one, thresholds, typical=typical)
+
+
+@pytest.mark.parametrize(
+    ("claim", "value", "uncertainty", "typical", "oracle", "code"),
+    [
+        # known to a thousandth
+        (1.0, 1.0, 1e-3, 0.0, "central", PASS),
+        # as far apart as is allowed
+        (1.0, 1.0 - 2.0**-12, 2.0**-12, 0.0, "central", PASS),
+        # the same to eight digits of the scale, a thousandth of what is typical
+        (0.0, 1e-8, 1e-12, 1e3, "central", PASS),
+        # twice what is allowed, and the smallest that is wrong
+        (0.0, 2.0**-21, 2.0**-22, 1e3, "central", PASS),
+        (0.0, 1e-6, 0.6e-6, 1e3, "central", PASS),
+        (0.0, 1e-6, 1e-9, 1e3, "central", INCONCLUSIVE),
+        # a tail of noise: known to a thousandth, and ten times the smallest that is wrong
+        (1.0, 1.0 - 1.5e-3, 1e-3, 0.0, "central", FAIL),
+        (0.0, 10.0 * 1e-6, 0.6e-5, 1e3, "central", INCONCLUSIVE),
+        # a twentieth of the scale, and ten times what is allowed
+        (1.0, 0.75, 0.05, 0.0, "complex", FAIL),
+        (1.0, 0.375, 0.0625, 0.0, "complex", INCONCLUSIVE),
+        # confirmed to eight digits
+        (1e8, 1e8 - 1.0, 1e7, 0.0, "complex", PASS),
+        # no more than a thousandth of what is typical, with its uncertainty
+        (0.0, 1e-300, 1e-3, 1.0, "central", PASS),
+        # known to a thousandth of what is typical
+        (0.75, 0.75, 1e-3, 1.0, "central", PASS),
+        # known to two thousandths of its own size
+        (1.0, 1.0, 2e-3, 4.0, "central", PASS),
+    ],
+)
+def test_what_lies_on_a_bound_is_within_it(
+    claim: float, value: float, uncertainty: float, typical: float, oracle: str, code: int
+) -> None:
+    assert judged(claim, value, uncertainty, typical, oracle).codes.tolist() == [code]
+
+
+def test_what_is_as_large_as_its_uncertainty_is_lost_in_it() -> None:
+    # and known by what is typical; a plain threshold says nothing of it
+    assert judged(2e-3, 2e-3, 2e-3, 1.0, "central").resolution.tolist() == [2e-3]
+    assert judged(2e-3, 1e-3, 2e-3, 1.0, "central", rtol=0.4).codes.tolist() == [INCONCLUSIVE]
+
+
+def test_a_plain_threshold_is_the_largest_error_that_passes() -> None:
+    assert judged(1.0, 0.5, 1e-9, 0.0, "central", rtol=0.5).codes.tolist() == [PASS]
+
+
+def test_twice_the_uncertainty_hides_a_gradient_of_nothing() -> None:
+    ones = np.ones(3)
+    assert typical_at_null(2.0 * ones, ones, 1e4) == 10.0
+    assert typical_at_null(2.5 * ones, ones, 1e4) == 2.5
+
+
+def test_entries_are_confirmed_each_by_itself() -> None:
+    # the second differs by just a hundred-millionth of it; the third is not known
+    one = replace(central([1.0, 1e8 - 1.0, 5.0], [1e-2, 1e7, 1.0]), oracle="complex")
+    found = judge(np.array([1.0 + 1e-9, 1e8, 6.0]), np.zeros(3), one, DOUBLE, typical=0.0)
+    assert found.codes.tolist() == [PASS, PASS, INCONCLUSIVE]
+    assert found.allowed.tolist() == [1e-8 * (1.0 + 1e-9), 1.0, 1.0]
+
+
+def test_a_zero_that_is_none_in_every_bit_is_confirmed_by_nothing() -> None:
+    one = replace(central([0.0], 0.5, flat=False), oracle="complex")
+    found = judge(np.zeros(1), np.zeros(1), one, DOUBLE, typical=1.0)
+    assert (found.codes.tolist(), found.allowed.tolist()) == ([INCONCLUSIVE], [0.5])
+
+
+def test_what_is_known_to_a_thousandth_of_its_scale_is_measured_by_it() -> None:
+    # a thousandth of what is typical, here
+    assert judged(0.0, 1e-300, 0.01, 1e4, "central").resolution.tolist() == [1e-3]
+    assert judged(0.0, 1e-300, 0.011, 1e4, "central").resolution[0] == pytest.approx(1.1e-6)
+
+
+def test_in_lower_precision_what_is_as_far_apart_as_is_allowed_stays_open() -> None:
+    limits = {"coarsest": 5e-3, "smallest": 1e-3}
+    for apart, code in ((0.25, INCONCLUSIVE), (0.28, FAIL)):
+        assert judged(1.0, 1.0 - apart, 0.25, 0.0, "central", **limits).codes.tolist() == [code]
+
+
+def test_what_hides_a_gradient_is_the_usual_uncertainty() -> None:
+    size, sure = np.full(3, 2.5), np.array([1e-9, 1.0, 1e9])
+    assert typical_at_null(size, sure, 1e4) == 2.5
+    assert typical_at_null(size, 2.0 * sure, 1e4) == 10.0
+    assert typical_at_null(0.5 * size, np.array([0.5, np.nan, np.inf]), 1e4) == 1.25
+    assert typical_at_null(size, np.full(3, np.inf), 1e4) == 10.0
+    assert typical_at_null(size, np.full(3, np.inf), 1.0) == 2.5
