@@ -191,7 +191,7 @@ class _Search:
         """Measure the first of two parts; the second is the rest, unless that leaves doubts."""
         one = self.sight.measure(first)
         rest, rest_bound = error - one[0], bound + one[1]
-        doubtful = 0.25 * rest_bound < abs(rest) < 4 * rest_bound
+        doubtful = 0.24 * rest_bound < abs(rest) < 5 * rest_bound
         neither = abs(one[0]) <= one[1] and abs(rest) <= rest_bound
         if doubtful or neither or not math.isfinite(rest_bound):
             return one, self.sight.measure(second)
@@ -207,14 +207,13 @@ class _Search:
             self._probe(part)
             return
         axis = max(axes, key=lambda one: part.shape[one])
-        pieces, all_wrong = [part], True
+        pieces = [part]
         for _ in range(EIGHTHS):
             pieces, all_wrong = self._halve_all(pieces, axis)
             if not all_wrong:
                 break
-        if all_wrong:
-            self._search_box(part, dense | {axis})
-            return
+        else:
+            pieces, dense = [part], dense | {axis}
         for piece in pieces:
             self._search_box(piece, dense)
 
@@ -233,7 +232,7 @@ class _Search:
             hit = [half for half in halves if half.is_wrong]
             if not hit:
                 self._leave(piece)
-            all_wrong = all_wrong and len(hit) == 2
+            all_wrong = all_wrong and hit == halves
             wrong += hit
         return wrong, all_wrong
 
