@@ -101,7 +101,7 @@ def is_staircase(
     A fast oscillation is rough and plain on such scales, too, and does not; what lies about a pole
     is higher the nearer one looks.
     """
-    wide = float(problem.evaluator.along(direction, [length])[0])
+    wide = problem.evaluator.along(direction, [length]).item()
     here = problem.facts.value
     if not np.isfinite(wide):
         return False
@@ -144,7 +144,7 @@ def _heights(
     heights: list[float] = []
     for _ in range(HALVINGS):
         middle = 0.5 * (begin[0] + end[0])
-        half = (middle, float(problem.evaluator.along(direction, [middle])[0]))
+        half = (middle, problem.evaluator.along(direction, [middle]).item())
         first, second = unexplained(begin, half), unexplained(half, end)
         begin, end = (begin, half) if first >= second else (half, end)
         if not unexplained(begin, end) > SURE * level:

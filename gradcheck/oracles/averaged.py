@@ -110,7 +110,7 @@ def _along(
         if more is None:
             break
         moves, losses = np.append(moves, more[0]), np.append(losses, more[1])
-        level = float(noise.at(np.abs(losses).max(keepdims=True))[0])
+        level = noise.at(np.abs(losses).max(keepdims=True)).item()
         # All again: what few points leave open, more of them may contradict.
         seen = [scale * one for one in REACHES[: k + 1]]
         best = _best(moves, losses, level, seen, known)

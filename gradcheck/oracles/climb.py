@@ -186,7 +186,7 @@ def _noise_across(problem: Problem, first: FirstPass, position: int, reach: floa
 
 
 def _noise_on(noise: Noise, rungs: Mapping[float, Rung]) -> float:
-    return float(noise.at(np.array([_largest_near(rungs)]))[0])
+    return noise.at(np.array(_largest_near(rungs))).item()
 
 
 def _largest_near(rungs: Mapping[float, Rung]) -> float:

@@ -91,7 +91,7 @@ def in_extended_precision(
     problem.evaluator.count += 1 + shifted.evaluator.count
     shifted.evaluator.count = 0
     level = max(found.level, floor)
-    plain = max(noise.level, float(half_ulp(np.array([base]), noise.dtype)[0]))
+    plain = max(noise.level, half_ulp(np.array(base), noise.dtype).item())
     if not found.measured or not level <= GAIN * plain:
         return None
     return Extended(shifted, Noise(level, 0.0, noise.dtype, noise.variation), seconds)

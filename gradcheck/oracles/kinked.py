@@ -101,7 +101,7 @@ class Kinked:
         slopes = []
         for offset in offsets:
             away = APART * step * offset
-            up, down = (self._losses(away + t * direction, (1.0,))[0] for t in (step, -step))
+            up, down = (self._losses(away + t * direction, (1.0,)).item() for t in (step, -step))
             slopes.append((up - down) / (2.0 * step))
         return np.array(slopes)
 
@@ -184,7 +184,7 @@ def _made(
     ]
     kink = float(bends[usable].min())
     units = kink / gap[usable]
-    level = float(noise.at(np.array([problem.facts.value]))[0])
+    level = noise.at(np.array(problem.facts.value)).item()
     step = max(SHORTEST, 100.0 * NOISE * level / kink, _resolved(problem, kept, units))
     if not step <= LONGEST:
         return None

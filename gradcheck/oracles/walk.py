@@ -59,7 +59,7 @@ class Walk:
         """Noise of the losses at the two smallest steps."""
         near = [self.rungs[level] for level in sorted(self.rungs)[:2]]
         losses = [abs(x) for r in near for x in (r.loss_up, r.loss_down) if math.isfinite(x)]
-        return float(self.noise.at(np.array([max(losses, default=0.0)]))[0])
+        return self.noise.at(np.array(max(losses, default=0.0))).item()
 
     def best(self) -> Slope:
         """Return the slope from the two neighbouring steps that leave the least doubt.
