@@ -71,6 +71,18 @@ def test_steps_in_single_precision_count_as_they_are(size: int) -> None:
     assert (value == 0.1).all()
 
 
+@pytest.mark.parametrize(("size", "kind"), [(1 << 17, np.float64), ((1 << 17) + 1, np.float32)])
+def test_so_many_of_them_are_made_double_once_and_more_anew_each_time(size: int, kind: Any) -> None:
+    steps = np.ones(size, dtype=np.float32)
+    with moved_blocks([np.zeros(size)], [Block(0, (slice(0, size),), steps)]) as move:
+        ((moved, _),) = move.__self__._each  # type: ignore[attr-defined]
+        assert moved._steps.dtype == kind
+    few = np.ones(3)
+    with moved_blocks([np.zeros(3)], [Block(0, (), few)]) as move:
+        ((moved, _),) = move.__self__._each  # type: ignore[attr-defined]
+        assert moved._steps is few
+
+
 # Large arrays
 
 
