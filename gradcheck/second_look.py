@@ -200,7 +200,7 @@ def _open(judged: AnyJudged, estimate: AnyEstimate) -> NDArray[np.intp]:
             continue
         part = judged.part(at)
         own = np.fmax(np.abs(part.analytic), np.abs(part.reference))
-        largest = max(largest, float(np.fmax.reduce(own, initial=0.0)))
+        largest = max(largest, float(np.fmax.reduce(own)))
         coarse = (part.codes == PASS) & (part.allowed > FINE * own)
         chosen = np.flatnonzero(((part.codes == INCONCLUSIVE) | coarse) & ~estimate.part(at).kinks)
         undecided = part.codes[chosen] == INCONCLUSIVE
