@@ -247,10 +247,9 @@ def _only_regulariser_left(explanation: Explanation, evidence: Evidence) -> bool
 
 def _is_cut_whole(index: int, trial: Trial, graph: Graph) -> bool:
     """Say whether the cut is one of everything that this operation's result does."""
-    if index != trial.sites[0] or trial.operand is None:
-        uses = graph.consumers.get(index, ())
-        return len(uses) <= 1 or (index == trial.sites[0] and trial.operand is None)
-    return False
+    if index == trial.sites[0]:
+        return trial.operand is None
+    return len(graph.consumers.get(index, ())) <= 1
 
 
 def _finding(
@@ -293,25 +292,20 @@ def _finding(
 
 
 def _suits(cause: str, index: int, explanation: Explanation, graph: Graph) -> tuple[int, ...]:
-    name = graph.by_index[index].name
+    """Return how well a place suits a cause, as numbers to compare: the smaller, the better."""
+    operation, trial, factor = graph.by_index[index], explanation.trial, explanation.factor
     wanted = _SUITED.get(cause, ())
-    rank = next((k for k, names in enumerate(wanted) if name in names), len(wanted))
-    fewer = len(explanation.trial.alterations)
-    one_run = int(explanation.trial.runs == "one")
-    if len(explanation.parameters) == 1 and spreads(
-        index, explanation.trial, explanation.factor, graph
-    ):
-        rank = -1  # the mean over what the parameter was broadcast along
-    factor = explanation.factor
-    if factor is not None and of_extreme(explanation.trial, factor, graph):
-        rank = -int(name in EXTREMES)
-    own = own_factor(graph.by_index[index])
-    if factor is not None and own is not None and abs(own * factor.value - 1.0) <= 1e-9:
-        rank = -1  # a constant of its own, left out
+    rank = next((k for k, names in enumerate(wanted) if operation.name in names), len(wanted))
+    # The mean over what the parameter was broadcast along.
+    plainly = len(explanation.parameters) == 1 and spreads(index, trial, factor, graph)
+    if factor is not None:
+        plainly |= operation.name in EXTREMES and of_extreme(trial, factor, graph)
+        own = own_factor(operation)  # a constant of its own, left out
+        plainly |= own is not None and abs(own * factor.value - 1.0) <= 1e-9
     # A term is named by what computes it, not by the sum that it enters.
-    entering = cause.startswith("reg_") and explanation.trial.edges.get(index) is not None
-    altered = fewer if explanation.trial.kind != "cut" else 0
-    return (one_run, altered, int(entering), rank, -index)
+    entering = cause.startswith("reg_") and trial.edges.get(index) is not None
+    altered = len(trial.alterations) if trial.kind != "cut" else 0
+    return trial.runs == "one", altered, entering, not plainly, rank, -index
 
 
 def _others(
