@@ -206,7 +206,7 @@ def _lost_write(recorder: Recorder, function: Any, args: Arguments) -> None:
 def put_along_axis(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> None:
     """Run ``np.put_along_axis``."""
 
-    def follow(arr: Any, indices: Any, values: Any, axis: int | None = -1) -> None:
+    def follow(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
         if axis is None:
             setitem(recorder, values, arr, np.unravel_index(indices, arr.shape))
             return

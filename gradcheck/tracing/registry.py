@@ -69,7 +69,7 @@ class Registry:
 
 
 def _reshape_method(context: Any, a: Any, *shape: Any, **kwargs: Any) -> Any:
-    return movement.FUNCTIONS[np.reshape](context, a, shape, **kwargs)
+    return movement.FUNCTIONS[np.reshape](context, a, context.value.shape, **kwargs)
 
 
 def _transpose_method(context: Any, a: Any, *axes: Any) -> Any:

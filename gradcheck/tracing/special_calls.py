@@ -9,6 +9,7 @@ import builtins
 import collections
 import copy
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -125,10 +126,13 @@ def _enumerate(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywo
     return ((place, getitem(recorder, array, place)) for place in np.ndindex(array.shape))
 
 
-def _from_iterable(recorder: Recorder, _: Any, args: Arguments, kwargs: Keywords) -> Any:
-    items = list(iterated(recorder, args[0]))
-    dtype = kwargs.get("dtype", args[1] if len(args) > 1 else float)
-    return call(recorder, np.array, (items,), {"dtype": dtype})
+def _from_iterable(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:
+    def follow(iter: Any, dtype: Any, count: int = -1, **_: Any) -> Any:
+        items = list(itertools.islice(iterated(recorder, iter), None if count < 0 else count))
+        function(items, dtype, count)  # raises what NumPy raises where there are too few
+        return call(recorder, np.array, (items,), {"dtype": dtype})
+
+    return follow(*args, **kwargs)
 
 
 def _as_it_is(recorder: Recorder, function: Any, args: Arguments, kwargs: Keywords) -> Any:

@@ -44,8 +44,6 @@ def _between(context: Context, first: Any, second: Any, metric: Any, settings: A
         p = float(settings.get("p", 2))
         if set(settings) - {"p"} or p <= 1:
             raise UnsupportedError("w= and p= of 1 or less are not covered")
-        if p == 2:
-            return _METRICS["euclidean"](context.torch, first, second)
         sizes = (first - second).abs()
         total = sizes.pow(p).sum(-1)
         apart = total > 0

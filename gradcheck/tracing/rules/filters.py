@@ -39,11 +39,9 @@ def _linear(function: Callable[..., Any]) -> Rule:
         given = bound.arguments
         tensor = context.tensor(given[signal])
         _refuse(context, {k: v for k, v in given.items() if k != signal}, tensor)
-        axis = int(given["axis"]) if "axis" in given else -1
-        unit = {**given, signal: np.eye(tensor.shape[axis], dtype=str(tensor.dtype)[6:])}
-        if "axis" in given:
-            unit["axis"] = -1
-        bound.arguments.update(unit)
+        axis = int(given["axis"])
+        unit = np.eye(tensor.shape[axis], dtype=str(tensor.dtype)[6:])
+        bound.arguments.update({signal: unit, "axis": -1})
         matrix = context.torch.from_numpy(np.array(function(*bound.args, **bound.kwargs)))
         moved = tensor.movedim(axis, -1)
         return (moved.to(matrix.dtype) @ matrix).movedim(-1, axis)
@@ -57,7 +55,7 @@ def _refuse(context: Context, settings: dict[str, Any], tensor: Any) -> None:
             raise UnsupportedError(f"its derivative with respect to {name} is not known")
         if name in _OTHERS and value is not None:
             raise UnsupportedError(f"{name}= is not covered")
-    if tensor.ndim and max(tensor.shape) > LONGEST:
+    if max(tensor.shape) > LONGEST:
         raise UnsupportedError(f"signals of more than {LONGEST} samples are not covered")
 
 
@@ -90,25 +88,21 @@ def _convolution(*, turned: bool, late: bool = False) -> Rule:
     The middle part of an odd number of elements too many begins one later with ``late``.
     """
 
-    def rule(
-        context: Context, in1: Any, in2: Any, mode: str = "full", *more: Any, **settings: Any
-    ) -> Any:
+    def rule(context: Context, in1: Any, in2: Any, *more: Any, **settings: Any) -> Any:
         axes = settings.get("axes")
         if axes is not None or any(
             value in ("wrap", "symm") for value in (*more, *settings.values())
         ):
             raise UnsupportedError("axes= and boundary= are not covered")
         first, second = (context.tensor(part, context.dtype) for part in (in1, in2))
-        if first.shape != in1.shape or first.ndim != second.ndim or not 1 <= first.ndim <= 3:
+        if not 1 <= first.ndim <= 3:
             raise UnsupportedError("signals of more than three dimensions are not covered")
         dimensions = tuple(range(first.ndim))
         kernel = second if turned else second.flip(dimensions)
         convolve = getattr(context.torch.nn.functional, f"conv{first.ndim}d")
         padding = tuple(length - 1 for length in second.shape)
         full = convolve(first[None, None], kernel[None, None], padding=padding)[0, 0]
-        if mode == "full":
-            return full
-        wanted = tuple(first.shape if mode == "same" else context.value.shape)
+        wanted = context.value.shape
         starts = [(have - want + late) // 2 for have, want in zip(full.shape, wanted, strict=True)]
         return full[tuple(slice(s, s + want) for s, want in zip(starts, wanted, strict=True))]
 

@@ -26,9 +26,9 @@ def norm(context: Context, x: Any, ord: Any = None, axis: Any = None,
         axis = 0 if tensor.ndim == 1 else (0, 1)
     if isinstance(axis, tuple | list) and len(axis) == 2:
         kind = "fro" if ord is None else ord
-        if kind == 2 and tensor.ndim == 2:
-            largest = linalg.svdvals(tensor)[0]  # matrix_norm's own derivative may be nan
-            return largest.reshape(context.value.shape)
+        if kind in (2, -2):  # matrix_norm's own derivative may be nan
+            values = linalg.svdvals(tensor.movedim(tuple(axis), (-2, -1)))
+            return (values[..., 0] if kind == 2 else values[..., -1]).reshape(context.value.shape)
         return linalg.matrix_norm(tensor, kind, tuple(axis), keepdims)
     return linalg.vector_norm(tensor, 2 if ord is None else ord, axis, keepdims)
 
@@ -135,7 +135,7 @@ def _slogdet(context: Context, a: Any) -> Any:
 
 def _eigh(context: Context, a: Any, UPLO: str = "L") -> Any:
     tensor = context.tensor(a)
-    seen = _symmetric_part_read(context, tensor, lower=UPLO == "L")
+    seen = _symmetric_part_read(context, tensor, lower=UPLO.upper() == "L")
     return _oriented(context, *context.torch.linalg.eigh(seen))
 
 
@@ -148,7 +148,7 @@ def _oriented(context: Context, values: Any, vectors: Any) -> Any:
 
 def _eigvalsh(context: Context, a: Any, UPLO: str = "L") -> Any:
     return context.torch.linalg.eigvalsh(
-        _symmetric_part_read(context, context.tensor(a, context.dtype), lower=UPLO == "L")
+        _symmetric_part_read(context, context.tensor(a, context.dtype), lower=UPLO.upper() == "L")
     )
 
 

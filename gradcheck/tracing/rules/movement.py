@@ -27,12 +27,11 @@ def copied(context: Context, a: Any, *_: Any, **__: Any) -> Any:
     return context.tensor(a, context.dtype).reshape(np.shape(context.value)).clone()
 
 
-def transposed(context: Context, a: Any, axes: Any = None, *more: int) -> Any:
+def transposed(context: Context, a: Any, axes: Any = None) -> Any:
     """Axes in another order."""
     tensor = context.tensor(a)
-    if isinstance(axes, int | np.integer):
-        axes = (axes, *more)
-    return tensor.permute(tuple(range(tensor.ndim))[::-1] if axes is None else tuple(axes))
+    order = range(tensor.ndim)[::-1] if axes is None else np.ravel(axes).tolist()
+    return tensor.permute(*order)
 
 
 def _swapped(context: Context, a: Any, axis1: int, axis2: int) -> Any:
@@ -190,14 +189,10 @@ def _each(context: Context, arrays: Any) -> Any:
 _FIRST = (
     "rollaxis flip fliplr flipud rot90 roll repeat tile take take_along_axis diagonal "
     "diag diagflat tril triu resize delete split array_split hsplit vsplit dsplit "
-    "matrix_transpose permute_dims unstack trim_zeros"
+    "matrix_transpose permute_dims unstack trim_zeros hstack vstack dstack column_stack block"
 ).split()
-_ALL_IN_FIRST = ("hstack vstack dstack column_stack row_stack block concat").split()
 
 FUNCTIONS |= {getattr(np, n): following(getattr(np, n)) for n in _FIRST if hasattr(np, n)}
-for _name in _ALL_IN_FIRST:
-    if _name in dir(np) and (_name != "row_stack" or not hasattr(np, "unstack")):
-        FUNCTIONS[getattr(np, _name)] = following(getattr(np, _name))
 FUNCTIONS |= {
     np.append: following(np.append, (0, 1)),
     np.insert: following(np.insert, (0, 2)),
