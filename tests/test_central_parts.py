@@ -211,7 +211,7 @@ def test_where_entries_go_together_twice_as_many_follow_while_none_is_wrong(
 
 @pytest.mark.parametrize(
     ("size", "parameters", "cap"),
-    [(0, 0, 8), (0, 1, 8), (0, 15, 8), (0, 16, 7), (36, 16, 8), (0, 62, 2), (0, 200, 2)],
+    [(0, 0, 8), (0, 15, 8), (0, 16, 7), (36, 16, 8), (0, 25, 5), (299, 25, 5), (0, 200, 2)],
 )
 def test_parameters_share_how_many_are_confirmed(size: int, parameters: int, cap: int) -> None:
     some: Any = SimpleNamespace(size=size)
