@@ -9,6 +9,7 @@ from test_diagnose_search import known, passing, space
 from gradcheck.diagnose.arrangement import permuted, swapped, transposed, wrong_axis
 from gradcheck.diagnose.counterfactual import explain
 from gradcheck.diagnose.entries import duplicate_indices
+from gradcheck.diagnose.factors import name_factor
 
 draw = np.random.default_rng(61).normal
 
@@ -78,7 +79,31 @@ def test_indices_count_from_the_end_up_to_the_first(first, axes):
     assert [one.evidence["axis"] for one in found] == axes
 
 
+@pytest.mark.parametrize(("axis", "words"), [(0, "rows"), (1, "columns")])
+def test_what_is_named_more_than_once_is_counted(axis, words):
+    """1 and 3 are, of five; 0 and 2 are named once, 4 never."""
+    right = np.abs(draw(size=(5, 5))) + 1.0
+    claimed = right.copy()
+    np.moveaxis(claimed, axis, 0)[[1, 3]] *= 0.5
+    names = np.array([[3, 0, 1], [1, 3, 2], [3, 3, -2]])
+    known = evidence({"v": claimed}, {"v": right}, {"v": right}, integer_arrays={"idx": names})
+    found = only(duplicate_indices(known))
+    assert found.evidence == {"indices": "idx", "repeated": 2, "axis": axis}
+    assert f"in the {words} that idx names more than once (2 of 5)" in found.message
+    assert found.remedy.startswith("Add with np.add.at(dv, idx, ...)")
+
+
 # Factors nearly alike
+
+
+@pytest.mark.parametrize(("value", "words"), [(1.0, []), (-1.0, ["-1"]), (-2.0, ["-2"])])
+def test_scalars_of_one_and_nothing_are_no_names(value, words):
+    right = {"v": draw(size=3)}
+    known = evidence(
+        right, right, right, scalars={"one": 1.0, "less": -1.0, "nothing": 0.0, "none": -0.0}
+    )
+    assert [factor.words for factor in name_factor(value, known)] == words
+
 
 WHOLE = np.array([1.0, -2.0, 2.0, 3.0, 1.0])
 

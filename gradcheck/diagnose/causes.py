@@ -329,4 +329,4 @@ def _left(explanation: Explanation, space: Space) -> float:
     for name in explanation.parameters:
         error = float(np.linalg.norm(space.part(space.residual, name)))
         parts.append(float(np.linalg.norm(space.part(left, name))) / error if error else 0.0)
-    return float(f"{max(parts, default=0.0):.3g}")
+    return float(f"{max(parts):.3g}")
