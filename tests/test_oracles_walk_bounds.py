@@ -85,6 +85,19 @@ def test_one_step_is_no_walk() -> None:
     assert math.isnan(walk.best().value)
 
 
+def test_steps_of_which_one_side_is_off_the_domain_say_nothing() -> None:
+    walk = walk_along(lambda t: NAN if 0.0 < t < 0.1 else 2 * t, base=2.0**-6)
+    walk.look([0, 1, 2, 3])
+    found = walk.best()
+    assert (found.value, found.distance, found.settled) == (2.0, 2.0**-2, True)
+
+
+def test_without_losses_the_noise_is_that_of_the_loss_at_the_point() -> None:
+    walk = walk_along(lambda t: 2.0**-10 if t == 0.0 else NAN, noise=2.0**-60)
+    walk.look([0, 1])
+    assert walk.level_noise == 2.0**-60
+
+
 # A claim against a slope
 
 
