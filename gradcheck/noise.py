@@ -204,10 +204,10 @@ def loss_noise(problem: Problem, generator: np.random.Generator, *, exact: bool 
     drift = _drift(problem, direction)
     level = max(floor, found[-1], drift)
     if not exact:
-        grain = min(_grain(table.losses) for table in tables)
-        level = max(level, min(grain, max(tables[-1].plain, *found)))
-        if jumps is None and tables[-1].noise > tables[-1].plain:
-            level = max(level, _of_steps(tables[-1].losses))
+        last, grain = tables[-1], min(_grain(table.losses) for table in tables)
+        level = max(level, min(grain, max(last.plain, *found)))
+        if jumps is None and last.noise > last.plain:
+            level = max(level, _of_steps(last.losses))
     return Noise(level, facts.value, facts.dtype, jumps=jumps, drift=drift)
 
 

@@ -50,7 +50,7 @@ def test_entries_with_a_value_kinks_and_edges_were_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [[0.0, 1.0, -0.0, NAN], [-1.0, 0.0, 2.0, 3.0], [1.0, 2.0, 3.0, NAN]]
+    "values", [[0.0, 1.0, -0.0, NAN], [-1.0, 0.0, 2.0, 3.0], [1.0, 2.0, 3.0, NAN], [0.0] * 4]
 )
 def test_of_a_smooth_estimate_zeros_are_flat_and_nothing_is_a_kink(values: Any) -> None:
     value = np.array(values)
