@@ -59,11 +59,12 @@ class Registry:
     names: dict[Any, tuple[str, ...]] = field(default_factory=dict)
 
     def parameter_names(self, rule: Rule) -> tuple[str, ...]:
-        """Return the names of a rule's arguments after the context."""
+        """Return the names of the arguments that a rule takes by place, after the context."""
         found = self.names.get(rule)
         if found is None:
             parameters = inspect.signature(rule).parameters.values()
-            found = tuple(p.name for p in parameters if p.kind is not p.VAR_POSITIONAL)[1:]
+            by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+            found = tuple(p.name for p in parameters if p.kind in by_place)[1:]
             self.names[rule] = found
         return found
 

@@ -73,7 +73,7 @@ def trace(
     shadow = recorder.shadow(loss)
     if shadow is not None and shadow.lost is not None:
         raise shadow.lost
-    if np.ndim(loss) and np.size(loss) != 1:
+    if np.size(loss) != 1:
         raise NotTraceable("loss", None, f"it has shape {np.shape(loss)}; a loss is one number")
     if np.iscomplexobj(loss):
         raise NotTraceable("loss", None, "it is complex; a loss is one real number")
