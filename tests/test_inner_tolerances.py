@@ -60,10 +60,10 @@ def test_what_sweeps_leave_is_not_said_to_be_single_precision() -> None:
 
 
 def test_what_is_proposed_accepts_it_and_no_mistake() -> None:
-    (diagnosis,) = fixed_point(1e-6).diagnoses
+    (diagnosis,) = fixed_point(1e-4).diagnoses
     assert diagnosis.remedy is not None
-    assert "may be accepted with --rtol 1e-5" in diagnosis.remedy
-    assert fixed_point(1e-6, rtol=1e-5).verdict is Verdict.PASS
+    assert "may be accepted with --rtol 1e-3" in diagnosis.remedy
+    assert fixed_point(1e-4, rtol=1e-3).verdict is Verdict.PASS
     assert gradcheck.check(*poisson(1e-11, 1.001), autograd=False, rtol=1e-5).verdict is (
         Verdict.FAIL
     )

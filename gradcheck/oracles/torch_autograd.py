@@ -25,6 +25,9 @@ SATURATING = ("tanh", "expit")
 """Functions whose derivatives are computed of their values, and lose digits next to 1."""
 ERRORS = 2.0
 """Times such a loss that a derivative is known to: two ways of computing it may both have one."""
+LONG = 2000
+"""Operations from which a target is not traced again to measure what rounding leaves: a table of it
+takes as long as eight traces, and these some seconds. The guess is larger, and stays."""
 PATIENCE = 10.0
 """How much longer than a plain evaluation a traced one may take, where that has a limit."""
 
@@ -103,7 +106,10 @@ def autograd_of_trace(
         return Autograd({}, notices=(_discarded_for_loss(problem, traced.loss),))
     if not estimate:
         return found
-    estimates = _estimates(problem, gradients, lambda: run().backward(), noise, generator)
+    short = len(traced.operations) <= LONG
+    estimates = _estimates(
+        problem, gradients, lambda: run().backward(), noise, generator, measured=short
+    )
     estimates = _with_saturation(problem, estimates, traced)
     return Autograd(estimates, "trace", traced.loss, traced, lambda: run().backward())
 
@@ -148,12 +154,15 @@ def _estimates(
     again: Callable[[], Mapping[str, FloatArray]],
     noise: Noise,
     generator: np.random.Generator,
+    *,
+    measured: bool = True,
 ) -> dict[str, Estimate]:
     unit = float(np.finfo(np.float64).eps)
     if problem.in_low_precision:
         unit = float(np.finfo(np.float32).eps)
     errors = rounding_error(again, problem.parameters, generator, unit, noise, base=gradients)
-    errors = measured_rounding(problem, again, gradients, errors, noise, generator)
+    if measured:
+        errors = measured_rounding(problem, again, gradients, errors, noise, generator)
     found = {
         name: smooth_estimate("autograd", np.asarray(value, dtype=np.float64), errors[name])
         for name, value in gradients.items()
