@@ -140,3 +140,9 @@ def test_one_direction_stands_still_exactly():
     assert found == Curvature(3.0, 2, converged=True)
     found = largest_curvature(lambda v: -3.0 * v, 1, rtol=0.0)
     assert found == Curvature(-3.0, 3, converged=True)
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_no_products_are_no_curvature(most):
+    found = largest_curvature(lambda v: pytest.fail("a product was made"), 2, max_products=most)
+    assert (np.isnan(found.value), found.n_products, found.converged) == (True, 0, False)

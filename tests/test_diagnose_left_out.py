@@ -1,13 +1,17 @@
 """What the search for a cause is bounded by, and what it says that it left out."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from test_diagnose_directions import of
-from test_diagnose_search import CLAIMED, RIGHT, Linear
+from test_diagnose_measures import space
+from test_diagnose_search import CLAIMED, ERROR, RIGHT, Linear, known
 from test_diagnose_trying import GRAPH, W, given
 
 from gradcheck.diagnose import counterfactual
-from gradcheck.diagnose.counterfactual import match_counterfactuals
+from gradcheck.diagnose.counterfactual import _further, _Tried, match_counterfactuals
+from gradcheck.diagnose.finding import Finding
 from gradcheck.diagnose.limits import Limits, limits_for, untried
 
 
@@ -53,6 +57,43 @@ def test_derivatives_that_are_written_down_take_the_place_of_the_trace(monkeypat
     assert len(written.seen) > 1
     assert not any(made == {} for made in written.seen)
     assert found.findings[0].parameters == ("W",)
+
+
+@pytest.mark.parametrize("quicker", [False, True])
+def test_what_is_looked_at_is_the_trace_that_the_passes_are_made_in(monkeypatch, quicker):
+    seen = []
+
+    def further(findings, tried, evidence, *_):
+        seen.append(evidence.trace)
+        return []
+
+    monkeypatch.setattr(counterfactual, "_further", further)
+    original, written = Traced({}), Traced({})
+    bounded(monkeypatch, original, quick=written if quicker else None)
+    assert seen == [written if quicker else original]
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_of_very_many_operations_none_is_looked_at_by_itself(monkeypatch, wrong):
+    """What waited has its turn, and rules were not tried if something is left."""
+    calls = []
+
+    def try_all(wanted, *_, postpone=True):
+        calls.append((wanted, postpone))
+        return _Tried(["late"], [], [], [])
+
+    monkeypatch.setattr(counterfactual, "_try_all", try_all)
+    monkeypatch.setattr(counterfactual, "findings_from", lambda found, *_: (*found, "worded"))
+    passes = SimpleNamespace(limits=Limits(singly=False), unsketched=False)
+    before = [] if wrong else [Finding("sign", ("W",), "", "", "exact", 1)]
+    tried = _Tried([], [], [], ["waiting"])
+    found = _further(before, tried, known(), space(ERROR), GRAPH, passes)
+    assert found == ["late", "worded"]
+    assert calls == [(["waiting"], False)]
+    assert passes.unsketched is wrong
+    passes.unsketched = True
+    _further(before, tried, known(), space(ERROR), GRAPH, passes)
+    assert passes.unsketched
 
 
 def test_without_passes_nothing_is_altered(monkeypatch):
