@@ -54,7 +54,7 @@ def altering_hook(
         return lambda gradient: fit(cotangent[-1]).to(gradient.dtype)
     if kind == "twice":
         slope = _slope(torch, operation, edge)
-        return lambda gradient: gradient * slope
+        return lambda gradient: (gradient * slope).to(gradient.dtype)
     if kind == "slope" and alteration.slope is not None:
         given = torch.from_numpy(np.array(alteration.slope))
         if given.shape != edge.shape or given.shape != operation.outputs[0].shape:
@@ -139,5 +139,5 @@ def _transposed_factor(operation: Recorded, place: int, cotangent: list[Any]) ->
     if other.shape[0] != other.shape[1]:
         raise ValueError("the other factor is not square: transposed, it does not fit")
     if place == 0:
-        return lambda gradient: cotangent[-1] @ other
-    return lambda gradient: other @ cotangent[-1]
+        return lambda gradient: cotangent[-1].to(gradient.dtype) @ other.to(gradient.dtype)
+    return lambda gradient: other.to(gradient.dtype) @ cotangent[-1].to(gradient.dtype)
