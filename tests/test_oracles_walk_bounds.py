@@ -31,6 +31,7 @@ def test_differences_of_slopes_fall_by_eight_at_least_and_by_32_at_most(
     for near, expected in (
         *((0.999 - 2 * noise, False), (1.001 - 2 * noise, True)),
         *((2.0, True), (3.999 + 2 * noise, True), (4.001 + 2 * noise, False)),
+        *(((1.0, True), (4.0, True)) if noise == 0.0 else ()),
     ):
         assert together(near, noise=noise, sign=sign) is expected
 
@@ -96,6 +97,36 @@ def test_without_losses_the_noise_is_that_of_the_loss_at_the_point() -> None:
     walk = walk_along(lambda t: 2.0**-10 if t == 0.0 else NAN, noise=2.0**-60)
     walk.look([0, 1])
     assert walk.level_noise == 2.0**-60
+
+
+def stepwise(*slopes: float) -> Any:
+    """A loss whose slope is one of these from one step to the next, each four times as long."""
+    return lambda t: t * slopes[round(math.log(abs(t), 4))] if t else 0.0
+
+
+@pytest.mark.parametrize("beyond", [100.0, -100.0])
+def test_a_slope_that_does_not_settle_is_doubted_by_those_of_the_next_two_steps(
+    beyond: float,
+) -> None:
+    walk = walk_along(stepwise(0.0, 1.0, 0.5, beyond), base=1.0)
+    walk.look([0, 1, 2, 3])
+    found = walk.best()
+    assert (found.value, found.bound, found.settled) == (0.0, pytest.approx(3.0), False)
+
+
+def test_longer_steps_that_agree_contradict_a_shorter_one() -> None:
+    walk = walk_along(stepwise(2.0, 4.0, 4.0, 4.0), base=1.0)
+    walk.look([0, 1, 2, 3])
+    found = walk.best()
+    assert (found.value, found.bound, found.distance) == (2.0, pytest.approx(6.0), 1.0)
+
+
+def test_two_steps_show_a_kink_and_one_does_not() -> None:
+    walk = walk_along(abs, base=1.0)
+    walk.look([0])
+    assert walk.kink() is None
+    walk.look([1])
+    assert walk.kink() == pytest.approx((-1.0, 1.0))
 
 
 # A claim against a slope

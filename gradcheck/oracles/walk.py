@@ -78,7 +78,7 @@ class Walk:
         for k in range(len(rungs) - 1):
             apart = abs(slopes[k] - slopes[k + 1])
             calm = apart <= noises[k] + noises[k + 1]
-            smooth = _comes_together(slopes[k : k + 3], bends[k : k + 3], noises[k])
+            smooth = _comes_together(slopes[k:], bends[k:], noises[k])
             spread = max(slopes[: k + 3]) - min(slopes[: k + 3])
             doubt = 0.0 if calm else (0.25 * apart if smooth else 3.0 * spread)
             bound = noises[k] + doubt
@@ -91,8 +91,6 @@ class Walk:
 
     def kink(self) -> tuple[float, float] | None:
         """Return the slopes on both sides, in order of size, where they differ at the point."""
-        if len(self.rungs) < 2:
-            return None
         reading = read_ladder(self.rungs, self.noise.loss, self.level_noise)
         if not reading.kink:
             return None
@@ -121,7 +119,7 @@ class Walk:
 
 
 def _comes_together(slopes: Sequence[float], bends: Sequence[float], noise: float) -> bool:
-    """Whether three slopes, by rising step, approach each other like those of a smooth loss.
+    """Whether the first three slopes, by rising step, approach each other as if the loss is smooth.
 
     Their differences fall with the square of the step, and the bends (the differences of the
     one-sided slopes) with the step itself.
@@ -139,5 +137,5 @@ def first_distance(problem: Problem, noise: Noise, size: float) -> float:
     change = size if size > 0 else abs(noise.loss)
     guess = math.cbrt(3 * noise.level / change) if change > 0 else 2.0**-17
     coarsest = max(float(np.finfo(p.value.dtype).eps) for p in problem.parameters)
-    shortest = min(2.0**-5, max(2.0**-36, coarsest * 2**10))
+    shortest = max(2.0**-36, coarsest * 2**10)
     return float(2.0 ** round(math.log2(min(max(guess, shortest), 2.0**-7))))
