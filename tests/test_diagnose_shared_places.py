@@ -9,6 +9,7 @@ from gradcheck.diagnose.graph import graph_of
 from gradcheck.diagnose.probe import Probe
 from gradcheck.diagnose.probes import missing_factors, scaled_by_result
 from gradcheck.diagnose.repeated import _readings, overwritten_results, stale_in_loop
+from gradcheck.diagnose.wrong_products import summed_to
 from gradcheck.diagnose.wrong_shares import wrong_shares
 from gradcheck.tracing import trace
 
@@ -93,3 +94,25 @@ def shares_of_two_runs(summed_in):
 def test_of_several_runs_the_first_says_whether_shares_are_taken():
     assert "is computed with Q itself in place of its own result" in shares_of_two_runs(0)
     assert shares_of_two_runs(1) == {}
+
+
+def test_a_factor_of_another_shape_than_the_product_is_not_taken_in_its_place():
+    """Though ``dW += m.T @ d`` of a column would add the same to each row."""
+    columns = M[:, :, :1]
+
+    def loss(U, W):
+        total = 0.0
+        for x, m in zip(X, columns, strict=True):
+            s = np.tanh(x @ U) * m
+            total = total + np.sum(np.sin(s @ W))
+        return total
+
+    moved = [np.cos((np.tanh(x @ U) * m) @ W) for x, m in zip(X, columns, strict=True)]
+    row = sum(m.T @ d for m, d in zip(columns, moved, strict=True))
+    claimed = np.tile(row, (3, 1))
+    assert asked(stale_in_loop, loss, "W", claimed, U=U, W=W) is None
+
+
+def test_an_axis_without_entries_is_summed_to_none():
+    assert summed_to(np.zeros((2, 3, 0)), (0,)).shape == (2, 0)
+    assert summed_to(np.ones((2, 3, 4)), (1, 4)).shape == (2, 1, 4)
