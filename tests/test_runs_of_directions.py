@@ -139,6 +139,8 @@ def test_of_entries_left_out_the_finest_direction_tells() -> None:
     assert found["a"].along == 0.25 * 4
     assert found["b"].along == 0.0
     assert added({"a": findings(UNCHECKED)}, ())["a"].along == 0.0
+    small = (direction(uncertainty=0.125, size=0.5),)
+    assert added({"a": findings(UNCHECKED)}, small)["a"].along == 0.25 * 4
 
 
 def test_what_lies_between_the_slopes_of_a_kink_is_not_seen() -> None:
@@ -238,6 +240,9 @@ def test_what_is_wrong_beside_is_said_and_what_is_hidden_stays_open(monkeypatch:
     _, found = looked(monkeypatch, direction(**KINK), beside=wrong)
     assert [(one.cause, one.parameter) for one in found.known] == [("unexplained", "a")]
     assert disagreeing({"a": findings(PASS)}, found.directions, runs(sampled=True)) == ("a",)
+    unsure = (direction(agree=None), direction())
+    _, found = looked(monkeypatch, direction(**KINK), beside=unsure)
+    assert (found.directions, found.known) == (unsure, ())
     _, found = looked(monkeypatch, direction(**KINK))
     assert found.hidden == ("a",)
     assert [(one.cause, one.parameter) for one in found.open] == [("kink", "a")]
