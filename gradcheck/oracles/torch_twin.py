@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ def evaluate_twin(
             return torch.tensor(np.ascontiguousarray(value))
         return value
 
-    counter = iter(range(1_000_000_000))
+    counter = itertools.count()
     args, kwargs = map_leaves(lambda leaf: tensor(leaf, names.get(next(counter))), (args, kwargs))
     if live is not None:
         kwargs = dict(kwargs)
