@@ -124,9 +124,8 @@ def _slope(torch: Any, operation: Recorded, edge: Any) -> Any:
     slope = None if found is None else found[[one is edge for one in edges].index(True)]
     if slope is not None:
         return slope
-    ones = torch.ones_like(output) if output.is_complex() else None  # else the sum's, as `_pulled`
-    whole = output if ones is not None else output.sum()
-    (slope,) = torch.autograd.grad(whole, [edge], ones, retain_graph=True)
+    # of a sum, as in `_pulled`; the real part's derivative by a complex number is 1 as well
+    (slope,) = torch.autograd.grad(output.real.sum(), [edge], retain_graph=True)
     return slope
 
 
