@@ -237,7 +237,7 @@ def _tables(
                 break
             widened = True
             continue
-        largest = half_ulp(np.abs(losses).max(keepdims=True), problem.facts.dtype).item()
+        largest = half_ulp(np.array(np.abs(losses).max()), problem.facts.dtype).item()
         plain = ORDINARY * max(floor, largest)
         if exact:
             longer = 0.5 * float(np.spacing(np.longdouble(abs(problem.facts.offset))))

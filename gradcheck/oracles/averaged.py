@@ -110,7 +110,7 @@ def _along(
         if more is None:
             break
         moves, losses = np.append(moves, more[0]), np.append(losses, more[1])
-        level = noise.at(np.abs(losses).max(keepdims=True)).item()
+        level = noise.at(np.array(np.abs(losses).max())).item()
         # All again: what few points leave open, more of them may contradict.
         seen = [scale * one for one in REACHES[: k + 1]]
         best = _best(moves, losses, level, seen, known)
@@ -146,7 +146,7 @@ def _losses(
     losses = problem.evaluator.entries(number, np.full(len(places), entry), places)
     if not np.isfinite(losses).all():
         return None
-    return places.astype(np.float64) - float(start[0]), losses
+    return places.astype(np.float64) - float(value.flat[entry]), losses
 
 
 def fits(moves: FloatArray, losses: FloatArray, level: float, reach: float) -> list[Fit]:

@@ -163,7 +163,7 @@ class Sight:
             return 0.0, math.inf
         near = float(losses[0] - losses[1]) / (2 * h)
         far = float(losses[2] - losses[3]) / (2 * RATIO * h)
-        noise = KAPPA * self.noise.at(np.abs(losses[:2]).max(keepdims=True)).item() / h
+        noise = KAPPA * self.noise.at(np.array(np.abs(losses[:2]).max())).item() / h
         apart = abs(near - far)
         doubt = 0.0 if apart <= noise * (1 + 1 / RATIO) else self._share * apart
         return seen.dot - near, noise + seen.rounding + doubt
