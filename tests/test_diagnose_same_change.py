@@ -5,6 +5,7 @@ from test_diagnose_causes import (
     ARRAY,
     ERROR,
     PARAMETER,
+    cause,
     explained,
     kind,
     of,
@@ -57,6 +58,24 @@ def test_a_constant_of_its_own_is_what_was_left_out(factor, place):
     assert place_of(*each, graph=divided) == place
     unknown = [graph[0], of(1, "multiply", PARAMETER, ARRAY)]
     assert place_of(*each, graph=unknown) == 0
+
+
+@pytest.mark.parametrize(
+    ("cut", "uses", "expected"),
+    [
+        (trial(0, 1), 1, "path_detached"),  # the mean is used once: nothing else of it is cut
+        (trial(0, 1), 2, "term_missing"),
+        (trial(0, 1, operand=0), 1, "path_detached"),
+        (trial(0, 1, operand=0), 2, "term_missing"),
+        (trial(1, 0), 2, "path_detached"),  # all that the mean does is cut
+        (trial(1, 0, operand=0), 1, "term_missing"),
+    ],
+)
+def test_a_statistic_is_cut_whole_by_itself_or_as_the_only_use(cut, uses, expected):
+    """A product, its mean, and what is subtracted from it."""
+    graph = [of(0, "multiply", PARAMETER, ARRAY), of(1, "mean", ("operation", 0))]
+    graph += [of(2 + k, "subtract", ("operation", 0), ("operation", 1)) for k in range(uses)]
+    assert cause(cut, graph, ZERO) == expected
 
 
 # How much each says
