@@ -83,6 +83,13 @@ def test_so_many_of_them_are_made_double_once_and_more_anew_each_time(size: int,
         assert moved._steps is few
 
 
+def test_what_has_not_moved_is_not_put_back() -> None:
+    value = np.zeros(3)
+    with moved_blocks([value], [Block(0, (), np.ones(3))]):
+        value[0] = 7.0
+    assert value.tolist() == [7.0, 0.0, 0.0]
+
+
 # Large arrays
 
 
