@@ -78,6 +78,14 @@ def test_a_statistic_is_cut_whole_by_itself_or_as_the_only_use(cut, uses, expect
     assert cause(cut, graph, ZERO) == expected
 
 
+@pytest.mark.parametrize("operand", [None, 0])
+@pytest.mark.parametrize(("uses", "expected"), [(1, "path_detached"), (2, "term_missing")])
+def test_a_statistic_is_cut_by_cutting_its_only_use(operand, uses, expected):
+    graph = [of(0, "mean", PARAMETER)]
+    graph += [of(1 + k, "multiply", ("operation", 0), ARRAY) for k in range(uses)]
+    assert cause(trial(1, 0, operand=operand), graph, ZERO) == expected
+
+
 # How much each says
 
 
