@@ -94,6 +94,19 @@ def test_what_has_not_moved_is_not_put_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("dtype", "box", "in_place"),
+    [("f8", (), True), ("f4", (), False), ("f8", (slice(0, MANY + 1),), False)],
+)
+def test_large_ones_of_doubles_that_move_as_wholes_are_not_copied(
+    dtype: str, box: Any, in_place: bool
+) -> None:
+    value = np.zeros(MANY + 1, dtype=dtype)
+    with moved_blocks([value], [Block(0, box, np.ones(MANY + 1))]) as move:
+        ((moved, _),) = move.__self__._each  # type: ignore[attr-defined]
+    assert isinstance(moved, InPlace) is in_place
+
+
+@pytest.mark.parametrize(
     ("array", "expected"),
     [
         (np.zeros(MANY + 1), True),

@@ -114,6 +114,12 @@ def test_twenty_do_in_a_thorough_check(monkeypatch: Any) -> None:
     assert taken(monkeypatch, sampled=True, thorough=True) == [(20, None)]
 
 
+def test_an_error_hides_in_the_uncertainty_and_between_the_slopes_of_a_kink() -> None:
+    assert direction(uncertainty=0.5, gap=0.25, size=2.0).hides == 0.375
+    assert direction(uncertainty=0.5, size=2.0).hides == 0.25
+    assert direction(size=0.0).hides == float("inf")
+
+
 # What they say
 
 

@@ -60,7 +60,7 @@ class DirectionResult:
     @property
     def hides(self) -> float:
         """The largest error that would not be seen along it, in units of ``size``."""
-        return (self.uncertainty + self.gap) / self.size if self.size > 0 else math.inf
+        return (self.uncertainty + self.gap) / self.size if self.size else math.inf
 
     def to_plain(self) -> dict[str, JsonValue]:
         """Return plain data, for ``ParameterResult.taylor``."""
