@@ -119,7 +119,7 @@ def _carrier_type() -> Any:
             named = {key: bare(value) for key, value in (kwargs or {}).items()}
             if not parts_of((bases, *named.values())):
                 return function(*bases, **named)
-            if function._schema.is_mutable:
+            if _mutates(function):
                 return written(function, settled(args[0]), bases, named)
             shared = _shares(function)
             found = evaluated(function, bases, named)
@@ -145,10 +145,15 @@ def _carrier_type() -> Any:
             return Carrier(unchanged(one, leaves[0].varied.tally)) if plain else one
 
         given = [*args[:at], tree_map(state, args[at]), *args[at + 1 :]]
-        if given[-1] is not True or at == 2:
-            return function(*given)
-        found, *states = function(given[0].transpose(0, 1), *given[1:-1], False)
-        return found.transpose(0, 1), *states
+        tally = leaves[0].varied.tally
+        tally.by_columns = True
+        try:
+            if given[-1] is not True or at == 2:
+                return function(*given)
+            found, *states = function(given[0].transpose(0, 1), *given[1:-1], False)
+            return found.transpose(0, 1), *states
+        finally:
+            tally.by_columns = False
 
     def written(function: Any, target: Any, args: Any, kwargs: Any) -> Any:
         """Give a tensor of which nothing else is a view the values that are written into it."""
@@ -169,6 +174,11 @@ def _carrier_type() -> Any:
 def _shares(function: Any) -> bool:
     """Whether what one of torch's basic operations returns is a view."""
     return any(one.alias_info is not None for one in function._schema.returns)
+
+
+@functools.cache
+def _mutates(function: Any) -> bool:
+    return bool(function._schema.is_mutable)
 
 
 def _writes(function: Any, kwargs: Mapping[str, Any]) -> bool:

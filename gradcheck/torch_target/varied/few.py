@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,17 @@ REDUCED = {
 
 def is_entrywise(function: Any, args: Sequence[Any]) -> bool:
     """Whether an operation is a function of each entry by itself."""
+    if _is_pointwise(function):
+        return True
+    at = REDUCED.get(function._schema.name, len(args))
+    return at < len(args) and args[at] == 0
+
+
+@functools.cache
+def _is_pointwise(function: Any) -> bool:
     import torch
 
-    at = REDUCED.get(function._schema.name, len(args))
-    return torch.Tag.pointwise in function.tags or (at < len(args) and args[at] == 0)
+    return torch.Tag.pointwise in function.tags
 
 
 def of_each(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

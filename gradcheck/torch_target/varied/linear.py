@@ -54,6 +54,9 @@ def _left_product(a: Varied, b: Tensor, bias: Tensor | None) -> Varied:
     if column is None:
         # Whole rows of the product, or all of it.
         rows = a.values.reshape(-1, a.values.shape[-1])
+        if row is None and a.tally.by_columns:
+            turned = (b.T @ rows.T).reshape(-1, *a.values.shape[:-1]).permute(1, 2, 0)
+            return a.new(base, turned, {}) if bias is None else postponed(turned, base, bias, a)
         if bias is not None and row is None:
             return postponed((rows @ b).reshape(*a.values.shape[:-1], -1), base, bias, a)
         values = rows @ b if bias is None else bias.addmm(rows, b)

@@ -15,9 +15,9 @@ def softmax(function: Any, x: Varied, dim: int, half: bool) -> Varied | None:
     if not x.base.dim():
         return None
     dim = dim % x.base.dim()
-    one = x.loosened([d for d in x.places if d != dim])
-    at = 1 + one.free.index(dim)
     # Along the first dimension it is vectorised over all others, however few there are of it.
+    one = x.loosened([d for d in x.places if d != dim], first=dim)
+    at = 1 + one.free.index(dim)
     values = function(one.values.movedim(at, 0).contiguous(), 0, half).movedim(0, at)
     return one.new(function(one.base, dim, half), values, one.places)
 

@@ -6,6 +6,7 @@ else takes the whole tensors of all evaluations, by ``torch.func.vmap``.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,15 +39,15 @@ def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
         NoRuleError: it needs the whole tensors.
         RefusedError: it writes into a tensor, or draws at random.
     """
-    name = function._schema.name
-    if name in LIKE or getattr(kwargs.get("device"), "type", None) == "meta":
+    name, composed = _known(function)
+    if name in LIKE or (kwargs and getattr(kwargs.get("device"), "type", None) == "meta"):
         given = [one.base if isinstance(one, Part) else one for one in args]
         return function(*given, **kwargs)
     parts = parts_of(args)
     if name in REDUCED and not is_entrywise(function, args):
         return reduced(evaluated, function, args, kwargs)
-    if function.name() in COMPOSED:
-        found = COMPOSED[function.name()](evaluated, *args, **kwargs)
+    if composed is not None:
+        found = composed(evaluated, *args, **kwargs)
         if found is not None:
             return found
     entrywise = is_entrywise(function, args)
@@ -74,14 +75,25 @@ def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     return found
 
 
-def _by_rule(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Evaluate an operation by what is known of it, if anything."""
+@functools.cache
+def _known(function: Any) -> tuple[str, Any]:
+    """Return an operation's name, and how it is put together of others, if that is known."""
+    return function._schema.name, COMPOSED.get(function.name())
+
+
+@functools.cache
+def _writes_or_draws(function: Any) -> bool:
     import torch
 
-    rule = RULES.get(function._schema.name)
+    return bool(function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags)
+
+
+def _by_rule(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Evaluate an operation by what is known of it, if anything."""
+    rule = RULES.get(_known(function)[0])
     if rule is not None:
         return rule(function, *args, **kwargs)
-    if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
+    if _writes_or_draws(function):
         raise RefusedError(f"{function._schema.name} writes or draws")
     if is_entrywise(function, args):
         return elementwise(function, *args, **kwargs)

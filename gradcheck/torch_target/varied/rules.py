@@ -84,10 +84,14 @@ def negative_log_likelihood(
     varied = isinstance(x, Varied) and not isinstance(target, Varied)
     if not varied or isinstance(weight, Varied) or x.base.dim() != 2 or reduction == 0:
         return None
-    rows, whole = x.tally.rows, x.loosened().values
     base, weights = function(x.base, target, weight, reduction, ignored)
-    each, _ = function(whole.flatten(0, 1), target.repeat(rows), weight, 0, ignored)
-    sums = each.reshape(rows, -1).sum(1)
+    kept = target != ignored
+    label = target.where(kept, 0)
+    factor = kept.to(x.base.dtype) if weight is None else weight[label] * kept
+    whole = x.loosened().values
+    chosen = whole.gather(2, label.expand(x.tally.rows, -1).unsqueeze(2)).squeeze(2)
+    # Nothing times what is not counted, which may be infinite.
+    sums = -(chosen.where(kept, 0) @ factor)
     mean = reduction == 1
     return x.new(base, sums / weights if mean else sums, {}), torch.clone(weights)
 

@@ -33,6 +33,8 @@ class Tally:
 
     ``largest`` is how many the largest of them takes. No whole tensors are made of parts that take
     more bytes than ``limit`` for all evaluations, nor, while ``sparing``, of much smaller parts.
+    While ``by_columns``, products are laid out in memory column by column: parts of rows, which
+    have functions of their own, are then computed as fast as whole rows.
     Once they are ``over``, what a target has kept of them stands for its ``base`` alone.
     """
 
@@ -40,6 +42,7 @@ class Tally:
         self.rows = rows
         self.limit = limit
         self.sparing = False
+        self.by_columns = False
         self.over = False
         self.made = 0
         self.largest = 0
@@ -127,8 +130,10 @@ class Varied:
             self.tally.count(values.numel() * values.element_size())
         return Varied(base, values, places, self.tally)
 
-    def loosened(self, keep: Collection[int] = ()) -> Varied:
+    def loosened(self, keep: Collection[int] = (), *, first: int | None = None) -> Varied:
         """Return the same with fewer dimensions in ``places``: those in ``keep`` at most.
+
+        In memory, the dimension ``first`` of whole tensors comes before the evaluations.
 
         Raises:
             RefusedError: that is too large.
@@ -147,7 +152,8 @@ class Varied:
             whole = taken(self.base, kept)
         else:
             whole = self.base.expand(self.tally.rows, *self.base.shape)
-            whole = whole.clone(memory_format=torch.contiguous_format)
+            at = 0 if first is None else 1 + first
+            whole = whole.movedim(at, 0).clone(memory_format=torch.contiguous_format).movedim(0, at)
         dropped = [d for d in self.places if d not in kept]
         order = [*dropped, *self.free]
         rows = torch.arange(self.tally.rows, device=whole.device)
