@@ -44,6 +44,16 @@ def test_it_takes_an_evaluation_an_entry_and_eleven_along_a_line():
     assert (found.estimates, spent) == ({}, 11)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_order_of_memory_makes_no_difference(order):
+    weights = np.arange(1.0, 7.0).reshape(2, 3)
+    x = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]], order=order)
+    problem = numpy_problem(lambda x: (np.sum(weights * x), weights), x)
+    noise = Noise(1e-15, problem.facts.value, np.dtype(float), 1.0)
+    found = complex_step(problem, selection={"x": np.arange(6)}, central={}, noise=noise)
+    np.testing.assert_allclose(found.estimates["x"].value, weights, rtol=1e-14)
+
+
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
 def test_the_step_is_a_tiny_part_of_each_entry(size):
     steps = []

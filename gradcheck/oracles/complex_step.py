@@ -65,7 +65,7 @@ def complex_step(
     """
     if problem.complex_loss is None:
         return ComplexStep({}, "the target cannot be called with complex parameters")
-    values = [parameter.value.astype(np.complex128) for parameter in problem.parameters]
+    values = [one.value.astype(np.complex128, order="C") for one in problem.parameters]
     estimates: dict[str, Estimate] = {}
     try:
         with quiet():
