@@ -187,6 +187,16 @@ FOLLOWED: dict[str, tuple[Any, ...]] = {
         ),
         V,
     ),
+    "row by row": (
+        lambda a: (
+            np.apply_along_axis(np.cumsum, 1, a[:1]), np.apply_along_axis(np.prod, 0, a),
+            np.apply_along_axis(lambda x: np.outer(x, x[:2]), 0, a),
+            np.apply_along_axis(lambda x, k: x[k:] * 2.0, -2, a, 1),
+            np.vectorize(lambda x, y: x * y)(a, a[0]),
+            [x * (i + 2 * j) for (i, j), x in np.ndenumerate(a)],
+        ),
+        A,
+    ),
     "elements by place": (
         lambda a: (
             a.item(2), a.item(-1), a.item(1, 2), a.item((2, 0)), a[1, 1:2].item(), a[0].item(3),

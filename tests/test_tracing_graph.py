@@ -109,6 +109,7 @@ def test_which_entries_a_view_shows(pick: Any) -> None:
         lambda a: np.exp(a),
         lambda a: np.concatenate([a, a]),
         lambda a: a + a,
+        lambda a: 3.0 * a,
     ],
 )
 def test_what_is_no_view_of_one_operand_selects_nothing(pick: Any) -> None:

@@ -111,17 +111,17 @@ class NumpyTrace:
     # what flows through the graph
 
     def selected(self, index: int) -> NDArray[np.int64] | None:
-        """Return which entries of its one operand the result of an operation shows, flat.
+        """Return which entries of its first operand the result of an operation shows, flat.
 
-        None where the result is no view of one operand's memory.
+        None where the result is no view of that operand's memory.
         """
         operation = self._recorded[index]
-        output, *edges = operation.outputs[0], *operation.edges
-        if len(edges) != 1 or not edges[0].is_contiguous():
+        output, edge = operation.outputs[0], operation.edges[0]
+        if edge is None or not edge.is_contiguous():
             return None
-        if output.untyped_storage().data_ptr() != edges[0].untyped_storage().data_ptr():
+        if output.untyped_storage().data_ptr() != edge.untyped_storage().data_ptr():
             return None
-        first = output.storage_offset() - edges[0].storage_offset()
+        first = output.storage_offset() - edge.storage_offset()
         steps = [
             (np.arange(n) * step).reshape(-1, *(1,) * (output.ndim - 1 - axis))
             for axis, (n, step) in enumerate(zip(output.shape, output.stride(), strict=True))
