@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from test_direction_walks import levels, walk_along
 
-from gradcheck.oracles.directions import _agrees, _order
+from gradcheck.noise import Noise
+from gradcheck.numpy_target.problem import numpy_problem
+from gradcheck.oracles.directions import _agrees, _order, _taylor, check_directions
 from gradcheck.oracles.drawn_steps import Projection
 from gradcheck.oracles.walk import _comes_together
 
@@ -155,7 +158,56 @@ def test_the_larger_of_slope_and_size_is_what_it_is_measured_against() -> None:
     assert claim(4.0, 4.0, 3e-3) is True
 
 
+def test_what_is_allowed_is_not_wrong() -> None:
+    assert claim(1.25, 1.0, 0.25) is None
+    assert claim(1.25, 1.0, 0.125) is False
+    assert claim(1.25, 1.25, 1.25e-3, size=1.25) is True
+
+
+@pytest.mark.parametrize(("bent", "gap"), [(0.0, 0.0), (2.0, 4.0)])
+def test_the_slopes_of_a_kink_along_a_direction_are_so_far_apart(bent: float, gap: float) -> None:
+    # the slope from 3 - 2 to 3 + 2, in units of how far the entry moves
+    problem = numpy_problem(
+        lambda x: (3 * x[0] + bent * abs(x[0] - 1.0), np.array([3.0])), np.ones(1)
+    )
+    noise = Noise(1e-16, problem.facts.value, np.dtype(float))
+    (found,) = check_directions(problem, noise, np.random.default_rng(0), n=1)
+    step = abs(found.claimed) / 3
+    assert found.gap == pytest.approx(gap * step, abs=1e-6)
+    assert found.agree is (None if gap else True)
+
+
 # Residuals
+
+
+def residuals(base: float, levels_: Any, loss: Any = lambda t: 3 * t + t * t) -> Any:
+    """Steps and residuals of a claim of 3 after a walk over these levels; and what they took."""
+    walk = walk_along(loss, base=base)
+    walk.look(levels_)
+    before = len(walk.problem.evaluator.asked)
+    steps, found = _taylor(walk, Projection(3.0, 3.0, 0.0))
+    return steps, found, walk.problem.evaluator.asked[before:]
+
+
+def test_residuals_are_looked_at_over_four_steps_upwards() -> None:
+    h = 2.0**-20
+    steps, found, asked = residuals(h, [0, 1])
+    assert steps == (h, 4 * h, 16 * h, 64 * h)
+    assert found == pytest.approx([step * step for step in steps], abs=1e-20)
+    assert asked == [16 * h, 64 * h]
+    steps, _, asked = residuals(h, [0, 1, -1])
+    assert (steps, asked) == ((h / 4, h, 4 * h, 16 * h), [16 * h])
+    assert residuals(h, [0, 1, 2, 3])[2] == []
+    assert len(residuals(h, range(6))[0]) == 6
+
+
+def test_no_residual_is_looked_at_beyond_the_longest_distance_or_off_the_domain() -> None:
+    steps, _, asked = residuals(2.0**-7, [0, 1])
+    assert (steps, asked) == ((2.0**-7, 2.0**-5, 2.0**-3), [2.0**-3])
+    assert residuals(2.0**-5, [0, 1])[2] == []
+    h = 2.0**-20
+    steps, found, _ = residuals(h, [0, 1], lambda t: 3 * t if t < 20 * h else NAN)
+    assert (steps, found) == ((h, 4 * h, 16 * h), (0.0, 0.0, 0.0))
 
 
 def test_the_order_is_of_two_residuals_above_noise() -> None:
