@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from closed_problems import closed_problem
 
 from gradcheck.noise import Noise
 from gradcheck.numpy_target.problem import numpy_problem
@@ -63,6 +64,33 @@ def test_one_that_is_mere_rounding_is_judged_by_what_the_loss_does_elsewhere():
     larger = replace(NOISE, variation=10.0)
     assert codes(zero, estimate(np.zeros(3), 2e-6), noise=larger) == [PASS] * 3
     assert codes(zero, estimate(np.full(3, 1e-6), 1e-9)) == [FAIL] * 3
+
+
+EPS32 = 2.0**-23
+
+
+@pytest.mark.parametrize(
+    ("loss", "rounding", "terms"),
+    [(3.0, 1e-4, 24.0), (-3.0, 1e-4, 24.0), (1e3, 2.5 * EPS32, 2.5), (1e3, 1e-3 * EPS32, 0.577)],
+)
+def test_in_lower_precision_what_cancelled_is_ordinary_too(loss, rounding, terms):
+    # as much larger as the precision is fine, but no more than eight times the loss over a scale
+    x = np.ones(3, dtype=np.float32)
+    zero = problem_of(rounding * np.array([1.0, -1.0, 1.0]), x, rounding)
+    noise = Noise(0.0, loss, np.dtype(float), 1.0)
+    most = 5e-3 * 1e-3 * terms - rounding
+    assert codes(zero, estimate(np.zeros(3), 0.95 * most), noise=noise) == [PASS] * 3
+    assert codes(zero, estimate(np.zeros(3), 1.05 * most), noise=noise) == [INCONCLUSIVE] * 3
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.longdouble])
+def test_in_double_precision_and_beyond_it_is_not(dtype):
+    x, claim = np.ones(3, dtype=dtype), np.array([1e-9, -1e-9, 1e-9])
+    problem, _ = closed_problem(lambda x: 1.0, None, {"x": claim}, x=x)
+    problem = replace(problem, analytic_rounding={"x": np.full(3, 1e-9)})
+    most = 1e-3 * 1e-3 / np.sqrt(3.0)
+    for part, code in ((0.95, PASS), (1.05, INCONCLUSIVE)):
+        assert codes(problem, estimate(np.zeros(3), part * most)) == [code] * 3
 
 
 def test_the_typical_gradient_is_that_of_the_estimate():

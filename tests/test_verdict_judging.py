@@ -100,7 +100,12 @@ def test_the_typical_gradient_of_parts_is_that_of_the_whole() -> None:
     whole = central(slopes, 1e-7)
     for empty in (0, 1):
         # an entry far below the others is judged by a thousandth of what is typical
-        two = PartedEstimate("central", (n,), whole.part, lambda at, e=empty: at.start == e * BLOCK)
+
+        def part(at: slice, empty: int = empty) -> Any:
+            assert at.start != empty * BLOCK  # of which there is nothing to ask
+            return whole.part(at)
+
+        two = PartedEstimate("central", (n,), part, lambda at, e=empty: at.start == e * BLOCK)
         problem, _ = closed_problem(lambda x: 1.0, None, {"x": claims}, x=np.ones(n))
         found = judge_estimate(problem, Settings(), "x", two, noise_of(1e-18, 1.0), None)
         assert found.codes[0] == (UNCHECKED if empty == 0 else PASS)
@@ -222,21 +227,22 @@ def test_where_a_trace_sees_no_path_but_the_loss_has_slopes_it_says_nothing(
 
 
 def test_every_parameter_is_asked_about() -> None:
-    # the first has no kinks, of the second the trace sees no path, and the third has kinks
-    names, exact = "abc", replace(central(np.zeros(3)), oracle="autograd")
+    # the first has no kinks, of the second the trace sees no path, and the others have kinks
+    names, exact = "abcd", replace(central(np.zeros(3)), oracle="autograd")
     problem, _ = closed_problem(
-        lambda **_: 0.0, None, {name: np.zeros(3) for name in names}, a=ONES, b=ONES, c=ONES
+        lambda **_: 0.0, None, {name: np.zeros(3) for name in names}, **dict.fromkeys(names, ONES)
     )
     found = {
         "a": {"central": central(np.zeros(3))},
         "b": {"central": kinked(0.9, 1.0), "autograd": exact},
         "c": {"central": kinked()},
+        "d": {"central": kinked()},
     }
     source: Any = SimpleNamespace(
         trace=SimpleNamespace(ties=()), again=lambda: {name: np.zeros(3) for name in names}
     )
     settle_kinks(problem, found, source)
-    assert not found["c"]["central"].kinks.any()
+    assert not any(found[name]["central"].kinks.any() for name in "cd")
     choices = iter([{name: np.full(3, 2.0) for name in names}])
     source.trace = SimpleNamespace(ties=(1,), subgradients=lambda: choices)
     found = {"a": {"central": kinked()}, "b": {"central": kinked()}}
