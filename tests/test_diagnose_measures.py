@@ -89,6 +89,16 @@ def test_changed_and_matched_are_by_four_tolerances():
     assert here.matched(0 * here.residual) == {"b"}
 
 
+def test_an_error_that_is_mostly_within_the_tolerance_matches_nothing():
+    clear = space([0.0, 0.0, 0.05, 0.0, 0.03], 0.01)
+    assert clear.matched(clear.residual) == {"W", "b"}  # b is right
+    assert space([0.0, 0.0, 0.039, 0.0, 0.0], 0.01).matched(np.zeros(5)) == {"b"}
+    mixed = space([0.039, 0.0, 0.041, 0.0, 0.0], 0.01)
+    assert mixed.matched(mixed.residual) == {"W", "b"}
+    even = space([0.03, 0.039, 0.041, 0.0, 0.0], 0.01)
+    assert even.matched(even.residual) == {"b"}
+
+
 def test_nearly_is_99_percent_of_the_error_of_every_failing_parameter():
     here = space([3.0, 4.0, 0.0, 0.6, 0.8], failing=("W", "b"))
     near = here.residual * np.array([1, 1, 1, 0.9905, 0.9905])

@@ -95,6 +95,27 @@ def test_what_is_named_more_than_once_is_counted(axis, words):
     assert found.remedy.startswith("Add with np.add.at(dv, idx, ...)")
 
 
+@pytest.mark.parametrize(
+    ("names", "confidence", "words"),
+    [([1, 3, 1, 3], "possible", ": perhaps of their"), ([1, 3, 1, 3, 4], "likely", "): of their")],
+)
+def test_rows_named_once_that_are_right_tell_repeated_ones_from_any_mistake(
+    names, confidence, words
+):
+    right = np.zeros((5, 2))
+    right[names] = 1.0 + np.abs(draw(size=(len(names), 2)))
+    claimed = right.copy()
+    claimed[[1, 3]] *= 0.5
+    given = {"idx": np.array(names)}
+    found = only(
+        duplicate_indices(
+            evidence({"v": claimed}, {"v": right}, {"v": right}, integer_arrays=given)
+        )
+    )
+    assert found.confidence == confidence
+    assert words in found.message
+
+
 # Factors nearly alike
 
 

@@ -31,7 +31,18 @@ def test_what_is_multiplied_by_what_varies_does_not_add_up(after, expected):
 
     graph = graph_of(trace(loss, (), {"W": THREE}, {"W": THREE}))
     (squares,) = (one.index for one in graph.operations if one.name == "sum")
-    assert adds_up(squares, graph) is expected
+    assert adds_up(squares, None, graph) is expected
+
+
+def test_one_factor_of_a_product_does_not_add_up_where_all_of_it_does():
+    def loss(W):
+        return (0.5 * W) @ W + np.sum(W)
+
+    graph = graph_of(trace(loss, (), {"W": THREE}, {"W": THREE}))
+    (product,) = (one.index for one in graph.operations if one.name == "matmul")
+    assert adds_up(product, None, graph)
+    assert not adds_up(product, 0, graph)
+    assert not adds_up(product, 1, graph)
 
 
 def test_a_loop_over_what_was_there_before_it_hands_nothing_on():

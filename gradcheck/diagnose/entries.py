@@ -40,15 +40,24 @@ def duplicate_indices(evidence: Evidence) -> tuple[Finding, ...]:
             line = ("rows", "columns")[axis] if facts.value.ndim == 2 else f"slices of axis {axis}"
             message = (
                 f"The gradient of {facts.name} is wrong exactly in the {line} that {name} names "
-                f"more than once ({repeated} of {facts.value.shape[axis]}): of their "
-                "contributions only one was added."
+                f"more than once ({repeated} of {facts.value.shape[axis]}): "
             )
+            # Where none is named once, any mistake is in the rows named more than once.
+            shown = bool((counts == 1).any())
+            told = "of their contributions only one was added."
+            message += told if shown else f"perhaps {told}"
             remedy = f"Add with np.add.at(d{facts.name}, {name}, ...): `+=` on an indexed array \
 adds each index once."
             evidence_ = {"indices": name, "repeated": repeated, "axis": axis}
             findings.append(
                 Finding(
-                    "duplicate_indices", (facts.name,), message, remedy, "likely", 58, evidence_
+                    "duplicate_indices",
+                    (facts.name,),
+                    message,
+                    remedy,
+                    "likely" if shown else "possible",
+                    58,
+                    evidence_,
                 )
             )
             break

@@ -68,9 +68,13 @@ class Space:
         return self._any(np.abs(change) > SLACK * self.tolerance)
 
     def matched(self, change: Array) -> frozenset[str]:
-        """Return the parameters whose residual equals the change within the tolerance."""
+        """Return the parameters whose residual equals the change within the tolerance.
+
+        A wrong one of which most of the residual is within the tolerance would match too much: it
+        matches nothing.
+        """
         off = np.abs(self.residual - change) > SLACK * self.tolerance
-        return frozenset(self.names) - self._any(off)
+        return frozenset(self.names) - self._any(off) - self._blurred
 
     def nearly(self, change: Array) -> bool:
         """Say whether the change takes away 99% of the error of every failing parameter."""
@@ -79,6 +83,17 @@ class Space:
             np.linalg.norm(self.part(left, name))
             <= NEAR * np.linalg.norm(self.part(self.residual, name))
             for name in self.failing
+        )
+
+    @cached_property
+    def _blurred(self) -> frozenset[str]:
+        """The failing parameters of which more of the residual is within the tolerance than not."""
+        seen = np.abs(self.residual) > SLACK * self.tolerance
+        clear, dim = np.where(seen, self.residual, 0.0), np.where(seen, 0.0, self.residual)
+        return frozenset(
+            name
+            for name in self.failing
+            if not np.linalg.norm(self.part(clear, name)) > np.linalg.norm(self.part(dim, name))
         )
 
     @cached_property
