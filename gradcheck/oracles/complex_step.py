@@ -123,8 +123,8 @@ def _slopes(
 ) -> FloatArray:
     if problem.complex_loss is None:
         raise ValueError("the problem has no complex loss")
-    flat = values[number].reshape(-1)
-    scales = problem.parameters[number].scales.reshape(-1)
+    flat = values[number].ravel()
+    scales = problem.parameters[number].scales.ravel()
     slopes = np.full(len(chosen), np.nan)
     for j, index in enumerate(chosen.tolist()):
         step = STEP * scales[index]
@@ -183,7 +183,7 @@ def _with_noise(
         return estimate
     levels = [SAFETY * table_noise(row.tolist()) if _tells(row) else 0.0 for row in rows]
     slight = np.array(levels) <= SLIGHT * np.abs(rows[:, 0])
-    uncertainty = estimate.uncertainty.copy().reshape(-1)
+    uncertainty = estimate.uncertainty.copy().ravel()
     uncertainty[entries] += np.where(slight, levels, 0.0)
     return replace(estimate, uncertainty=uncertainty.reshape(estimate.value.shape))
 

@@ -42,8 +42,8 @@ def draw_steps(value: NDArray[Any], generator: np.random.Generator) -> NDArray[A
     typical = _typical(value)
     smallest = np.float32 if 1e-25 < typical < 1e25 else np.float64
     steps = np.empty(value.shape, dtype=smallest)
-    source = value.reshape(-1) if value.flags.c_contiguous else value.flat
-    target = steps.reshape(-1)
+    source = value.ravel() if value.flags.c_contiguous else value.flat
+    target = steps.ravel()
     for begin in range(0, value.size, DRAWN):
         part = slice(begin, begin + DRAWN)
         magnitude = np.abs(np.asarray(source[part], dtype=np.float64))
@@ -79,7 +79,7 @@ def _typical(value: NDArray[Any]) -> float:
     if not 0.0 < largest < math.inf:
         return 1.0
     total, count = 0.0, 0
-    source = value.reshape(-1) if value.flags.c_contiguous else value.flat
+    source = value.ravel() if value.flags.c_contiguous else value.flat
     for begin in range(0, value.size, BUFFER):
         part = np.asarray(source[begin : begin + BUFFER], dtype=np.float64) / largest
         total += float(part @ part)

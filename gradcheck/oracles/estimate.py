@@ -51,7 +51,7 @@ class Estimate:
         """Return the estimate of some of the entries, counted in C order, one-dimensional."""
 
         def cut(values: NDArray[Any]) -> NDArray[Any]:
-            return values.reshape(-1)[where]
+            return values.ravel()[where]
 
         return Estimate(
             self.oracle,

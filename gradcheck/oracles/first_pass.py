@@ -161,7 +161,7 @@ def pairs(
     wide = start.astype(np.float64)
     # Up and down side by side: a budget that ends in between leaves whole pairs.
     both = problem.evaluator.entries(
-        number, np.repeat(indices, 2), np.stack([above, below], axis=1).reshape(-1)
+        number, np.repeat(indices, 2), np.stack([above, below], axis=1).ravel()
     )
     loss_up, loss_down = both[0::2], both[1::2]
     return above.astype(np.float64) - wide, wide - below.astype(np.float64), loss_up, loss_down

@@ -115,7 +115,7 @@ class Kinked:
 
     def picked(self, gradient: Mapping[str, FloatArray]) -> FloatArray:
         """Return the entries of a gradient by parameter name."""
-        return np.concatenate([gradient[name].reshape(-1)[at] for _, name, at in self.places])
+        return np.concatenate([gradient[name].ravel()[at] for _, name, at in self.places])
 
     def _losses(self, offset: FloatArray, distances: Sequence[float]) -> FloatArray:
         """Return the losses at the point with the entries moved."""
@@ -124,7 +124,7 @@ class Kinked:
         for (number, _, positions), piece in zip(self.places, pieces, strict=True):
             shape = self.problem.parameters[number].value.shape
             steps = np.zeros(shape)
-            steps.reshape(-1)[positions] = piece
+            steps.ravel()[positions] = piece
             blocks.append(Block(number, (), steps))
         return self.problem.evaluator.moved(blocks, distances)
 
@@ -155,8 +155,8 @@ def kinked(
         positions = np.flatnonzero(marks & one.kinks & between)
         if positions.size:
             places.append((number, parameter.name, positions))
-            gaps.append((one.upper - one.lower).reshape(-1)[positions])
-            scales.append(parameter.scales.reshape(-1)[positions])
+            gaps.append((one.upper - one.lower).ravel()[positions])
+            scales.append(parameter.scales.ravel()[positions])
     if not places:
         return None
     gap, scale = np.concatenate(gaps), np.concatenate(scales)
@@ -191,7 +191,7 @@ def _made(
 
     def of(values: Mapping[str, FloatArray]) -> FloatArray:
         return np.concatenate(
-            [np.asarray(values[name], dtype=np.float64).reshape(-1)[at] for _, name, at in kept]
+            [np.asarray(values[name], dtype=np.float64).ravel()[at] for _, name, at in kept]
         )
 
     claimed, rounding = of(problem.analytic), of(problem.analytic_rounding)
@@ -206,5 +206,5 @@ def _resolved(
     for number, _, positions in places:
         parameter = problem.parameters[number]
         own = float(np.finfo(parameter.value.dtype).eps)
-        rounding.append(own * parameter.magnitudes.reshape(-1)[positions])
+        rounding.append(own * parameter.magnitudes.ravel()[positions])
     return 1e4 * float((np.concatenate(rounding) / units).max())

@@ -90,7 +90,7 @@ def moved_blocks(values: Sequence[NDArray[Any]], blocks: Sequence[Block]) -> Mov
         view = values[block.parameter][place]
         if not block.box and can_undo(view) and view.dtype == np.float64:
             large = InPlace(view)
-            each.append((large, _along(large, block.steps.reshape(-1))))
+            each.append((large, _along(large, block.steps.ravel())))
         else:
             small = _Copied(view, block.steps)
             each.append((small, small.move))
@@ -111,7 +111,7 @@ class _Entries:
     def __init__(
         self, array: NDArray[Any], indices: NDArray[np.intp], steps: NDArray[np.float64]
     ) -> None:
-        self._flat: Any = array.reshape(-1) if array.flags.c_contiguous else array.flat
+        self._flat: Any = array.ravel() if array.flags.c_contiguous else array.flat
         self._indices, self._steps = indices, steps
         self._start = np.array(self._flat[indices])
 
@@ -160,7 +160,7 @@ class InPlace:
     """
 
     def __init__(self, array: NDArray[Any]) -> None:
-        self._entries = array.reshape(-1)
+        self._entries = array.ravel()
         self._bits = np.dtype(BITS[array.dtype.itemsize])
         self._parts = list(parts(array.size))
         self._ways_back: list[tuple[Change, NDArray[Any]] | None] = [None] * len(self._parts)
