@@ -7,8 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from closed_problems import central
+from closed_problems import central, judged_by
+from test_open_entries import NOISE, ONES, STEP, asked, findings
+from test_verdict_inner_solvers import opened
+from test_verdict_judging import kinked, settled
+from test_verdict_pieces import MANY, ONE, pieces
+from test_verdict_trust import contradicted, exact, said
 
+from gradcheck import history
+from gradcheck.oracles.ladder import KAPPA
+from gradcheck.verdict.beside import Beside
 from gradcheck.verdict.compare import (
     FAIL,
     INCONCLUSIVE,
@@ -18,6 +26,9 @@ from gradcheck.verdict.compare import (
     judge,
     typical_at_null,
 )
+from gradcheck.verdict.judging import excluded
+from gradcheck.verdict.open_questions import BEYOND
+from gradcheck.verdict.verdicts import combine
 
 DOUBLE = Thresholds()
 
@@ -114,3 +125,98 @@ def test_what_hides_a_gradient_is_the_usual_uncertainty() -> None:
     assert typical_at_null(0.5 * size, np.array([0.5, np.nan, np.inf]), 1e4) == 1.25
     assert typical_at_null(size, np.full(3, np.inf), 1e4) == 10.0
     assert typical_at_null(size, np.full(3, np.inf), 1.0) == 2.5
+
+
+# Elsewhere
+
+
+@pytest.mark.parametrize(
+    ("apart", "size", "uncertainty", "contested"),
+    [
+        # twice what both are known to, and a billionth of the larger
+        (2.0**-16, 1.0, 2.0**-18, False),
+        (2.0**-15, 1.0, 2.0**-18, True),
+        (1.0, 1e9, 0.0, False),
+        (2.0, 1e9, 0.0, True),
+    ],
+)
+def test_oracles_that_are_as_far_apart_as_they_may_be_do_not_contradict_each_other(
+    apart: float, size: float, uncertainty: float, contested: bool
+) -> None:
+    found = {
+        "central": central([size], uncertainty),
+        "autograd": replace(central([size - apart], uncertainty), oracle="autograd"),
+    }
+    each = [*judged_by([size], **found).comparisons.values()]
+    assert combine(each, found).contested.tolist() == [contested]
+
+
+@pytest.mark.parametrize("value", [-0.25, 2.25])
+def test_a_value_as_far_outside_of_a_kink_as_it_may_be_is_not_excluded(value: float) -> None:
+    two = central([1.0], 0.125, kinks=[True], lower=[0.75], upper=[1.25])
+    assert excluded(central([value]), two).tolist() == [False]
+
+
+def test_a_gradient_that_changes_by_a_tenth_of_the_gap_does_not_change_at_once() -> None:
+    found, _ = settled(kinked(-10.0, 10.0), lambda move: np.where(move > 0, 2.0, 0.0))
+    assert not found.kinks.any()
+    found, _ = settled(kinked(-10.0, 10.0), lambda move: np.where(move > 0, 2.0 + 1e-9, 0.0))
+    assert found.kinks.any()
+
+
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "other", "others"),
+    [
+        (1.0, 0.125, 2.0, 0.125),
+        (1e6, 0.0, 1e6 - 1.0, 0.0),
+        (0.0, 1.0, 1.0, 0.125),
+        (0.0, 1.5, 1.0, 0.25),
+    ],
+)
+def test_nor_is_a_trace_contradicted(
+    value: float, uncertainty: float, other: float, others: float
+) -> None:
+    assert not contradicted(exact([value], uncertainty), central([other], others))
+
+
+def test_nor_does_a_loss_change_by_eight_deviations_of_its_noise() -> None:
+    for steps, changes in ((16.0, False), (17.0, True)):
+        two = central([0.5], np.inf, steps=steps)
+        assert bool(said(exact([0.0]), two, reached=(), level=1.0)) is changes
+
+
+def test_slopes_beside_the_point_are_the_same_within_what_is_allowed() -> None:
+    one = Beside({}, 0.0, 1.0, np.array([0.25, 0.5]))
+    assert (one.slope, one.claimed) == (0.5, 0.75)
+    assert (one.has_kink(0.5), one.has_kink(0.49)) == (False, True)
+    assert (one.is_wrong(0.25), one.is_wrong(0.24)) == (False, True)
+
+
+def test_a_loss_is_the_same_within_a_hundredth_of_its_spread() -> None:
+    values = iter([5.0, 6.0, 5.0])
+    assert history.settled(lambda: next(values), 100.0) == 5.0
+
+
+def test_an_error_of_a_ten_thousandth_is_slight() -> None:
+    found, _, _ = opened([1e-4, 0.0, 2.0, 0.0], [0.0, 0.0, 2.0, 0.0])
+    assert found.combined.codes.tolist() == [INCONCLUSIVE, PASS, PASS, PASS]
+
+
+def test_what_differs_by_what_is_allowed_is_not_seen_to_be_off() -> None:
+    for allowed, off in ((2.0**-16, False), (2.0**-17, True)):
+        one = findings(claimed=ONES - 2.0**-16 * np.array([1, 0, 1, 0]), allowed=allowed)
+        assert ("off by at most" in asked(one)[0].message) is off
+
+
+def test_a_hundred_times_what_noise_makes_of_a_slope_is_noise() -> None:
+    most = BEYOND * (KAPPA * NOISE.level / STEP)
+    assert "jitters by" in asked(findings(uncertainty=most))[0].message
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_hundred_thousandth_of_the_largest_is_none_among_pieces(side: float) -> None:
+    assert not pieces([0, 0], [0, 1], [2e-5, 1]).meet
+    assert pieces([0.5, 0.5, side * 1e-5], [1, 0, 0], [0, 1, 0]).contain()
+    assert pieces([1.0, 0.0, side * 1e-5, 0.0], *MANY, *ONE).may_contain()
+    beyond = [1.0 + 1e-5, 0.0, 0.0, 0.0] if side > 0 else [1.0, -1e-5, 0.0, 0.0]
+    assert pieces(beyond, *MANY, *ONE).may_contain()
