@@ -147,7 +147,7 @@ def _shows(facts: Facts) -> np.ndarray:
 def _axis_of_duplicates(facts: Facts, indices: np.ndarray) -> int | None:
     for axis in range(min(facts.value.ndim, 2)):
         size = facts.value.shape[axis]
-        if indices.size < 2 or indices.min() < -size or indices.max() >= size:
+        if not indices.size or indices.min() < -size or indices.max() >= size:
             continue
         counts = np.bincount(_wrapped(indices, size), minlength=size)
         others = tuple(k for k in range(facts.value.ndim) if k != axis)
