@@ -324,7 +324,7 @@ def test_nor_does_a_zero_without_a_bound(oracle):
     one = estimate(zeros, np.nan, oracle, flat=np.array([False, True]))
     found = judge(zeros, zeros, one, DOUBLE, typical=0.0)
     assert found.codes.tolist() == [INCONCLUSIVE] * 2
-    assert found.resolution[0] == np.inf
+    assert found.resolution.tolist() == [np.inf, 0.0]
 
 
 def test_what_has_more_digits_than_float64_is_judged_as_float64():

@@ -26,8 +26,10 @@ from gradcheck.verdict.compare import (
     judge,
     typical_at_null,
 )
+from gradcheck.verdict.in_parts import Sums
 from gradcheck.verdict.judging import excluded
 from gradcheck.verdict.open_questions import BEYOND
+from gradcheck.verdict.summary import summarise
 from gradcheck.verdict.verdicts import combine
 
 DOUBLE = Thresholds()
@@ -66,8 +68,10 @@ def judged(
         (0.0, 1e-300, 1e-3, 1.0, "central", PASS),
         # known to a thousandth of what is typical
         (0.75, 0.75, 1e-3, 1.0, "central", PASS),
-        # known to two thousandths of its own size
+        # known to two thousandths of its own size, with the difference
         (1.0, 1.0, 2e-3, 4.0, "central", PASS),
+        (1.0, 1.0 - 2.5e-4, 1.7e-3, 4.0, "central", PASS),
+        (1.0, 1.0 - 2.5e-4, 1.8e-3, 4.0, "central", INCONCLUSIVE),
     ],
 )
 def test_what_lies_on_a_bound_is_within_it(
@@ -80,6 +84,14 @@ def test_what_is_as_large_as_its_uncertainty_is_lost_in_it() -> None:
     # and known by what is typical; a plain threshold says nothing of it
     assert judged(2e-3, 2e-3, 2e-3, 1.0, "central").resolution.tolist() == [2e-3]
     assert judged(2e-3, 1e-3, 2e-3, 1.0, "central", rtol=0.4).codes.tolist() == [INCONCLUSIVE]
+
+
+def test_it_has_no_relative_error_either() -> None:
+    for uncertainty, below in ((2.0**-20, 1), (2.0**-21, 0)):
+        one, sums = judged(2.0**-20, 0.0, uncertainty, 0.0, "central"), Sums()
+        sums.add(one)
+        for found in (summarise(one), sums.comparison(failing=0, inconclusive=0, worst=())):
+            assert (found.below_noise, found.max_relative_error) == (below, 1.0 - below)
 
 
 def test_a_plain_threshold_is_the_largest_error_that_passes() -> None:
