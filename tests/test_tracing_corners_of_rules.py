@@ -320,6 +320,16 @@ def test_what_joins_arrays_is_one_operation(name: str) -> None:
     assert [operation.name for operation in found.operations] == ["multiply", name, "sum"]
 
 
+@pytest.mark.skipif(not hasattr(np, "vecdot"), reason="since NumPy 2")
+def test_a_product_of_rows_is_one_operation() -> None:
+    def rows(a: Any, b: Any) -> Any:
+        return np.vecdot(a, b[0])
+
+    assert derivative_errors(rows, [A.copy(), B.copy()]) < 1e-7
+    found = traced(lambda a: rows(a, B), A)
+    assert [operation.name for operation in found.operations] == ["vecdot", "sum"]
+
+
 # kinks and ends
 
 
