@@ -16,7 +16,7 @@ from gradcheck.oracles.walk import first_distance
 from gradcheck.sweep import at_kinks
 from gradcheck.sweep.at_kinks import _changed, some_at_kinks
 from gradcheck.sweep.off_kinks import _rounding, _there, radii
-from gradcheck.sweep.wrong_blocks import WrongBlock, kind_of
+from gradcheck.sweep.wrong_blocks import WrongBlock, kind_of, merged
 
 EPS = np.finfo(float).eps
 
@@ -203,3 +203,10 @@ def test_a_box_is_cut_along_the_first_axis_or_the_last(shape: Any, box: Any, kin
 
 def test_the_size_of_a_box_is_a_product() -> None:
     assert WrongBlock("w", "block", ((1, 4), (2, 7)), 0, 0).size == 15
+
+
+def test_what_is_put_together_keeps_the_place_of_its_first_box() -> None:
+    boxes = [((0, 2), (0, 2)), ((0, 2), (3, 4)), ((2, 4), (0, 2))]
+    problem: Any = SimpleNamespace(parameters=[SimpleNamespace(name="w", value=np.zeros((9, 9)))])
+    found = merged([WrongBlock("w", "block", box, 1, 1) for box in boxes], problem)
+    assert [one.box for one in found] == [((0, 4), (0, 2)), ((0, 2), (3, 4))]

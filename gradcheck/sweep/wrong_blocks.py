@@ -35,10 +35,11 @@ def kind_of(box: tuple[tuple[int, int], ...], shape: tuple[int, ...]) -> str:
     cut = [axis for axis, n in enumerate(shape) if box[axis] != (0, n)]
     if not cut:
         return "parameter"
-    if len(shape) < 2 or len(cut) > 1 or cut[0] not in (0, len(shape) - 1):
+    axis, *others = cut
+    if len(shape) < 2 or others or axis not in (0, len(shape) - 1):
         return "block"
-    start, stop = box[cut[0]]
-    name = "row" if cut[0] == 0 else "column"
+    start, stop = box[axis]
+    name = "row" if axis == 0 else "column"
     return name if stop - start == 1 else name + "s"
 
 
