@@ -342,7 +342,7 @@ INTERFACE = {
         test_interruptions.py::TestInterruptedAnywhere::test_parameters_and_process_are_as_before""",
     "what a target may return": """
         test_promises.py::TestWhatATargetMayReturn::test_forms
-        test_torch_problem.py::test_outputs_are_reduced_with_a_fixed_cotangent""",
+        test_torch_reduced_outputs.py::test_outputs_are_reduced_with_a_fixed_cotangent""",
     "SciPy's forms; nn.Module; autograd.Function": """
         test_promises.py::TestWhatATargetMayReturn::test_scipy_s_forms_work_as_they_are
         test_torch_problem.py::test_a_module_is_checked_in_its_parameters_and_inputs
