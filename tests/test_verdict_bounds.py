@@ -106,10 +106,10 @@ def test_twice_the_uncertainty_hides_a_gradient_of_nothing() -> None:
 
 def test_entries_are_confirmed_each_by_itself() -> None:
     # the second differs by just a hundred-millionth of it; the third is not known
-    one = replace(central([1.0, 1e8 - 1.0, 5.0], [1e-2, 1e7, 1.0]), oracle="complex")
-    found = judge(np.array([1.0 + 1e-9, 1e8, 6.0]), np.zeros(3), one, DOUBLE, typical=0.0)
+    one = replace(central([0.5, 1e8 - 1.0, 5.0], [1e-2, 1e7, 1.0]), oracle="complex")
+    found = judge(np.array([0.5 + 1e-9, 1e8, 6.0]), np.zeros(3), one, DOUBLE, typical=0.0)
     assert found.codes.tolist() == [PASS, PASS, INCONCLUSIVE]
-    assert found.allowed.tolist() == [1e-8 * (1.0 + 1e-9), 1.0, 1.0]
+    assert found.allowed.tolist() == [1e-8 * (0.5 + 1e-9), 1.0, 1.0]
 
 
 def test_a_zero_that_is_none_in_every_bit_is_confirmed_by_nothing() -> None:
