@@ -191,7 +191,7 @@ class _Search:
         """Measure the first of two parts; the second is the rest, unless that leaves doubts."""
         one = self.sight.measure(first)
         rest, rest_bound = error - one[0], bound + one[1]
-        doubtful = 0.24 * rest_bound < abs(rest) < 5 * rest_bound
+        doubtful = 0.25 * rest_bound < abs(rest) < 4 * rest_bound
         neither = abs(one[0]) <= one[1] and abs(rest) <= rest_bound
         if doubtful or neither or not math.isfinite(rest_bound):
             return one, self.sight.measure(second)
