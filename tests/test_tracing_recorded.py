@@ -32,6 +32,12 @@ def operation(loss, *arrays, name):
     ("loss", "name", "inputs", "shapes"),
     [
         (lambda v: np.sum(v * 2), "multiply", (("parameter", "0"), ("constant", "2")), ((4,), ())),
+        (lambda v: np.sum(v * [1, 2, 0.5, 4]), "multiply",
+         (("parameter", "0"), ("constant", "array (4,)")), ((4,), (4,))),
+        (lambda v: np.sum((1, 2, 0, True) - v), "subtract",
+         (("constant", "array (4,)"), ("parameter", "0")), ((4,), (4,))),
+        (lambda v: np.sum(v * [v[0], 2.0, v[1], v[2]]), "multiply",
+         (("parameter", "0"), ("operation", 3)), ((4,), (4,))),
         (lambda v: np.sum(0.5 * v), "multiply",
          (("constant", "0.5"), ("parameter", "0")), ((), (4,))),
         (lambda v: np.sum(v * np.float64(0.5)), "multiply",

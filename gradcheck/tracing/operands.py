@@ -59,17 +59,17 @@ class Substitution:
         self.traced = False
         self.lost: NotTraceable | None = None
 
-    def __call__(self, argument: Any, depth: int = 0) -> Any:
+    def __call__(self, argument: Any) -> Any:
         """Return ``argument`` with tensors in place of traced values, and note these."""
         kind = type(argument)
         if kind is list or kind is tuple:
-            items = [self(item, depth + 1) for item in argument]
+            items = [self(item) for item in argument]
             if any(new is not old for new, old in zip(items, argument, strict=True)):
                 return items if kind is list else tuple(items)
             return argument
         is_array = isinstance(argument, np.ndarray)
         if not is_array and not isinstance(argument, NUMBERS):
-            if self._all_operands and kind in (int, bool) and depth == 0:
+            if self._all_operands and kind in (int, bool):
                 self._constant(argument)
             return argument
         shadow = self._recorder.shadow(argument)

@@ -13,6 +13,7 @@ from gradcheck.tracing.memory import Shadow, owner_of
 from gradcheck.tracing.operation import Context
 from gradcheck.tracing.recorder import Recorder
 from gradcheck.tracing.registry import registry
+from gradcheck.tracing.ufunc_calls import as_arrays
 
 _UFUNCS: dict[str, Any] = {
     "add": np.add,
@@ -46,8 +47,12 @@ def apply_operator(
     rules = registry()
     if ufunc in rules.constant:
         return native(*operands)
-    rule = rules.ufuncs[ufunc]
-    return recorder.apply(name, rule, native, operands, {}, all_operands=True)
+
+    def run(*_: Any) -> Any:
+        return native(*operands)
+
+    arrays = as_arrays(recorder, operands)
+    return recorder.apply(name, rules.ufuncs[ufunc], run, arrays, {}, all_operands=True)
 
 
 def apply_inplace(
@@ -69,9 +74,12 @@ def apply_inplace(
         recorder.constant_write(result)
         return result
     rule = _filling(rules.ufuncs[ufunc])
-    return recorder.apply(
-        name, rule, native, (target, operand), {}, all_operands=True, written=target
-    )
+
+    def run(*_: Any) -> Any:
+        return native(target, operand)
+
+    arrays = as_arrays(recorder, (target, operand))
+    return recorder.apply(name, rule, run, arrays, {}, all_operands=True, written=target)
 
 
 _PLAIN_NAMES = {

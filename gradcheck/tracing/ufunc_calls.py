@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.tracing.contents import contents
 from gradcheck.tracing.errors import NotTraceable, UnsupportedError
 from gradcheck.tracing.operation import Context, Rule
 from gradcheck.tracing.recorder import Recorder
@@ -47,17 +48,26 @@ def _broadcast(rule: Rule) -> Rule:
     return filled
 
 
+def as_arrays(recorder: Recorder, operands: Sequence[Any]) -> list[Any]:
+    """Return operands with arrays in place of lists, made under the trace if one holds traced."""
+    from gradcheck.tracing.hooks import hook_call
+
+    found = []
+    for operand in operands:
+        if isinstance(operand, list | tuple):
+            traced = any(recorder.is_tracked(item) for item in contents(operand))
+            operand = hook_call(np.array, operand) if traced else np.asarray(operand)
+        found.append(operand)
+    return found
+
+
 def call_ufunc(recorder: Recorder, ufunc: Any, args: Arguments, kwargs: Keywords) -> Any:
     """Run ``ufunc(*args, **kwargs)``."""
     inputs = list(args[: ufunc.nin])
     out = kwargs.get("out", args[ufunc.nin] if len(args) > ufunc.nin else None)
     if isinstance(out, tuple):
         out = out[0] if len(out) == 1 else None
-    inputs = [np.asarray(i) if _is_plain_sequence(recorder, i) else i for i in inputs]
-    if any(isinstance(i, list | tuple) for i in inputs):
-        from gradcheck.tracing.hooks import hook_call
-
-        inputs = [hook_call(np.array, i) if isinstance(i, list | tuple) else i for i in inputs]
+    inputs = as_arrays(recorder, inputs)
     rules = registry()
     if ufunc is np.sign and any(np.iscomplexobj(i) for i in inputs):
         constant = False  # its values lie on the unit circle, and turn on it
@@ -80,18 +90,6 @@ def call_ufunc(recorder: Recorder, ufunc: Any, args: Arguments, kwargs: Keywords
     return recorder.apply(
         ufunc.__name__, rule, native, operands, {}, all_operands=True, written=out
     )
-
-
-def _is_plain_sequence(recorder: Recorder, value: Any) -> bool:
-    if not isinstance(value, list | tuple):
-        return False
-    return not any(_is_traced_item(recorder, item) for item in value)
-
-
-def _is_traced_item(recorder: Recorder, item: Any) -> bool:
-    if isinstance(item, list | tuple):
-        return any(_is_traced_item(recorder, inner) for inner in item)
-    return recorder.is_tracked(item)
 
 
 def _call_without_rule(
@@ -279,8 +277,8 @@ def _call_at(recorder: Recorder, method: Any, ufunc: Any, args: Arguments) -> No
         return operation(context, tensor, places, *new)
 
     recorder.apply(
-        f"{ufunc.__name__}.at", rule, lambda *_: method(*args), (array, *values), {},
-        all_operands=True, written=array,
+        f"{ufunc.__name__}.at", rule, lambda *_: method(*args),
+        (array, *as_arrays(recorder, values)), {}, all_operands=True, written=array,
     )  # fmt: skip
 
 

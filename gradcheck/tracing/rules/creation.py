@@ -55,7 +55,7 @@ def _arange(context: Context, start: Any, stop: Any = None, step: Any = 1, **_: 
     return first + counting * context.tensor(step, context.dtype) + 0.0 * last
 
 
-def _bincount(context: Context, x: Any, weights: Any = None, minlength: int = 0) -> Any:
+def _bincount(context: Context, x: Any, weights: Any, *_: Any, **__: Any) -> Any:
     shares = context.tensor(weights, context.dtype)
     places = context.torch.from_numpy(np.array(x, dtype=np.int64))
     return context.torch.zeros(context.value.shape, dtype=context.dtype).index_add(
