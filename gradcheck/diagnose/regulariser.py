@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from gradcheck.blocks import flat, parts
-from gradcheck.diagnose.evidence import Array, Evidence, Facts
+from gradcheck.diagnose.evidence import Array, Evidence, Facts, Mask
 from gradcheck.diagnose.factors import name_coefficient
 from gradcheck.diagnose.finding import Finding, merge, spoken
 from gradcheck.diagnose.graph import Graph
-from gradcheck.diagnose.matching import fit, quality
+from gradcheck.diagnose.matching import SLACK, fit, quality
 from gradcheck.diagnose.operations import (
     CURVED,
     EXTREMES,
@@ -67,7 +67,7 @@ def is_all_of_the_loss(facts: Facts) -> bool:
 
 
 def _coefficient(facts: Facts, evidence: Evidence) -> tuple[float, str, Place, str] | None:
-    where = place(facts.support, consider=facts.known & (facts.value != 0.0))
+    where = place(facts.support, consider=_would_show(facts))
     # Few entries of a vector prove nothing, but for the coefficient being one of the loss's own.
     few = where.kind == "few" and is_bias(facts)
     if not few and where.kind not in ("all", "slices", "block"):
@@ -86,6 +86,14 @@ def _coefficient(facts: Facts, evidence: Evidence) -> tuple[float, str, Place, s
         if grade == "exact" or (grade == "likely" and not few):
             return coefficient, words, where, grade if found.overdetermined else "likely"
     return None
+
+
+def _would_show(facts: Facts) -> Mask:
+    """Return where an error shows that is the same multiple of the parameter everywhere."""
+    wrong = facts.support
+    size = float(np.linalg.norm(facts.value[wrong]))
+    strength = float(np.linalg.norm(facts.residual[wrong])) / size if size else 0.0
+    return facts.known & (strength * np.abs(facts.value) > SLACK * facts.tolerance)
 
 
 def _cause(coefficient: float, words: str, facts: Facts, where: Place) -> tuple[str, bool]:
