@@ -144,7 +144,7 @@ class Graph:
         if any(index in found for found in before.values() if found is not None):
             return True
         sought = {one for one, found in before.items() if found is None}
-        last = max(sought, default=-1)
+        last = max(sought, default=index)
         seen: set[int] = set()
         waiting = [index]
         while waiting and last > index:
