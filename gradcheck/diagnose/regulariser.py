@@ -90,10 +90,8 @@ def _coefficient(facts: Facts, evidence: Evidence) -> tuple[float, str, Place, s
 
 def _would_show(facts: Facts) -> Mask:
     """Return where an error shows that is the same multiple of the parameter everywhere."""
-    wrong = facts.support
-    size = float(np.linalg.norm(facts.value[wrong]))
-    strength = float(np.linalg.norm(facts.residual[wrong])) / size if size else 0.0
-    return facts.known & (strength * np.abs(facts.value) > SLACK * facts.tolerance)
+    least = SLACK * np.linalg.norm(facts.value) * facts.tolerance
+    return facts.known & (facts.error * np.abs(facts.value) > least)
 
 
 def _cause(coefficient: float, words: str, facts: Facts, where: Place) -> tuple[str, bool]:
