@@ -161,6 +161,22 @@ def test_flat_iterators_hand_out_elements() -> None:
 # ufuncs
 
 
+def test_what_is_written_into_may_be_named_in_a_tuple() -> None:
+    def loss(v: Any) -> Any:
+        y, z = v * 2.0, np.outer(v, v)
+        before = np.sum(y[:1]) + np.sum(z[0, :1])
+        np.multiply(v, 3.0, out=(y,))
+        np.add.reduce(np.outer([1.0, 10.0], v), out=(z[0],))
+        return np.sum(y[:1]) + np.sum(z[0, :1]) - before
+
+    np.testing.assert_allclose(slopes(loss), [3.0 + 11.0 - 2.0 - 2.0 * V[0], 0.0], rtol=1e-14)
+
+
+def test_a_vector_has_no_diagonal_to_fill() -> None:
+    with pytest.raises(ValueError, match="at least 2-d"):
+        traced(lambda v: np.fill_diagonal(v * 2.0, v[0]))
+
+
 def test_two_results_written_elsewhere_are_lost() -> None:
     def in_a_tuple(v: Any) -> Any:
         whole, rest = np.zeros(2), np.zeros(2)

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradcheck.tracing.contract import Site
+from gradcheck.tracing.errors import UnsupportedError
 from gradcheck.tracing.memory import Shadow
+from gradcheck.tracing.operation import Context, Recorded
 from gradcheck.tracing.recorder import Recorder
 
 torch = pytest.importorskip("torch")
@@ -188,3 +191,46 @@ def test_an_array_is_put_together_where_it_was_written_last(recorder: Any, v: An
     found = recorder.assemble([constant, constant], lambda pieces: torch.cat(pieces))
     assert found.origin == ("constant", "")
     assert len(recorder.operations) == 1
+
+
+# what a rule is given
+
+
+@pytest.fixture
+def context(recorder: Any) -> Any:
+    return Context(recorder, Recorded("made", Site("", 1, "")), np.zeros(2))
+
+
+def test_a_tensor_is_converted_only_where_that_is_asked_for(context: Any) -> None:
+    single = torch.ones(2)
+    assert context.tensor(single) is single
+    assert context.tensor(single, torch.float32) is single
+    assert context.tensor(single, torch.float64).dtype is torch.float64
+    assert context.tensor(np.arange(2)).dtype is torch.int64
+    assert context.tensor(np.arange(2), torch.float64).dtype is torch.float64
+    assert context.tensor([1.0, 2.0]).tolist() == [1.0, 2.0]
+    assert context.tensor(1 + 2j, torch.complex128).tolist() == 1 + 2j
+    with pytest.raises(UnsupportedError, match="complex numbers are not covered"):
+        context.tensor(1 + 2j, torch.float64)
+
+
+def test_lists_that_hold_tensors_are_stacked(context: Any) -> None:
+    number = torch.tensor(3.0, requires_grad=True)
+    found = context.tensor([[1, number], (np.float32(2.0), 5.0)])
+    assert found.dtype is torch.float64
+    assert found.tolist() == [[1.0, 3.0], [2.0, 5.0]]
+    assert found.requires_grad
+    assert context.tensor([number], torch.float32).dtype is torch.float32
+
+
+def test_a_factor_that_may_be_chosen_is_kept_with_its_choices(context: Any) -> None:
+    content = torch.tensor([1.0, 0.0])
+    assert context.weight(content, {}) is content
+    assert context.ties == []
+    weight = context.weight(content, {"low": torch.zeros(2)})
+    assert weight is not content
+    ((kept, choices),) = context.ties
+    assert kept is weight
+    assert choices["default"].tolist() == [1.0, 0.0]
+    assert choices["default"] is not weight
+    assert choices["low"].tolist() == [0.0, 0.0]

@@ -82,6 +82,17 @@ def test_arguments_that_a_rule_takes_by_place_are_named() -> None:
     assert dict(first.keywords) == {"axis": 1, "keepdims": True}
 
 
+def test_of_several_results_the_first_one_s_shape_is_told() -> None:
+    def loss(a: Any) -> Any:
+        values, vectors = np.linalg.eigh(a)
+        return np.sum(values) + np.sum(vectors**2)
+
+    traced = traced_of(loss, a=np.diag([1.0, 2.0, 3.0]))
+    (found,) = (op for op in traced.operations if op.name == "eigh")
+    assert found.output_shape == (3,)
+    assert traced.n_results(found.index) == 2
+
+
 @pytest.mark.parametrize(
     ("target", "names"),
     [

@@ -51,6 +51,6 @@ def _saturated(trace: NumpyTrace, operation: Operation) -> tuple[FloatArray, ...
     """Return the argument of an operation that is saturated somewhere; nothing of another one."""
     if operation.name not in SLOPES or operation.input_shapes != (operation.output_shape,):
         return ()
-    if (1.0 - np.abs(trace.value(operation.index))).min(initial=1.0) > NEAR:
+    if (1.0 - np.abs(trace.value(operation.index))).min() > NEAR:
         return ()
     return trace.operand_values(operation.index)[:1]

@@ -30,8 +30,7 @@ def dot(context: Context, a: Any, b: Any, out: Any = None) -> Any:
         return first * second
     if first.ndim <= 2 and second.ndim <= 2:
         return matmul(context, first, second)
-    if second.ndim == 1:
-        return context.torch.tensordot(first, second, ([first.ndim - 1], [0]))
+    # the axis before the last, and of a vector the only one: counted from the end, -1
     return context.torch.tensordot(first, second, ([first.ndim - 1], [second.ndim - 2]))
 
 
