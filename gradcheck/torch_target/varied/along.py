@@ -1,4 +1,4 @@
-"""Operations along dimensions: sorting, running sums, largest entries, of what changes elsewhere.
+"""Operations along dimensions: sorting, running sums, transforms, of what changes elsewhere.
 
 Where an evaluation changes a row, the operation along it takes this row alone.
 """
@@ -19,6 +19,7 @@ ALONG = {
             *("aten::cummin", "aten::sort", "aten::amax", "aten::amin", "aten::max", "aten::min"),
             *("aten::prod", "aten::var", "aten::std", "aten::flip", "aten::logsumexp"),
             *("aten::median", "aten::argmax", "aten::argmin"),
+            *("aten::_fft_r2c", "aten::_fft_c2r", "aten::_fft_c2c"),
         ),
         0,
     ),

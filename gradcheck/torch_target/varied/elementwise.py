@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.patching import added
+from gradcheck.torch_target.varied.reduced import REDUCED
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
             return kept.values.reshape(shape[0], *[1] * lead, *shape[1:]) if lead else kept.values
         if isinstance(one, torch.Tensor) and one.dim():
             aligned = one.reshape(*[1] * (rank - one.dim()), *one.shape)
-            return _taken_where_wide(aligned, places)
+            found = _taken_where_wide(aligned, places)
+            # Losses with targets take these in the shape of what is held against them.
+            alike = not places and function._schema.name in REDUCED
+            return found.expand(operands[0].tally.rows, *base.shape) if alike else found
         return one
 
     values = function(*(part(one) for one in args), **kwargs)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.moving import spread
+from gradcheck.torch_target.varied.reduced import REDUCED
 from gradcheck.torch_target.varied.scattered import (
     MOST_PAIRS,
     Part,
@@ -23,17 +24,6 @@ from gradcheck.torch_target.varied.tensor import DEARER, is_few
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-REDUCED = {
-    "aten::mse_loss": 2,
-    "aten::huber_loss": 2,
-    "aten::smooth_l1_loss": 2,
-    "aten::soft_margin_loss": 2,
-    "aten::binary_cross_entropy": 3,
-    "aten::binary_cross_entropy_with_logits": 4,
-}
-"""Losses of each entry, and which argument says whether they are added up; 0 for no."""
 
 
 def is_entrywise(function: Any, args: Sequence[Any]) -> bool:

@@ -41,6 +41,32 @@ def layer_norm(
     return _affine(found, weight, bias), *others
 
 
+def group_norm(
+    function: Any, x: Any, weight: Any, bias: Any, count: int, channels: int, *args: Any
+) -> Any:
+    """``group_norm``: a ``layer_norm`` of each picture's groups, then what each channel has.
+
+    The other results, which serve the backward pass alone, are those at the point itself.
+    """
+    import torch
+
+    inner, groups, eps = args
+    bases = [one.base if isinstance(one, Varied) else one for one in (x, weight, bias)]
+    base, *others = function(*bases, count, channels, *args)
+    shape = (count, groups, channels // groups, inner)
+
+    def grouped(one: Any, sizes: Sequence[int]) -> Any:
+        if one is None:
+            return None
+        return one.reshaped(sizes) if isinstance(one, Varied) else one.reshape(sizes)
+
+    normed = torch.ops.aten.native_layer_norm.default
+    found, *_ = layer_norm(normed, grouped(x, shape), shape[2:], None, None, eps)
+    found = _affine(found, *(grouped(one, (*shape[1:3], 1)) for one in (weight, bias)))
+    found = found.reshaped(base.shape)
+    return found.new(base, found.values, found.places, made=False), *others
+
+
 def _affine(one: Any, weight: Any, bias: Any) -> Any:
     import torch
 

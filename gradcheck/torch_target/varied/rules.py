@@ -8,7 +8,8 @@ from typing import Any
 from gradcheck.torch_target.varied.along import ALONG, added_at, along, gathered_along
 from gradcheck.torch_target.varied.convolving import convolution, on_channels
 from gradcheck.torch_target.varied.linear import addmm, mm, mv, total
-from gradcheck.torch_target.varied.normalising import batch_norm, layer_norm, softmax
+from gradcheck.torch_target.varied.matrices import ON_MATRICES, distances, on_matrices
+from gradcheck.torch_target.varied.normalising import batch_norm, group_norm, layer_norm, softmax
 from gradcheck.torch_target.varied.selecting import (
     embedding,
     embedding_bag,
@@ -96,6 +97,27 @@ def negative_log_likelihood(
     return x.new(base, sums / weights if mean else sums, {}), torch.clone(weights)
 
 
+def connectionist(function: Any, x: Any, targets: Any, given: Any, wanted: Any, *args: Any) -> Any:
+    """``ctc_loss``: the sequences of all evaluations side by side.
+
+    The other result, which serves the backward pass alone, is that at the point itself.
+    """
+    import torch
+
+    if not isinstance(x, Varied) or x.base.dim() != 3 or isinstance(targets, Varied):
+        return None
+    rows, whole = x.tally.rows, x.loosened().values.transpose(0, 1).flatten(1, 2)
+    base, other = function(x.base, targets, given, wanted, *args)
+
+    def repeated(one: Any) -> Any:
+        if not isinstance(one, torch.Tensor):
+            return list(one) * rows
+        return one.repeat(rows, *[1] * (one.dim() - 1))
+
+    many, _ = function(whole, *map(repeated, (targets, given, wanted)), *args)
+    return x.new(base, many.reshape(rows, -1), {}), other
+
+
 def by_strides(*_: Any) -> Any:
     """``as_strided``: what it returns depends on where entries lie, which no carrier has."""
     raise RefusedError("a tensor is read by its strides")
@@ -159,8 +181,12 @@ RULES: dict[str, Rule] = {
     "aten::_scaled_dot_product_flash_attention_for_cpu": attention,
     "aten::native_layer_norm": layer_norm,
     "aten::native_batch_norm": batch_norm,
+    "aten::native_group_norm": group_norm,
+    "aten::_ctc_loss": connectionist,
     "aten::convolution": convolution,
     **dict.fromkeys(ON_CHANNELS, on_channels),
+    **dict.fromkeys(ON_MATRICES, on_matrices),
+    "aten::_cdist_forward": distances,
     "aten::nll_loss_forward": negative_log_likelihood,
 }
 """How each operation is evaluated by name; a rule returns None for what it does not cover."""

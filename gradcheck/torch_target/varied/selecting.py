@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.stacked import Stacked
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _where(inside: Tensor, values: Tensor, unchanged: Tensor) -> Tensor:
 def selected(function: Any, one: Varied, dim: int, index: int) -> Varied:
     """``x[index]`` along a dimension."""
     dim = dim % one.base.dim()
+    if isinstance(one, Stacked) and dim == one.axis:
+        return one.pieces[index]
     base = function(one.base, dim, index)
     others = {d - (d > dim): at for d, at in one.places.items() if d != dim}
     if dim not in one.places:
@@ -208,11 +211,20 @@ def joined(function: Any, tensors: Sequence[Any], dim: int = 0) -> Varied | None
     return varied[0].new(base, torch.cat([part(one) for one in given], axis), places)
 
 
-def stacked(_: Any, tensors: Sequence[Any], dim: int = 0) -> Varied | None:
+def stacked(function: Any, tensors: Sequence[Any], dim: int = 0) -> Any:
     """``stack``: the same along a new dimension."""
-    import torch
+    base = function([_base(one) for one in tensors], dim)
+    dim = dim % base.dim()
+    varied = [one for one in tensors if isinstance(one, Varied)]
+    shared = varied[0].places.items()
+    apart = not any(all(one.places.get(d) is at for one in varied) for d, at in shared)
+    if apart and len(varied) == len(tensors) > 1:
+        return Stacked(base, varied, dim, _put_together)
+    return _put_together(tensors, dim)
 
-    dim = dim % (_base(tensors[0]).dim() + 1)
+
+def _put_together(tensors: Sequence[Any], dim: int) -> Any:
+    import torch
 
     def unsqueezed(one: Any) -> Any:
         shape = list(_base(one).shape)
