@@ -106,6 +106,26 @@ def test_a_row_that_was_written_is_read_as_it_is() -> None:
     assert names(loss) == ["multiply", "setitem", "multiply", "sum"]
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        slice(None, None, -1),
+        slice(None, None, -2),
+        slice(1, None),
+        slice(None, None, 2),
+        (None, slice(None, None, -1)),
+        [1, 0],
+        1,
+    ],
+)
+def test_a_part_is_an_operation_whatever_its_step(index: Any) -> None:
+    def loss(v: Any) -> Any:
+        return np.sum(v[index] * 3.0)
+
+    assert names(loss) == ["getitem", "multiply", "sum"]
+    assert slopes(loss) == [3.0 * float(k in np.ravel(np.arange(2)[index])) for k in range(2)]
+
+
 def test_a_truth_value_adds_an_axis() -> None:
     def loss(v: Any) -> Any:
         y = np.zeros(2)
