@@ -6,6 +6,7 @@ several: those of ``v[1:] - v[:-1]`` are the entry's own and the one before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,33 @@ def gathered(one: Scattered) -> Part:
     return Varied(one.base, one.values[:, 0], places, one.tally)
 
 
+def in_slabs(one: Scattered) -> Varied | None:
+    """Return the same with positions along dimensions, if each evaluation changes all of a slab."""
+    shape, places = one.base.shape, one.places
+    if not places.numel() or bool((places == one.base.numel()).any()):
+        return None
+    ordered, order = places.sort(1)
+    along = unravelled(ordered, shape)
+    single = [d for d, at in enumerate(along) if shape[d] > 1 and bool((at == at[:, :1]).all())]
+    free = [size for d, size in enumerate(shape) if d not in single]
+    if not single or math.prod(free) != places.shape[1]:
+        return None
+    values = one.values.gather(1, order).reshape(len(places), *free)
+    return Varied(one.base, values, {d: _known(along[d][:, 0], one) for d in single}, one.tally)
+
+
+def _known(at: Tensor, one: Scattered) -> Tensor:
+    """Return positions, the same tensor wherever they are the same."""
+    import torch
+
+    known: list[Tensor] = one.tally.kept("positions in slabs", list)
+    for other in known:
+        if torch.equal(other, at):
+            return other
+    known.append(at)
+    return at
+
+
 def present(places: Tensor, size: int, *others: Tensor) -> tuple[Tensor, ...]:
     """Return places, and others beside them, without columns in which no evaluation has any."""
     kept = (places < size).any(0)
@@ -169,11 +197,11 @@ def parts_of(args: Sequence[Any]) -> list[Part]:
 
 
 def wholes_of(args: Sequence[Any]) -> list[Any]:
-    """Return arguments with the whole tensors of all evaluations for those of a few entries."""
+    """Return arguments with tensors that change in slabs, or as a whole, for those of entries."""
     found: list[Any] = []
     for one in args:
         if isinstance(one, Scattered):
-            found.append(one.loosened())
+            found.append(in_slabs(one) or one.loosened())
         else:
             found.append(wholes_of(one) if isinstance(one, list | tuple) else one)
     return found
