@@ -15,10 +15,8 @@ from gradcheck.tracing.errors import UnsupportedError
 from gradcheck.tracing.operation import Context, Rule
 
 
-def reshaped(context: Context, a: Any, *_: Any, order: Any = "C", **__: Any) -> Any:
+def reshaped(context: Context, a: Any, *_: Any, **__: Any) -> Any:
     """Elements in the same order, in the result's shape."""
-    if order not in ("C", None, np._NoValue):
-        raise UnsupportedError(f"order={order!r} is not covered")
     return context.tensor(a).reshape(context.value.shape)
 
 
@@ -175,7 +173,7 @@ def _any_order(
 ) -> Any:
     order = kw.get("order", "C")
     if order == "C" and not (args and isinstance(args[-1], str)):
-        return context.tensor(a).reshape(context.value.shape)
+        return reshaped(context, a)
     if order in ("A", "K") or (args and args[-1] in ("A", "K")):
         raise UnsupportedError("order 'A' and 'K' are not covered")
     return following(function)(context, a, *args, **kw)
