@@ -41,8 +41,11 @@ class OneSlot(Slotted):
 
 
 class WithBoth(Slotted):
+    __slots__ = ("W", "__dict__", "__weakref__")
+
     def __init__(self, held: Any) -> None:
         super().__init__(held)
+        self.W = 1000 * held
         self.more = 100 * held
 
 
@@ -125,7 +128,8 @@ COPIES = {
         lambda v: (lambda one: one.both() + one.more)(copy.deepcopy(OneSlot(v * 2))), [222, 222],
     ),
     "slots and others": (
-        lambda v: (lambda one: one.both() + one.more)(copy.deepcopy(WithBoth(v * 2))), [222, 222],
+        lambda v: (lambda one: one.both() + one.more + one.W)(copy.deepcopy(WithBoth(v * 2))),
+        [2222, 2222],
     ),
     "a list with attributes": (listed, [5, 5]),
     "fields by name": (as_mapping, [532, 532]),

@@ -74,7 +74,7 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
         for name in (slots,) if isinstance(slots, str) else slots:
             private = name.startswith("__") and not name.endswith("__")
             whole = f"_{kind.__name__.lstrip('_')}{name}" if private else name
-            if whole != "__dict__" and hasattr(value, whole):
+            if hasattr(value, whole):
                 yield whole, getattr(value, whole)
 
 
