@@ -50,15 +50,14 @@ def _broadcast(rule: Rule) -> Rule:
 
 def as_arrays(recorder: Recorder, operands: Sequence[Any]) -> list[Any]:
     """Return operands with arrays in place of lists, made under the trace if one holds traced."""
+    return [_array(recorder, o) if isinstance(o, list | tuple) else o for o in operands]
+
+
+def _array(recorder: Recorder, values: Sequence[Any]) -> Any:
     from gradcheck.tracing.hooks import hook_call
 
-    found = []
-    for operand in operands:
-        if isinstance(operand, list | tuple):
-            traced = any(recorder.is_tracked(item) for item in contents(operand))
-            operand = hook_call(np.array, operand) if traced else np.asarray(operand)
-        found.append(operand)
-    return found
+    traced = any(recorder.is_tracked(item) for item in contents(values))
+    return hook_call(np.array, values) if traced else np.asarray(values)
 
 
 def call_ufunc(recorder: Recorder, ufunc: Any, args: Arguments, kwargs: Keywords) -> Any:
