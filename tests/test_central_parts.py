@@ -206,6 +206,8 @@ def test_where_entries_go_together_twice_as_many_follow_while_none_is_wrong(
 
     assert sizes(40, 4) == [4, 8, 16, 12]
     assert sizes(40, 4, wrong=(4,)) == [4, 8, 4, 8, 16]  # among the eight
+    # more than enough of the eight
+    assert sizes(40, 4, wrong=(2, 3, 4, 5, 34)) == [4, 8]
     assert sizes(2000, 200) == [200, 400, MOST_AT_ONCE, MOST_AT_ONCE, 2000 - 600 - 2 * 512]
 
 
@@ -264,6 +266,10 @@ def test_the_truncation_is_the_largest_of_those_seen_beyond_noise() -> None:
         6.4e-3 / (16 * unit), rel=1e-2
     )
     assert seen(_1=reading(9.0, kink=True), _3=reading(9.0, np.nan)) == 0.0
+    after = seen(_1=reading(9.0, kink=True), _0=reading(3.0 + 3e-4))
+    assert after == pytest.approx(2e-4 / unit, rel=1e-3)
+    nothing = first_pass([1e-3], typical=0.0)
+    assert _truncation_seen(nothing, {0: reading(0.0)}) == 0.0
 
 
 @pytest.mark.parametrize(

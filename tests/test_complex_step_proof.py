@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradcheck.noise import POINTS, Noise
+from gradcheck.noise import POINTS, Noise, table_noise
 from gradcheck.numpy_target.problem import numpy_problem
+from gradcheck.oracles import complex_step as complex_module
 from gradcheck.oracles.complex_step import complex_step
 from gradcheck.oracles.estimate import smooth_estimate
 
@@ -302,3 +303,56 @@ def test_where_the_points_about_leave_the_domain_the_slopes_stay_what_they_are()
     found = complex_step(problem, selection={"x": np.arange(2)}, central={}, noise=noise)
     assert found.refusal is None
     assert (found.estimates["x"].uncertainty < 1e-12).all()
+
+
+def with_noise(monkeypatch, rows, claims, *, shape=(2,)):
+    """What is added to bounds of 0.125, where slopes nearby are these rows, entry by entry."""
+    rows = np.array(rows)
+    asked = []
+
+    def slopes(problem, values, number, entries):
+        asked.append((np.array(values[0]), entries.tolist()))
+        return rows[entries, len(asked) - 1]
+
+    monkeypatch.setattr(complex_module, "_slopes", slopes)
+    value = rows[:, 0].reshape(shape)
+    problem = numpy_problem(lambda x: (1.0, np.reshape(claims, shape)), np.ones(shape))
+    problem = replace(problem, analytic_rounding={"x": np.full(shape, 0.25)})
+    own = smooth_estimate("complex", value, np.full(shape, 0.125))
+    found = complex_module._with_noise(problem, [np.full(shape, 2.0 + 0j)], 0, own)
+    return (found.uncertainty - 0.125).reshape(-1), asked
+
+
+@pytest.mark.parametrize(("level", "share"), [(1e-6, 8.0), (5.7e-4, 8.0), (6.3e-4, 0.0)])
+def test_eight_deviations_of_a_slopes_noise_count_up_to_a_ten_thousandth_of_it(
+    monkeypatch, level, share
+):
+    row = 10.0 + level * np.random.default_rng(0).normal(size=POINTS)
+    noise = table_noise(row.tolist())
+    assert bool(8 * noise <= 1e-4 * row[0]) is bool(share)
+    added, asked = with_noise(monkeypatch, [row, row], [10.0, 11.0])
+    assert added == pytest.approx([0.0, share * noise])  # the first agrees with its claim
+    assert [entries for _, entries in asked] == [[1]] * POINTS
+    moves = np.array([values / 2.0 - 1.0 for values, _ in asked]).real
+    np.testing.assert_allclose(np.abs(moves), 1e-3 * np.arange(POINTS)[:, None] * [1, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize(("off", "doubted"), [(0.37, False), (0.38, True), (-0.38, True)])
+def test_slopes_that_contradict_the_claim_beyond_both_bounds_are_doubted(monkeypatch, off, doubted):
+    row = 10.0 + 1e-6 * np.random.default_rng(0).normal(size=POINTS)
+    _, asked = with_noise(monkeypatch, [row, row], [row[0], row[0] + off])
+    assert bool(asked) is doubted
+
+
+def test_twenty_of_them_are_looked_at(monkeypatch):
+    row = 10.0 + 1e-6 * np.random.default_rng(0).normal(size=POINTS)
+    added, asked = with_noise(monkeypatch, [row] * 30, [11.0] * 30, shape=(5, 6))
+    assert asked[0][1] == list(range(20))
+    assert (added > 0).tolist() == [True] * 20 + [False] * 10
+
+
+def test_slopes_that_do_not_change_or_are_lost_nearby_have_no_noise(monkeypatch):
+    flat, lost = np.full(POINTS, 10.0), np.full(POINTS, 10.0)
+    lost[3] = np.nan
+    added, _ = with_noise(monkeypatch, [flat, lost], [11.0, 11.0])
+    assert added.tolist() == [0.0, 0.0]

@@ -217,7 +217,9 @@ def test_points_nearby_lie_on_the_direction_or_each_another_way_in_pairs() -> No
     assert ((np.abs(drawn[:, :2]) >= 0.5) & (np.abs(drawn[:, :2]) <= 1.0)).all()
     rest = np.abs(drawn[:, 2:])
     resting = (rest == 0.0).all(axis=1)
-    assert resting.sum() == 4
+    assert resting.tolist() == [True, True, False, False] * 2
+    assert (drawn[:, 2:] < 0).any()
+    assert (drawn[:, 2:] > 0).any()
     assert ((rest[~resting] >= 2.0) & (rest[~resting] <= 4.0)).all()
 
 

@@ -205,10 +205,8 @@ def _climb_doubtful(
     confirmed, at_once = 0, cap
     while len(readings) < len(open_) and confirmed < cap and not problem.evaluator.exhausted:
         batch: dict[int, None] = {}
-        while len(batch) < at_once and (by_severity or at_random):
-            source = by_severity if len(batch) % 2 == 0 and by_severity else at_random
-            if not source:
-                break
+        while len(batch) < at_once and by_severity and at_random:
+            source = by_severity if len(batch) % 2 == 0 else at_random
             position = source.pop(0)
             if position not in readings and position not in batch:
                 batch[position] = None
