@@ -170,3 +170,14 @@ def test_slopes_nearby_beyond_on_either_side_leave_it_open(side: float) -> None:
 
     assert contradictions(loss, [0.3, 0.3], (0.0, 1.0))[0] == ()
     assert len(contradictions(lambda x: 0.0, [0.3, 0.3], (0.0, 1.0))[0]) == 1
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize(("chosen", "wrong"), [(0.79, True), (0.81, False)])
+def test_what_operations_choose_may_be_a_tenth_of_the_kink_away(
+    chosen: float, wrong: bool, side: float
+) -> None:
+    choices = iter([{"x": np.array([side * chosen, 0.0])}])
+    claim = [side, 0.0]
+    found, _ = contradictions(lambda x: abs(x[0] - x[1]), claim, (-1.0, 1.0), choices=choices)
+    assert len(found) == wrong
