@@ -51,6 +51,9 @@ def test_of_entries_that_agree_nothing_is_kept_besides() -> None:
     block, estimate, found = swept()
     assert isinstance(block, Kept)
     assert block.positions.size == 0
+    # the claim tells the differences of the losses but for some units in their last place
+    assert block.known.losses.missed.dtype == np.int8
+    assert np.abs(block.known.losses.missed).max() <= 2
     assert same(estimate.part(EVERY), found)
     assert estimate.shape == (SIZE,)
 
