@@ -73,6 +73,7 @@ class EntryTangents:
         found = []
         while indices.size:
             tally = Tally(min(self._rows, len(indices)), MEMORY)
+            tally.of_tangents = True
             found.append(self._together(parameter, indices[: tally.rows], tally))
             indices = indices[tally.rows :]
             largest = tally.largest // tally.rows + 1

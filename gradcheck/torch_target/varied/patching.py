@@ -25,9 +25,19 @@ def added(function: Any, one: Any, other: Any, *, alpha: float = 1) -> Varied | 
         one, other = other, one
     if alpha != 1 or not isinstance(one, Varied) or one.places:
         return None
+    if one.tally.of_tangents and _is_nothing(other, one):
+        return one
     if isinstance(other, Varied) and other.places:
         return _with_part(function, one, other)
     return None if one.offset is None else _with_constant(function, one, other)
+
+
+def _is_nothing(other: Any, one: Varied) -> bool:
+    """Whether what is added to a tensor are zeros."""
+    import torch
+
+    plain = isinstance(other, torch.Tensor) and other.shape == one.base.shape
+    return plain and other.dtype == one.base.dtype and not bool(other.any())
 
 
 def _with_constant(function: Any, one: Varied, other: Any) -> Varied | None:

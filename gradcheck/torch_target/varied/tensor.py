@@ -34,8 +34,9 @@ class Tally:
     ``largest`` is how many the largest of them takes. No whole tensors are made of parts that take
     more bytes than ``limit`` for all evaluations, nor, while ``sparing``, of much smaller parts.
     While ``by_columns``, products are laid out in memory column by column: parts of rows, which
-    have functions of their own, are then computed as fast as whole rows.
-    Once they are ``over``, what a target has kept of them stands for its ``base`` alone.
+    have functions of their own, are then computed as fast as whole rows. ``of_tangents`` they are
+    where many tensors are nothing but zeros. Once they are ``over``, what a target has kept of
+    them stands for its ``base`` alone.
     """
 
     def __init__(self, rows: int, limit: float = math.inf) -> None:
@@ -43,6 +44,7 @@ class Tally:
         self.limit = limit
         self.sparing = False
         self.by_columns = False
+        self.of_tangents = False
         self.over = False
         self.made = 0
         self.largest = 0
