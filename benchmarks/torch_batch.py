@@ -24,12 +24,13 @@ import gradcheck
 from benchmarks.timing import table
 from benchmarks.torch_fields import fields
 from benchmarks.torch_losses import Target, drawn_on, nets_and_sums
+from benchmarks.torch_models import models
 
 
 def targets(device: str) -> list[Target]:
     """Return all losses."""
     drawn = drawn_on(device)
-    return [*nets_and_sums(drawn), *fields(drawn)]
+    return [*nets_and_sums(drawn), *fields(drawn), *models(drawn)]
 
 
 def timed(function: Callable[[Target], bool], target: Target) -> tuple[float, bool]:

@@ -180,7 +180,7 @@ class Cells(nn.Module):
 class Recurrent(nn.Module):
     """A recurrent module, and a linear layer of its last output."""
 
-    def __init__(self, net: nn.LSTM | nn.GRU) -> None:
+    def __init__(self, net: nn.LSTM | nn.GRU | nn.RNN) -> None:
         super().__init__()
         self.net, self.last = net, nn.Linear(net.hidden_size, 5)
 

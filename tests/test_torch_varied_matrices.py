@@ -66,8 +66,8 @@ LOSSES = {
     ),
     "transforms": (transformed, drawn(3, 8)),
     "distances to centres": (lambda x, c: torch.cdist(x, c).min(1).values.sum(), ROWS, drawn(4, 3)),
+    "many distances": (lambda c: torch.cdist(drawn(30, 3), c).exp().sum(), drawn(4, 3, seed=1)),
     "distances of another order": (lambda x: torch.cdist(ROWS, x, p=1).exp().sum(), drawn(4, 3)),
-    "distances of pairs": (lambda x: (1 / (1 + torch.pdist(x).square())).sum(), drawn(30, 3)),
     "groups": (groups, drawn(4, 3, 3, 3), drawn(4), drawn(4, seed=1)),
     "sequences": (recognised, drawn(4, 4)),
     "targets": (
@@ -92,6 +92,20 @@ def test_only_the_system_that_changes_is_solved():
         lambda a: torch.linalg.solve(a, RIGHT.repeat(20, 1, 1)).sum(), [STACK.repeat(20, 1, 1)], 0
     )
     assert tally.made / tally.rows < 8 * 100 * 3
+
+
+def test_only_the_system_of_a_vector_that_changes_is_solved():
+    right = VECTORS.repeat(20, 1)
+    _, _, tally = moved_losses(
+        lambda a: torch.linalg.solve(a, right).sum(), [STACK.repeat(20, 1, 1)], 0
+    )
+    assert tally.made / tally.rows < 8 * 100 * 3
+
+
+def test_only_the_row_that_changes_is_held_against_others():
+    centres, places = drawn(50, 3), drawn(40, 3, seed=1)
+    _, _, tally = moved_losses(lambda c: torch.cdist(places, c).exp().sum(), [centres], 0)
+    assert tally.made / tally.rows < 8 * 40 * 5
 
 
 def test_a_matrix_without_an_inverse_is_told_in_any_evaluation():

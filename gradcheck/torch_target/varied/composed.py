@@ -145,20 +145,6 @@ def trilinear(
     return do.sum(do("mul.Tensor", product, widened(c, more_c)), list(dims))
 
 
-def pairwise(evaluate: Evaluate, one: Any, order: float = 2) -> Any:
-    """``pdist``, the Euclidean distances of all pairs of rows."""
-    import torch
-
-    if order != 2 or len(one.base) < 2:
-        return None
-    do = _Operations(evaluate)
-    count = len(one.base)
-    first, second = torch.triu_indices(count, count, 1, device=one.base.device)
-    rows = (do("index_select", one, 0, at) for at in (first, second))
-    apart = do("sub.Tensor", *rows)
-    return do("sqrt", do.sum(do("mul.Tensor", apart, apart), [1]))
-
-
 def largest(_: Evaluate, one: Any, dims: Any = None, keepdim: bool = False) -> Any:
     """``max`` of everything: of the entries that change, and of the largest that does not."""
     return _extreme(one, dims, keepdim, 1)
@@ -194,7 +180,6 @@ COMPOSED: dict[str, Callable[..., Any]] = {
     "aten::std.correction": deviation,
     "aten::dot": dot,
     "aten::_trilinear": trilinear,
-    "aten::_pdist_forward": pairwise,
     "aten::amax": largest,
     "aten::max": largest,
     "aten::amin": smallest,

@@ -5,6 +5,7 @@ Those that an evaluation does not change are not factorised, or held against eac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.tensor import Varied, taken
@@ -30,8 +31,9 @@ def on_matrices(function: Any, *args: Any, **kwargs: Any) -> Any:
     import torch
 
     given = [one for one in args if isinstance(one, Varied | torch.Tensor)]
-    leading = _stack(given[0])
-    if any(_stack(one) != leading for one in given):
+    leading = _shape(given[0])[:-2]
+    # Beside a stack of matrices, vectors are told by their shape.
+    if any(_shape(one) != _shape(given[0])[:-1] and _shape(one)[:-2] != leading for one in given):
         return None
     varied = [one for one in given if isinstance(one, Varied)]
     kept = {
@@ -54,23 +56,24 @@ def on_matrices(function: Any, *args: Any, **kwargs: Any) -> Any:
     return tuple(varied[0].new(*pair, kept) for pair in zip(bases, many, strict=True))
 
 
-def _stack(one: Any) -> Any:
-    """Return the leading dimensions of a stack of matrices."""
-    base = one.base if isinstance(one, Varied) else one
-    return base.shape[:-2] if base.dim() > 1 else None
+def _shape(one: Varied | Tensor) -> Sequence[int]:
+    return one.base.shape if isinstance(one, Varied) else one.shape
 
 
-def distances(function: Any, a: Any, b: Any, order: float, mode: int | None) -> Varied | None:
-    """``cdist`` of the rows of two matrices, of which one stays."""
+def distances(function: Any, a: Any, b: Any, *args: Any) -> Varied | None:
+    """``cdist`` of the rows of two matrices, of which one stays.
+
+    ``args`` are the order and how it is computed, but for Euclidean distances by a product.
+    """
     if isinstance(a, Varied) and isinstance(b, Varied):
         return None
     one, other = (a, b) if isinstance(a, Varied) else (b, a)
     kept = one.loosened([0])
     if one.base.dim() != 2 or other.dim() != 2 or not kept.places:
         return None
-    if not mode:
+    if args and not args[1]:
         # As torch chooses for these matrices, however many evaluations there are.
-        mode = 1 if max(len(one.base), len(other)) > MANY else 2
-    base: Tensor = function(a.base if a is one else a, b.base if b is one else b, order, mode)
-    values = function(kept.values, other, order, mode)
+        args = (args[0], 1 if max(len(one.base), len(other)) > MANY else 2)
+    base = function(a.base if a is one else a, b.base if b is one else b, *args)
+    values = function(kept.values, other, *args)
     return one.new(base, values, {0 if a is one else 1: kept.places[0]})

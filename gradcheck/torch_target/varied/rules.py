@@ -187,6 +187,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(ON_CHANNELS, on_channels),
     **dict.fromkeys(ON_MATRICES, on_matrices),
     "aten::_cdist_forward": distances,
+    "aten::_euclidean_dist": distances,
     "aten::nll_loss_forward": negative_log_likelihood,
 }
 """How each operation is evaluated by name; a rule returns None for what it does not cover."""
