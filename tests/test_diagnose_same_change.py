@@ -86,6 +86,39 @@ def test_a_statistic_is_cut_by_cutting_its_only_use(operand, uses, expected):
     assert cause(trial(1, 0, operand=operand), graph, ZERO) == expected
 
 
+@pytest.mark.parametrize(
+    "factor", [number(0.4321, "unnamed"), number(-2.0), number(-0.5), number(-3.0, "unnamed")]
+)
+def test_any_other_factor_is_a_scale(factor):
+    assert cause(trial(0), [of(0, "exp", PARAMETER)], factor) == "scale"
+
+
+def test_a_branch_that_is_divided_has_no_slope_of_its_own():
+    """A fifth, which the factor undoes."""
+    for name, constant, expected in (
+        ("divide", "5.0", "scale"),
+        ("multiply", "0.2", "activation_mask_missing"),
+    ):
+        graph = [
+            of(0, "exp", PARAMETER),
+            of(1, name, ("operation", 0), ("constant", constant)),
+            of(2, "where", ARRAY, ("operation", 0), ("operation", 1)),
+        ]
+        assert cause(trial(1), graph, number(5.0)) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [("divide", "activation_derivative_missing"), ("true_divide", "activation_derivative_missing"),
+     ("multiply", "factor_missing")],
+)  # fmt: skip
+def test_a_chain_taken_for_the_identity_is_about_its_first_operation(first, expected):
+    graph = [of(0, first, ARRAY, PARAMETER), of(1, "multiply", ("operation", 0), ARRAY)]
+    assert cause(kind("identity", 0), graph) == expected
+    assert cause(kind("identity", 0, 1), graph) == expected
+    assert cause(kind("identity", 1, 0), graph) == "factor_missing"
+
+
 # How much each says
 
 
@@ -104,6 +137,7 @@ def test_the_sign_of_a_solution_says_ten_less(name):
     graph = [of(0, name, PARAMETER)]
     assert said(explained(trial(0), SIGN), graph=graph).specificity == 63 + 4 - 10
     assert said(explained(trial(0), HALF), graph=graph).specificity == 45 + 4
+    assert said(explained(kind("transpose", 0)), graph=graph).specificity == 68 + 4
     assert says(trial(1), SIGN) == 67
 
 
