@@ -177,6 +177,48 @@ def test_large_parameters_stay_as_they_are(n: int, code: int) -> None:
 # Where it is looked for
 
 
+def test_three_directions_are_taken_of_which_each_entry_moves_by_about_itself() -> None:
+    x, claims = np.array([2.0, -4.0, 0.0]), np.array([1.0 + 5e-6, 1.0, 1.0])
+    problem, looks = closed_problem(stepped(rounds=(3, 3)), None, {"x": claims}, x=x)
+    parameters = {"x": judged_by(claims, central=central(np.ones(3)))}
+    found, _ = settled_by_iteration(problem, noise_of(1e-12), parameters)
+    assert found["x"].combined.codes.tolist() == [FAIL, PASS, PASS]
+    moves = np.array([one["x"] - x for one in looks.losses]).reshape(3, 7, 3)
+    sizes = np.r_[2.0, 4.0, problem.parameters[0].scales[2]]
+    assert not moves[:, 0].any()
+    directions = moves[:, 6] * 2.0 / sizes
+    assert ((np.abs(directions) >= 0.5) & (np.abs(directions) <= 1.0)).all()
+    assert len(set(np.sign(directions).ravel())) == 2
+    assert len({tuple(row) for row in directions.tolist()}) == 3
+    for distance, k in zip((8, 6, 4, 3, 2, 1), range(1, 7), strict=True):
+        np.testing.assert_allclose(moves[:, k] * 2.0**distance, directions * sizes, rtol=1e-9)
+
+
+def test_the_comparison_of_two_oracles_stays_as_it_is() -> None:
+    claims = np.array([1.0 + 5e-6, 1.0])
+    exact = replace(central([1.0, 1.0]), oracle="autograd")
+    before = judged_by(claims, central=central([1.0, 1.0]), autograd=exact)
+    other = before.comparisons["analytic~central"]
+    before = replace(before, comparisons={**before.comparisons, "autograd~central": other})
+    problem, _ = closed_problem(stepped(), None, {"x": claims}, x=np.ones(2))
+    found, _ = settled_by_iteration(problem, noise_of(1e-12), {"x": before})
+    after = found["x"].comparisons
+    assert [one.codes.tolist() for one in after.values()] == [[PASS] * 2] * 2 + [[FAIL, PASS]]
+
+
+def test_several_parameters_are_settled_together_or_not_at_all() -> None:
+    def loss(x: Any, y: Any) -> float:
+        return stepped()(x) + float(y.sum())
+
+    for off, codes_ in ((5e-6, [PASS, PASS]), (5e-5, [FAIL, FAIL]), (5e-4, [FAIL, FAIL])):
+        claims = {"x": np.array([1.0 + 5e-6]), "y": np.array([1.0 + off])}
+        problem, _ = closed_problem(loss, None, claims, x=np.ones(1), y=np.ones(1))
+        parameters = {name: judged_by(one, central=central([1.0])) for name, one in claims.items()}
+        found, said = settled_by_iteration(problem, noise_of(1e-12), parameters)
+        assert [found[name].combined.codes[0] for name in "xy"] == codes_
+        assert said == ()
+
+
 @pytest.mark.parametrize(("reach", "code"), [(0.2, PASS), (0.6, FAIL)])
 def test_the_number_of_rounds_has_to_change_within_half_of_a_parameter(
     reach: float, code: int

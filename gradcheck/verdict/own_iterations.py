@@ -160,6 +160,7 @@ def _largest_jump(problem: Problem, needed: float) -> float:
     """
     generator = np.random.default_rng(0)
     starts = [one.value.copy() for one in problem.parameters]
+    sizes = [np.where(one.value != 0, np.abs(one.value), one.scales) for one in problem.parameters]
 
     def at(directions: Sequence[FloatArray], distance: float) -> tuple[float, Rounds]:
         for one, start, direction in zip(problem.parameters, starts, directions, strict=True):
@@ -172,9 +173,7 @@ def _largest_jump(problem: Problem, needed: float) -> float:
             for _ in range(DIRECTIONS):
                 if not _affordable(problem):
                     break
-                directions = [
-                    _direction(one.value, one.scales, generator) for one in problem.parameters
-                ]
+                directions = [_direction(size, generator) for size in sizes]
                 slope = sum(
                     float((problem.analytic[one.name] * along).sum())
                     for one, along in zip(problem.parameters, directions, strict=True)
@@ -197,9 +196,9 @@ def _affordable(problem: Problem) -> bool:
     return enough and not evaluator.exhausted
 
 
-def _direction(value: NDArray[Any], scales: FloatArray, generator: np.random.Generator) -> Any:
-    size = np.where(value != 0, np.abs(value), scales)
-    return size * generator.uniform(0.5, 1.0, value.shape) * generator.choice((-1, 1), value.shape)
+def _direction(sizes: FloatArray, generator: np.random.Generator) -> Any:
+    shape = sizes.shape
+    return sizes * generator.uniform(0.5, 1.0, shape) * generator.choice((-1, 1), shape)
 
 
 def _jump(at: Callable[[float], tuple[float, Rounds]], slope: float) -> float:
