@@ -92,6 +92,7 @@ def test_it_has_no_relative_error_either() -> None:
         sums.add(one)
         for found in (summarise(one), sums.comparison(failing=0, inconclusive=0, worst=())):
             assert (found.below_noise, found.max_relative_error) == (below, 1.0 - below)
+            assert found.median_relative_error == 1.0 - below
 
 
 def test_a_plain_threshold_is_the_largest_error_that_passes() -> None:

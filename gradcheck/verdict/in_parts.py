@@ -68,7 +68,7 @@ class Sums:
         self, *, failing: int, inconclusive: int, worst: tuple[Entry, ...]
     ) -> Comparison:
         """Return the figures, with what is known of the entries beside."""
-        sample = np.concatenate(self._sample) if self._sample else np.zeros(0)
+        sample = np.concatenate([np.zeros(0, dtype=np.float32), *self._sample])
         total = self._analytic.root + self._reference.root
         norm = self._apart.root / total if total > 0 else 0.0
         return Comparison(
