@@ -37,9 +37,11 @@ class Exact:
         return np.empty(0)
 
 
-def found_of(*gradients, claimed=None, rounding=0.0, dtype=float, names="abc"):
+def found_of(
+    *gradients, claimed=None, rounding=0.0, dtype=float, names="abc", exact=None, inside=None
+):
     """Return what forward mode says of these gradients, and how many directions it took."""
-    exact = Exact(*gradients)
+    exact = exact or Exact(*gradients)
     values = [np.ones(one.shape, dtype=dtype) for one in gradients]
     parameters = [
         Parameter(name, name, value, value.dtype)
@@ -49,7 +51,7 @@ def found_of(*gradients, claimed=None, rounding=0.0, dtype=float, names="abc"):
     claimed = {name: one for name, one in claimed.items() if one is not None}
     problem = SimpleNamespace(
         forward_gradient=exact,
-        precision_inside=None,
+        precision_inside=inside,
         parameters=tuple(parameters),
         analytic=claimed,
         analytic_rounding={name: np.full(one.shape, rounding) for name, one in claimed.items()},
@@ -198,3 +200,33 @@ def test_what_differences_do_not_know_does_not_count():
     assert disagreement({"a": own}, {}) is None
     wrong = smooth_estimate("forward", 2 * VALUES, np.full(3, 1e-6))
     assert "entries of b" in disagreement({"a": own, "b": wrong}, {"b": central})
+
+
+@pytest.mark.parametrize(
+    ("inside", "flat"), [(None, True), (np.dtype(float), True), (np.dtype(np.float32), False)]
+)
+def test_beside_lower_precision_a_zero_is_no_proof(inside, flat):
+    found, _ = found_of(np.array([0.0, 1.0]), inside=inside)
+    assert np.broadcast_to(found.estimates["a"].flat, (2,)).tolist() == [flat, False]
+
+
+def test_entries_that_are_given_take_no_direction():
+    class Given(Exact):
+        def entries(self, number, indices):
+            return self.gradients[number][indices]
+
+    gradient = slopes(7)
+    found, counts = found_of(gradient, exact=Given(gradient))
+    assert counts == []
+    np.testing.assert_array_equal(found.estimates["a"].value, gradient)
+
+
+def test_random_directions_go_both_ways():
+    class Watched(Exact):
+        def __call__(self, number, directions):
+            if len(directions) == 3:
+                assert set(np.unique(directions)) == {-1.0, 1.0}
+            return super().__call__(number, directions)
+
+    gradient = slopes(5001)
+    assert found_of(gradient, exact=Watched(gradient))[1][0] == 3
