@@ -6,6 +6,7 @@ from test_diagnose_places import operation, trial
 
 from gradcheck.diagnose.graph import Graph, graph_of
 from gradcheck.diagnose.places import is_recurrence
+from gradcheck.diagnose.plan import _local
 from gradcheck.diagnose.regulariser import adds_up
 from gradcheck.tracing import trace
 
@@ -55,3 +56,11 @@ def test_a_loop_over_what_was_there_before_it_hands_nothing_on():
     graph = Graph((*read, *runs))
     assert graph.loops == ((1, 2, 3),)
     assert not is_recurrence(trial(2, operand=1, altered=(2, 3), n_runs=3), graph)
+
+
+@pytest.mark.parametrize("name", ["max", "sum", "matmul"])
+def test_nothing_is_altered_where_nothing_is_handed_on(name):
+    alone = operation(0, name, [("constant", "array")], [(3,)], ())
+    assert list(_local(alone, Graph((alone,)))) == []
+    read = operation(0, "max", [("parameter", "W")], [(3,)], ())
+    assert [kind for kind, _ in _local(read, Graph((read,)))] == ["identity"]
