@@ -116,3 +116,15 @@ def test_a_factor_of_another_shape_than_the_product_is_not_taken_in_its_place():
 def test_an_axis_without_entries_is_summed_to_none():
     assert summed_to(np.zeros((2, 3, 0)), (0,)).shape == (2, 0)
     assert summed_to(np.ones((2, 3, 4)), (1, 4)).shape == (2, 1, 4)
+
+
+def test_what_one_of_many_runs_gave_is_no_other_value_of_what_ran_once():
+    def loss(W):
+        total = 0.0
+        for k in range(4):
+            total = total + np.sum(np.sin(W * (k + 1.0)))
+        return total + np.sum(np.exp(W) * G)
+
+    here, pool = handed(loss, "exp", {"W": Z})
+    found = [other.index for other in pool.of_shape(Z.shape, here) if other.index is not None]
+    assert [pool.flow.graph.by_index[index].name for index in found] == ["exp", "multiply"]
