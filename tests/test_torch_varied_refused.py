@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from gradcheck.torch_target.varied.carrier import carrier
 from gradcheck.torch_target.varied.tensor import Tally, Varied, unravelled
-from tests.moved_losses import drawn
+from tests.moved_losses import drawn, moved_losses
 
 F64 = torch.float64
 
@@ -112,3 +112,8 @@ def test_what_cannot_be_told_for_many_is_refused(name):
     varied = Varied(drawn(4, 3), drawn(12), places, Tally(12))
     with torch.no_grad(), pytest.raises((RuntimeError, TypeError)):
         REFUSED[name](carrier(varied))
+
+
+def test_what_is_rounded_to_lower_precision_is_computed_whole():
+    _, _, tally = moved_losses(lambda w: w.to(torch.bfloat16).sum().double(), (drawn(30, 20),), 0)
+    assert tally.made / tally.rows > 30 * 20 * 2

@@ -54,4 +54,6 @@ def _copied(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> An
     base = function(*(part.base if isinstance(part, Part) else part for part in args), **kwargs)
     if base.device != one.base.device or base.shape != one.base.shape:
         return None
+    if base.element_size() < one.base.element_size():
+        return None
     return one.new(base, one.places, one.values.to(base.dtype))

@@ -54,9 +54,12 @@ def same(function: Any, one: Varied, **kwargs: Any) -> Varied:
 
 
 def cast(function: Any, one: Varied, **kwargs: Any) -> Varied | None:
-    """``to``, ``double``: another type of number, or a copy."""
+    """``to``, ``double``: a type of number that is as precise, or a copy.
+
+    In lower precision, parts are not rounded as the whole is.
+    """
     base = function(one.base, **kwargs)
-    if base.device != one.base.device:
+    if base.device != one.base.device or base.element_size() < one.base.element_size():
         return None
     return one.new(base, one.values.to(base.dtype), one.places)
 
