@@ -37,11 +37,11 @@ def _modules(drawn: Drawn) -> list[Target]:
         *(nn.Linear(12, 90), nn.PReLU(90), nn.Linear(90, 90), nn.PReLU(), nn.Linear(90, 5))
     )
 
-    def masked(call: Any) -> torch.Tensor:
+    def masked(call: Any) -> Any:
         found: torch.Tensor = call(vectors, vectors, vectors, None, False, later)[0]
         return found.square().mean()
 
-    def labelled(call: Any) -> torch.Tensor:
+    def labelled(call: Any) -> Any:
         return functional.cross_entropy(call(sequences), y[:4])
 
     return [
@@ -59,27 +59,29 @@ def _compared(drawn: Drawn) -> list[Target]:
     points, sets = drawn.data(60, 10), drawn.positions(8, 60)
     anchor, near, far = (drawn.data(12, 40) for _ in range(3))
 
-    def graph(a: Any, b: Any, c: Any) -> torch.Tensor:
+    def graph(a: Any, b: Any, c: Any) -> Any:
         return functional.cross_entropy(edges @ ((edges @ (nodes @ a)).relu() @ b) @ c, kinds)
 
-    def deep_sets(a: Any, b: Any, c: Any) -> torch.Tensor:
+    def deep_sets(a: Any, b: Any, c: Any) -> Any:
         each = ((points @ a).relu() @ b).relu()
         sums = each.new_zeros(8, 60).scatter_add(0, sets[:, None].expand(-1, 60), each)
         return functional.cross_entropy(sums @ c, y[:8])
 
-    def triplets(a: Any, b: Any) -> torch.Tensor:
-        placed = (functional.normalize((z @ a).tanh() @ b, dim=1) for z in (anchor, near, far))
-        return functional.triplet_margin_loss(*placed)
+    def triplets(a: Any, b: Any) -> Any:
+        def placed(z: torch.Tensor) -> Any:
+            return functional.normalize((z @ a).tanh() @ b, dim=1)
 
-    def smoothed(a: Any, b: Any, c: Any) -> torch.Tensor:
+        return functional.triplet_margin_loss(placed(anchor), placed(near), placed(far))
+
+    def smoothed(a: Any, b: Any, c: Any) -> Any:
         scores = ((x @ a).relu() @ b).relu() @ c
         return functional.cross_entropy(scores, y, label_smoothing=0.1)
 
-    def divergence(a: Any, b: Any, c: Any, d: Any) -> torch.Tensor:
+    def divergence(a: Any, b: Any, c: Any, d: Any) -> Any:
         one, two = ((x @ v).tanh() @ w for v, w in ((a, b), (c, d)))
         return functional.kl_div(one.log_softmax(1), two.softmax(1), reduction="batchmean")
 
-    def dropped_out(a: Any, b: Any, c: Any) -> torch.Tensor:
+    def dropped_out(a: Any, b: Any, c: Any) -> Any:
         torch.manual_seed(7)
         h = functional.dropout((x @ a).relu(), 0.5)
         return functional.cross_entropy(functional.dropout(h @ b, 0.3).relu() @ c, y)
@@ -104,21 +106,22 @@ def _coded(drawn: Drawn) -> list[Target]:
     pixels, digits = drawn.data(64, 784), drawn.positions(10, 64)
     cells = drawn.data(2, 1, 6, 6, 6)
 
-    def autoencoder(a: Any, m: Any, s: Any, d: Any, o: Any) -> torch.Tensor:
+    def autoencoder(a: Any, m: Any, s: Any, d: Any, o: Any) -> Any:
         h = (images @ a).relu()
         mean, log = h @ m, h @ s
         seen = ((mean + noise * (log / 2).exp()) @ d).relu() @ o
         missed = functional.binary_cross_entropy_with_logits(seen, images, reduction="sum")
         return missed - 0.5 * (1 + log - mean**2 - log.exp()).sum()
 
-    def sequences(a: Any, b: Any) -> torch.Tensor:
+    def sequences(a: Any, b: Any) -> Any:
         scores = ((sounds @ a).tanh() @ b).log_softmax(2)
-        return functional.ctc_loss(scores, words, (12,) * 3, (5,) * 3)
+        lengths = torch.full((3,), 12), torch.full((3,), 5)
+        return functional.ctc_loss(scores, words, *lengths)
 
-    def regression(w: Any, b: Any) -> torch.Tensor:
+    def regression(w: Any, b: Any) -> Any:
         return functional.cross_entropy(pixels @ w + b, digits)
 
-    def in_space(w: Any, b: Any, v: Any) -> torch.Tensor:
+    def in_space(w: Any, b: Any, v: Any) -> Any:
         h = functional.conv3d(functional.conv3d(cells, w, b).relu(), v)
         return h.mean((2, 3, 4)).square().sum()
 
@@ -139,19 +142,19 @@ def _solved(drawn: Drawn) -> list[Target]:
     users, items = drawn.positions(150, 1500), drawn.positions(150, 1500)
     ratings, more = drawn.data(1500), 4 * torch.eye(10, dtype=torch.float64, device=right.device)
 
-    def factors(u: Any, v: Any, a: Any, b: Any, m: Any) -> torch.Tensor:
+    def factors(u: Any, v: Any, a: Any, b: Any, m: Any) -> Any:
         found = (u[users] * v[items]).sum(1) + a[users] + b[items] + m
         sizes = u.square().sum() + v.square().sum()
         return (found - ratings).square().mean() + 0.01 * sizes
 
-    def systems(a: Any) -> torch.Tensor:
+    def systems(a: Any) -> Any:
         return torch.linalg.solve(a + more, right).square().mean()
 
-    def filters(w: Any, v: Any) -> torch.Tensor:
+    def filters(w: Any, v: Any) -> Any:
         found = torch.fft.irfft(torch.fft.rfft(signal)[:, None] * torch.fft.rfft(w), n=100)
         return (found.tanh().mean(1) @ v).square().mean()
 
-    def centres(c: Any) -> torch.Tensor:
+    def centres(c: Any) -> Any:
         return torch.cdist(places, c).logsumexp(1).mean()
 
     sizes = ((150, 32), (150, 32), (150,), (150,), (1,))
