@@ -119,9 +119,9 @@ def sites_of(area: str, path: str, text: str) -> Iterator[Site]:
         yield Site(area, path, (start[0], end[0]), kind, tuple(changes))
 
 
-ASIDE = {"zip": "strict", "dataclass": "eq"}
-"""Options that cannot show in a checker without mistakes: lengths that always agree, and ``==`` of
-data that hold arrays and that nobody compares."""
+ASIDE = {"zip": frozenset({"strict"}), "dataclass": frozenset({"eq", "slots"})}
+"""Options that cannot show in a checker without mistakes: lengths that always agree, ``==`` of data
+that hold arrays and that nobody compares, and how small an instance is."""
 
 
 def meaning(text: str) -> str:
@@ -143,8 +143,8 @@ def meaning(text: str) -> str:
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             node.test = ast.Constant(None)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            aside = ASIDE.get(node.func.id)
-            node.keywords = [option for option in node.keywords if option.arg != aside]
+            aside = ASIDE.get(node.func.id, frozenset())
+            node.keywords = [option for option in node.keywords if option.arg not in aside]
     return ast.dump(tree)
 
 

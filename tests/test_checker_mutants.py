@@ -56,6 +56,10 @@ def test_a_draw_is_of_the_modules_named_and_repeats_itself() -> None:
             "@dataclass(frozen=True, eq=False)\nclass A: pass",
             "@dataclass(frozen=True, eq=True)\nclass A: pass",
         ),
+        (
+            "@dataclass(frozen=True, slots=True)\nclass A: pass",
+            "@dataclass(frozen=True, slots=False)\nclass A: pass",
+        ),
         ("if TYPE_CHECKING:\n    import a", "if not TYPE_CHECKING:\n    import a"),
         ("def f(a: 'int | None'): return a", "def f(a: 'int + None'): return a"),
     ],
