@@ -126,6 +126,10 @@ def settled(code: int, claim: float, value: float, allowed: float, kink: bool = 
         (DUST, -1.01 * DUST, 2 * DUST, False),
         # known to ten times that
         (0.0, 0.0, 9.9 * DUST, True),
+        # on each of these bounds
+        (DUST, 0.0, DUST, True),
+        (0.0, 0.0, 10.0 * 1e-11 * T, True),
+        (0.5 * DUST, 0.0, 0.25 * DUST, True),
         (0.0, 0.0, 10.1 * DUST, False),
         # and off by twice what is allowed
         (0.5 * DUST, 0.0, 0.26 * DUST, True),
