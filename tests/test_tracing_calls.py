@@ -133,6 +133,15 @@ def test_what_it_leaves_as_it_was_stays_a_constant() -> None:
     assert slopes(loss) == [6.0, 6.0]
 
 
+def test_what_it_leaves_as_it_was_stays_known() -> None:
+    def loss(v: Any) -> Any:
+        y = v * [3.0, np.nan]
+        SPACE["ignored"](y)
+        return y[0] * v[1]
+
+    assert slopes(loss) == [3.0 * V[1], 3.0 * V[0]]
+
+
 @pytest.mark.parametrize(
     ("array", "new"),
     [

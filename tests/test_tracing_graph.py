@@ -237,6 +237,13 @@ def test_a_slope_has_the_shape_of_operand_and_result(slope: Any, operand: int) -
         traced.backward({0: alteration})
 
 
+def test_a_slope_is_not_summed_over_what_was_broadcast() -> None:
+    traced = traced_of(lambda v, w: np.sum(v + w), v=V[None], w=np.ones((3, 6)))
+    alteration = Alteration("slope", operand=0, slope=np.ones((3, 6)))
+    with pytest.raises(ValueError, match="add is not elementwise in this operand"):
+        traced.backward({0: alteration})
+
+
 def test_complex_slopes_and_rules_keep_the_dtype_of_the_gradient() -> None:
     def loss(v: Any) -> Any:
         return np.real(np.sum(np.exp(v * 1j)))

@@ -181,6 +181,14 @@ def test_flat_iterators_hand_out_elements() -> None:
 # ufuncs
 
 
+def test_a_sign_of_real_numbers_is_a_constant() -> None:
+    def loss(v: Any) -> Any:
+        return np.sum(np.sign(v - 1.0) * v)
+
+    assert names(loss) == ["multiply", "sum"]
+    assert slopes(loss) == [-1.0, 1.0]
+
+
 def test_what_is_written_into_may_be_named_in_a_tuple() -> None:
     def loss(v: Any) -> Any:
         y, z = v * 2.0, np.outer(v, v)
