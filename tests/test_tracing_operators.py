@@ -83,6 +83,15 @@ def test_what_was_overwritten_by_constants_hands_on_constants() -> None:
     assert slopes(loss) == [10.0, 10.0]
 
 
+def test_each_of_several_arrays_is_broadcast_by_an_operation() -> None:
+    def loss(v: Any) -> Any:
+        _, wide = np.broadcast_arrays(np.ones((3, 2)), v)
+        return np.sum(wide * 2.0)
+
+    assert names(loss) == ["broadcast_arrays", "multiply", "sum"]
+    assert slopes(loss) == [6.0, 6.0]
+
+
 # indices
 
 

@@ -91,6 +91,7 @@ def test_of_several_results_the_first_one_s_shape_is_told() -> None:
     (found,) = (op for op in traced.operations if op.name == "eigh")
     assert found.output_shape == (3,)
     assert traced.n_results(found.index) == 2
+    assert traced.value(found.index).tolist() == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(
