@@ -178,6 +178,20 @@ def test_a_gradient_of_whole_numbers(claimed, words):
     assert cut(claimed, RIGHT) == words
 
 
+def test_a_whole_number_that_is_known_from_a_little_below_stays_what_it_is():
+    below = np.array([3.0 - 1e-9])
+    integers = {"analytic_dtype": {"v": "int64"}}
+    assert cut([2.0], below, **integers) == []
+    assert cut([2.0], below - 1e-7, **integers) == ["cut off"]
+    assert cut([1.0, 3.0], np.array([1.7, 3.0 - 1e-9]), **integers) == ["cut off"]
+
+
+def test_one_wrong_whole_number_tells_nothing_by_itself():
+    assert cut([1.0, 2.5], np.array([1.7, 2.5])) == []
+    assert cut([1.0, 3.0], np.array([1.7, 3.0])) == []
+    assert cut([1.0, 2.0], np.array([1.7, 2.5])) == ["cut off"]
+
+
 def test_a_gradient_of_nothing_was_cut_off_if_it_is_stored_as_whole_numbers():
     for dtype, words in (("int64", ["cut off"]), ("uint8", ["cut off"]), ("float64", [])):
         assert cut(0 * RIGHT[:1], RIGHT[:1] * 0.5, analytic_dtype={"v": dtype}) == words

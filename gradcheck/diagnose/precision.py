@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradcheck.blocks import flat, parts
-from gradcheck.diagnose.evidence import Array, Evidence, Facts, largest_of
+from gradcheck.diagnose.evidence import Array, Evidence, Facts, Mask, largest_of
 from gradcheck.diagnose.finding import Finding, spoken
-from gradcheck.diagnose.matching import quality
+from gradcheck.diagnose.matching import SLACK, quality
 
 _COARSE = {"bfloat16": (8, 5e-2), "float16": (11, 5e-2), "float32": (24, 1e-3)}
 """Significant bits, and the relative errors that they explain, of the narrow types."""
@@ -27,14 +27,16 @@ def integer_truncation(evidence: Evidence) -> tuple[Finding, ...]:
         by_type = evidence.analytic_dtype.get(facts.name, "").startswith(("int", "uint"))
         if not all((claimed == np.trunc(claimed)).all() for claimed in _claimed(facts)):
             continue
-        if not by_type and not np.any(facts.analytic, where=facts.known):
+        # Of a single number that is whole, or of zeros, chance makes as much.
+        if not by_type and np.count_nonzero(facts.analytic[facts.support]) < 2:
             continue
         for cut, words in (
             (np.trunc, "cut off"),
             (np.round, "rounded"),
             (np.floor, "rounded down"),
         ):
-            grade = quality(facts, cut(facts.reference))
+            right = facts.reference
+            grade = quality(facts, np.where(_whole(facts), np.round(right), cut(right)))
             if grade in ("exact", "likely"):
                 found.append((facts.name, words, grade))
                 break
@@ -52,6 +54,12 @@ def integer_truncation(evidence: Evidence) -> tuple[Finding, ...]:
         )
         for name, words, grade in found
     )
+
+
+def _whole(facts: Facts) -> Mask:
+    """Say which entries of the right gradient are whole numbers, as far as is known."""
+    off = np.abs(facts.reference - np.round(facts.reference))
+    return np.asarray(off <= SLACK * facts.tolerance)
 
 
 def low_precision(evidence: Evidence) -> tuple[Finding, ...]:
