@@ -15,7 +15,7 @@ from gradcheck.direction_runs import (
     see_beside,
     with_directions,
 )
-from gradcheck.noise import Noise, loss_noise
+from gradcheck.noise import Noise, loss_noise, shows_steps
 from gradcheck.oracle_runs import OracleRuns, autograd_of, run_oracles
 from gradcheck.oracles.directions import DirectionResult
 from gradcheck.oracles.torch_autograd import Autograd
@@ -202,7 +202,12 @@ def _noise_of(
             noise = loss_noise(problem, generator)
     noise = replace(noise, variation=variation(problem, generator))
     if noise.jumps is None:
-        return problem, noise, notices
+        if not shows_steps(problem, noise):
+            return problem, noise, notices
+        from gradcheck.treads import settled_steps
+
+        noise, steps = settled_steps(problem, settings, noise, generator)
+        return problem, noise, (*notices, *steps)
     from gradcheck.across_jumps import across_or_between
 
     noise, jumps = across_or_between(problem, settings, noise, noise.jumps, generator)

@@ -45,7 +45,9 @@ class Noise:
     ``variation`` is how much the loss changes when all parameters move by their scales. Where it
     is not ``measured``, no table could be made, and ``level`` is what the dtype alone says. Of a
     loss that ``jumps`` all along it is how far it jitters across the jumps. ``drift`` is how far
-    the loss at the point was from its value once others had been evaluated.
+    the loss at the point was from its value once others had been evaluated. Where it has
+    ``treads``, it is constant between steps of its parameters: that nothing changes over small
+    moves is no want of digits then.
     """
 
     level: float
@@ -55,6 +57,7 @@ class Noise:
     measured: bool = True
     jumps: Jumps | None = None
     drift: float = 0.0
+    treads: bool = False
 
     def at(self, losses: NDArray[np.float64]) -> FloatArray:
         """Return the noise level at other values of the loss, which scales with their size."""
@@ -147,6 +150,20 @@ def _of_steps(losses: FloatArray) -> float:
     """
     apart = np.abs(np.diff(losses))
     return 0.0 if apart.all() else float(apart[apart > 0].min()) / math.sqrt(12.0)
+
+
+def shows_steps(problem: Problem, noise: Noise) -> bool:
+    """Whether a loss may be one of steps: more than plain roundoff, or flat where a claim is not.
+
+    In double precision, and without draws.
+    """
+    double = np.dtype(np.float64).itemsize
+    inside = problem.precision_inside or problem.facts.dtype
+    if min(inside.itemsize, problem.facts.dtype.itemsize) < double or problem.facts.spread > 0:
+        return False
+    if not noise.measured:
+        return any(claimed.any() for claimed in problem.analytic.values())
+    return noise.level > ORDINARY * half_ulp(np.array(noise.loss), noise.dtype).item()
 
 
 def _drift(problem: Problem, direction: Sequence[FloatArray]) -> float:

@@ -84,7 +84,7 @@ def climb(
     readings = _rounds(problem, noise, first, rungs, wanted, floors, effort)
     again: dict[int, list[float]] = {}
     for position, reading in readings.items():
-        if not is_wrong(first, position, reading):
+        if noise.treads or not is_wrong(first, position, reading):
             continue
         reach = _grain_reach(first, position, rungs[position])
         if reach is not None:
@@ -120,7 +120,10 @@ def _rounds(
             level_noise = max(floors[position], level)
             reading = read_ladder(rungs[position], noise.loss, level_noise)
             readings[position] = reading
-            more = _next_levels(first, position, rungs[position], reading, level_noise, effort)
+            more = _next_levels(
+                *(first, position, rungs[position], reading, level_noise, effort),
+                treads=noise.treads,
+            )
             if tops is not None:
                 more = [level for level in more if level <= tops[position]]
             if more:
@@ -238,6 +241,8 @@ def _next_levels(
     reading: Reading,
     noise: float,
     effort: Effort,
+    *,
+    treads: bool = False,
 ) -> list[float]:
     """Which further steps an entry needs; none when what it has decides."""
     lowest, highest = min(rungs), max(rungs)
@@ -251,7 +256,7 @@ def _next_levels(
         next_down <= 1e-3 * size or (not reading.consistent and next_down <= 0.1 * size)
     )
     can_ascend = rungs[highest].up * RATIO <= LARGEST * scale
-    if _is_flat(rungs) and claim:
+    if _is_flat(rungs) and claim and not treads:
         # No change at all: the steps may be lost in a coarser rounding inside the loss.
         return [highest + 2] if can_ascend else []
     if not (np.isfinite(bottom.loss_up) and np.isfinite(bottom.loss_down)):
