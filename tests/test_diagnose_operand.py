@@ -41,3 +41,19 @@ def test_one_factor_of_a_squared_length_is_not_the_regulariser():
     assert found.cause == "reg_scale"
     assert "the regulariser in the `matmul`" in found.message
     assert "counts 2 times" in found.message
+
+
+def test_a_chain_of_operations_is_named_by_all_of_them():
+    rng = np.random.default_rng(2)
+    rest = np.full(6, 1.2) + 0.1 * rng.normal(size=6)
+
+    def springs(x):
+        length = np.sqrt(np.sum(x**2, axis=1))
+        loss = np.sum((length - rest) ** 2)
+        return loss, 2 * (length - rest)[:, None] * x  # not divided by the length
+
+    found = said(springs, x=rng.normal(size=(6, 3)))
+    assert "the chain of `sqrt` and `subtract` that ends in line" in found.message
+    lines = [found.location.source, *(place.source for place in found.also)]
+    assert any("np.sqrt" in line for line in lines)
+    assert found.remedy == "Multiply by the derivatives of all operations of the chain."

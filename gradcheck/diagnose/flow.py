@@ -51,6 +51,12 @@ class Handing:
     flow: Flow
     chains: tuple[tuple[int, ...], ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """NumPy's names of the operation, or of those of one chain, in order."""
+        chain = self.chains[0] if self.chains else (self.operation.index,)
+        return tuple(self.flow.graph.by_index[index].name for index in chain)
+
     @cached_property
     def result(self) -> Array:
         """The results of the runs."""

@@ -52,6 +52,15 @@ def _concerned(here: Handing, wrong: Wrong) -> Handing:
     return replace(here, runs=runs, chains=chains, operation=operation)
 
 
+def _where(here: Handing) -> str:
+    """Return in words the operation, or the chain of operations that make up one activation."""
+    names = here.names
+    if len(names) == 1:
+        return in_words(here.operation)
+    end = in_words(here.operation).split(" in line ", 1)[1]
+    return f"the chain of {spoken([f'`{name}`' for name in names])} that ends in line {end}"
+
+
 def finding_of(
     here: Handing,
     wrong: Wrong,
@@ -67,7 +76,7 @@ def finding_of(
     called = here.flow.called_at(here)
     own = location((here.operation if called is None else graph.by_index[called]).site)
     places = {(own.file, own.line): own}
-    others = [here.operation.index]
+    others = [here.operation.index, *(reversed(here.chains[0][:-1]) if here.chains else ())]
     others += [user for index in here.runs[:1] for user, _ in graph.consumers.get(index, ())]
     if wrong.other is not None:
         others.append(wrong.other)
@@ -80,7 +89,7 @@ def finding_of(
         cause=wrong.cause,
         parameters=names,
         message=f"The gradient of {spoken(names)} is exactly what you get when, in the backward "
-        f"pass of {in_words(here.operation)}{many}, the gradient {wrong.words}{on_the_way}.",
+        f"pass of {_where(here)}{many}, the gradient {wrong.words}{on_the_way}.",
         remedy=wrong.remedy,
         confidence="exact",
         specificity=54 if alone else 64,

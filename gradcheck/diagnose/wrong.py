@@ -119,6 +119,8 @@ def wrong_slopes(here: Handing, pool: Pool) -> Iterator[Wrong]:
         return
     z, y = here.own, here.result
     remedy = f"Multiply by the derivative: {derivative_in_words(here.operation)}."
+    if len(here.names) > 1:
+        remedy = "Multiply by the derivatives of all operations of the chain."
     with np.errstate(all="ignore"):
         yield from _formulas(z, y, remedy, shifted=_begins_with_shift(here))
         yield from _of_powers(here, z, y, remedy)
