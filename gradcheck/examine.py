@@ -206,7 +206,7 @@ def _noise_of(
             return problem, noise, notices
         from gradcheck.treads import settled_steps
 
-        noise, steps = settled_steps(problem, settings, noise, generator)
+        noise, steps = settled_steps(problem, settings, noise)
         return problem, noise, (*notices, *steps)
     from gradcheck.across_jumps import across_or_between
 

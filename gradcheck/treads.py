@@ -67,7 +67,7 @@ class Tread:
 
 
 def settled_steps(
-    problem: Problem, settings: Settings, noise: Noise, generator: np.random.Generator
+    problem: Problem, settings: Settings, noise: Noise
 ) -> tuple[Noise, tuple[Notice, ...]]:
     """Tell steps of quantised parameters from noise, and settle what the noise is.
 
@@ -75,9 +75,9 @@ def settled_steps(
     precision inside, the loss is known no better than it varies at all.
     """
     treads = find_treads(problem)
-    if not treads:
+    if not treads or steps_of(treads, True) is Steps.ROUNDING:
         return noise, ()
-    what = steps_of(treads, _rounds_inside(problem, settings, noise, generator, treads))
+    what = steps_of(treads, _rounds_inside(problem, settings, noise, treads))
     if what is Steps.ROUNDING:
         return noise, ()
     first = treads[0]
@@ -105,13 +105,13 @@ def _rounds_inside(
     problem: Problem,
     settings: Settings,
     noise: Noise,
-    generator: np.random.Generator,
     treads: tuple[Tread, ...],
 ) -> bool | None:
     """Whether the code rounds on the way to the loss; None where that cannot be seen."""
     if problem.kind == "torch":
         return _rounds_in_torch(problem)
-    exact = autograd_of(problem, settings, noise, generator)
+    # With draws of its own: what is looked at later does not depend on whether this was.
+    exact = autograd_of(problem, settings, noise, np.random.default_rng(0))
     if exact.trace is None:
         return _rounds_in_more_digits(problem, treads)
     if exact.trace.precision.itemsize < np.dtype(np.float64).itemsize:

@@ -150,3 +150,29 @@ def test_steps_are_told_by_their_widths_and_heights(
     found: Any, rounds: bool | None, expected: Steps
 ) -> None:
     assert steps_of(found, rounds) is expected
+
+
+def looks_into(loss: Any, monkeypatch: Any) -> int:
+    """How often code was traced to tell what its steps are."""
+    import gradcheck.treads as treads
+
+    traced = []
+    autograd_of = treads.autograd_of
+
+    def counted(*given: Any) -> Any:
+        traced.append(given)
+        return autograd_of(*given)
+
+    monkeypatch.setattr(treads, "autograd_of", counted)
+    report_of(loss, nothing)
+    return len(traced)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("loss", "times"), [(quantised(1000.0), 1), (lambda x: np.sum(np.round((x - C) ** 2, 6)), 0)]
+)
+def test_the_code_is_looked_at_only_where_its_steps_may_be_those_of_parameters(
+    loss: Any, times: int, monkeypatch: Any
+) -> None:
+    assert looks_into(loss, monkeypatch) == times
