@@ -10,7 +10,7 @@ from test_diagnose_search import known, passing, space
 
 from gradcheck.diagnose.arrangement import permuted, swapped, transposed, wrong_axis
 from gradcheck.diagnose.counterfactual import explain
-from gradcheck.diagnose.entries import duplicate_indices
+from gradcheck.diagnose.entries import duplicate_indices, isolated_entries
 from gradcheck.diagnose.factors import name_factor
 
 draw = np.random.default_rng(61).normal
@@ -114,6 +114,17 @@ def test_rows_named_once_that_are_right_tell_repeated_ones_from_any_mistake(
     )
     assert found.confidence == confidence
     assert words in found.message
+
+
+def test_entries_are_isolated_from_others_that_could_be_wrong_and_are_not():
+    right = np.zeros(10)
+    right[2] = 3.0
+    alone = evidence({"v": right / 3}, {"v": right}, {"v": np.ones(10)})
+    assert isolated_entries(alone) == ()
+    beside = right + np.eye(10)[7] + np.eye(10)[8]
+    claimed = np.where(right > 0, 1.0, beside)
+    found = only(isolated_entries(evidence({"v": claimed}, {"v": beside}, {"v": np.ones(10)})))
+    assert found.evidence["worst_index"] == [2]
 
 
 # Factors nearly alike

@@ -3,6 +3,9 @@
 import numpy as np
 
 import gradcheck
+from gradcheck.diagnose.graph import graph_of
+from gradcheck.diagnose.plan import trials
+from gradcheck.tracing import trace
 
 
 def said(loss, **parameters):
@@ -57,3 +60,21 @@ def test_a_chain_of_operations_is_named_by_all_of_them():
     lines = [found.location.source, *(place.source for place in found.also)]
     assert any("np.sqrt" in line for line in lines)
     assert found.remedy == "Multiply by the derivatives of all operations of the chain."
+
+
+def test_each_cut_knows_of_which_operations_it_takes_an_operand_alone():
+    def loss(W, b):
+        return np.sum(np.tanh(W * 2.0) + b)
+
+    values = {"W": np.ones(3), "b": np.ones(3)}
+    graph = graph_of(trace(loss, (), values, values))
+    names = {one.index: one.name for one in graph.operations}
+    edges = [
+        {names[index]: operand for index, operand in trial.edges.items()}
+        for trial in trials(graph)
+        if trial.kind == "cut"
+    ]
+    # W alone goes through the product and the function, b enters the sum of both.
+    assert {"multiply": None, "tanh": None, "add": 0} in edges
+    assert {"add": 1} in edges
+    assert {"add": None, "sum": None} in edges

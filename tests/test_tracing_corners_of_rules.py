@@ -297,8 +297,19 @@ FOLLOWED: dict[str, tuple[Any, ...]] = {
             np.fromiter((x * x for x in v), float), np.fromiter(iter(v), float, 2),
             np.fromiter(v, dtype=float, count=3), math.hypot(*v), math.dist(v[:2], v[2:]),
             math.prod(v), math.prod(v, start=v[0]), math.fsum(v), math.log(v[3], 3.0),
+            v[0] * (1.0 + np.fromiter(v, float, 0).size),
         ),
         V,
+    ),
+    "running sums along the first axis by default": (
+        lambda a: (np.logaddexp.accumulate(a), np.add.accumulate(a), np.multiply.accumulate(a)), A,
+    ),
+    "pairs that are taken apart": (
+        lambda a: [
+            *(x * y for x, y in a[:, :2]),
+            *(x * y + z for (x, y), z in zip(a[:, 1:3], a[:, 0], strict=True)),
+        ],
+        A,
     ),
 }  # fmt: skip
 
