@@ -127,6 +127,28 @@ def test_entries_are_isolated_from_others_that_could_be_wrong_and_are_not():
     assert found.evidence["worst_index"] == [2]
 
 
+def test_a_parameter_of_which_nothing_is_said_does_not_end_the_search():
+    turned = np.abs(draw(size=6)) + 1.0
+    both = {"u": np.ones(2), "v": turned}
+    claimed = {"u": np.array([2.0, 3.0]), "v": turned[::-1]}
+    values = {name: np.ones(part.shape) for name, part in both.items()}
+    assert only(permuted(evidence(claimed, both, values))).parameters == ("v",)
+    assert only(
+        permuted(
+            evidence(
+                {"u": turned, "v": turned[::-1]},
+                {"u": turned + 1.0, "v": turned},
+                {"u": turned, "v": turned},
+            )
+        )
+    ).parameters == ("v",)
+    single = {"u": 2.0 * turned, "v": turned * np.where(np.arange(6) == 4, 2.0, 1.0)}
+    found = isolated_entries(
+        evidence(single, {"u": turned, "v": turned}, {"u": turned, "v": turned})
+    )
+    assert only(found).parameters == ("v",)
+
+
 # Factors nearly alike
 
 

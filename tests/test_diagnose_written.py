@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import needs_torch
 
-from gradcheck.diagnose import jacobians, writing
+from gradcheck.diagnose import jacobians, passes, writing
 from gradcheck.diagnose.graph import Graph, graph_of
 from gradcheck.diagnose.jacobians import probed
 from gradcheck.diagnose.passes import quick
@@ -198,9 +198,14 @@ def test_a_shortcut_that_is_wrong_is_given_up_for_what_the_operations_say(monkey
     )
 
 
-def test_few_operations_are_passed_as_they_are():
+def test_few_operations_are_passed_as_they_are(monkeypatch):
     original = traced(recurrent)
     assert quick(original, original.backward()) is original
+    count = len(original.operations)
+    for least, most, by_numbers in ((count, count, True), (1, count - 1, False)):
+        monkeypatch.setattr(passes, "LEAST_WRITTEN", least)
+        monkeypatch.setattr(passes, "MOST_OPERATIONS", most)
+        assert (quick(original, original.backward()) is not original) is by_numbers
 
 
 def test_a_map_that_is_not_linear_is_found_out():

@@ -102,7 +102,7 @@ FOLLOWED: dict[str, tuple[Any, ...]] = {
     "matrices in a stack": (
         lambda c: (
             np.linalg.eigvalsh(c), np.linalg.cholesky(c), np.linalg.inv(c), np.linalg.det(c),
-            np.linalg.slogdet(c)[1], np.linalg.solve(c, c[:, :, :2]), np.linalg.solve(c, c[0]),
+            np.linalg.slogdet(c)[1], np.linalg.solve(c, c[:, :, :2]), np.linalg.solve(c, c[:1]),
             np.linalg.solve(c[0], c), np.linalg.eigh(c)[1] ** 2, np.linalg.svd(c)[1],
         ),
         STACK,
@@ -304,6 +304,7 @@ FOLLOWED: dict[str, tuple[Any, ...]] = {
     "running sums along the first axis by default": (
         lambda a: (np.logaddexp.accumulate(a), np.add.accumulate(a), np.multiply.accumulate(a)), A,
     ),
+    "angles": (lambda v: (np.degrees(v), np.rad2deg(v), np.radians(v), np.deg2rad(v)), V),
     "pairs that are taken apart": (
         lambda a: [
             *(x * y for x, y in a[:, :2]),

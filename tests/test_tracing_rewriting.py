@@ -219,3 +219,16 @@ def test_functions_made_under_a_trace_go_on_as_they_were() -> None:
     assert under(V.copy()) == plain(V.copy())
     first, second = 6.0 * V[1], V[0] - 12.0 * V[1] - 6.0  # their product, and twice the first
     assert found == pytest.approx([first, 6.0 * second - 12.0 * first + 12.0], rel=1e-14)
+
+
+def test_an_object_that_adds_but_not_in_place_is_asked_to_add() -> None:
+    class Doubling:
+        def __add__(self, other: Any) -> Any:
+            return other * 2.0
+
+    def loss(v: Any) -> Any:
+        total = Doubling()
+        total += v
+        return total[0] * v[1]
+
+    assert slopes(loss) == pytest.approx([2.0 * V[1], 2.0 * V[0]], rel=1e-15)
