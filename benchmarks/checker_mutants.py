@@ -17,7 +17,12 @@ from pathlib import Path
 
 AREAS = {
     "oracles": ("gradcheck/oracles", "gradcheck/second_look.py", "gradcheck/direction_runs.py"),
-    "noise": ("gradcheck/noise.py", "gradcheck/jumps.py", "gradcheck/across_jumps.py"),
+    "noise": (
+        "gradcheck/noise.py",
+        "gradcheck/jumps.py",
+        "gradcheck/across_jumps.py",
+        "gradcheck/treads.py",
+    ),
     "verdict": ("gradcheck/verdict", "gradcheck/history.py", "gradcheck/lower_precision.py"),
     "localize": (
         "gradcheck/direction_beside.py",
