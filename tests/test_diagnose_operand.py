@@ -1,11 +1,14 @@
 """A mistake on the way of one operand is told of that operand, not of the operation."""
 
 import numpy as np
+import pytest
 
 import gradcheck
 from gradcheck.diagnose.graph import graph_of
 from gradcheck.diagnose.plan import trials
 from gradcheck.tracing import trace
+
+pytest.importorskip("torch", reason="needs torch: the trace differentiates with it")
 
 
 def said(loss, **parameters):
