@@ -1,7 +1,7 @@
 """Losses and mistakes written from the documentation alone, in two sets.
 
-Whoever wrote them knew what the checker promises, not how it works nor which losses it had been
-tried on. The texts stand as they were written, style and all.
+They come from what the documentation promises, without a look at the code or at the losses that
+the checker had been tried on. The texts stand as they were written, style and all.
 """
 
 from __future__ import annotations
