@@ -6,10 +6,6 @@ Keys are operators, or single samples as ``operator/number``.
 from __future__ import annotations
 
 _BELOW_THE_GRAIN = "torch's step of 1e-6 is lost in the lower precision that the operator rounds to"
-_STAIRCASE = (
-    "the gradient of a staircase is zero and says nothing: torch's steps end on the same stair, "
-    "ours see that the loss depends on the parameter"
-)
 _GRADIENT_LIKE = (
     "mean and deviation of one number carry no graph and have the shapes of the parameters: ours "
     "takes them for the gradient, and says so"
@@ -19,8 +15,6 @@ TORCH_PASSES: dict[str, str] = {
     "as_strided:partial_views/2": (
         "it reads what lies beside its argument in memory, and ours hands over a copy"
     ),
-    "div:floor_rounding": _STAIRCASE,
-    "div:trunc_rounding": _STAIRCASE,
     "native_layer_norm/9": _GRADIENT_LIKE,
     "native_layer_norm/10": _GRADIENT_LIKE,
     "nn.functional.hardsigmoid": (
@@ -31,7 +25,6 @@ TORCH_PASSES: dict[str, str] = {
         "a saturated softmax leaves gradients of 1e-13 beside a loss of 2000: below any "
         "resolution, and torch's absolute tolerance of 1e-5 passes whatever is there"
     ),
-    "round:decimals_3": _STAIRCASE,
 }
 """What torch passes and ours does not."""
 
