@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch_squares import leaf
 
 import gradcheck
-
-F64 = torch.float64
-
-
-def leaf(*shape, seed=0, dtype=F64):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=F64).to(dtype).requires_grad_()
 
 
 def verdicts(check):
