@@ -75,6 +75,7 @@ def settled_steps(
     precision inside, the loss is known no better than it varies at all.
     """
     treads = find_treads(problem)
+    # The code is looked at only where it matters whether it rounds.
     if not treads or steps_of(treads, True) is Steps.ROUNDING:
         return noise, ()
     what = steps_of(treads, _rounds_inside(problem, settings, noise, treads))
