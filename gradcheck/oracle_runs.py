@@ -21,9 +21,9 @@ from gradcheck.oracles.torch_autograd import (
 )
 from gradcheck.problem import Problem
 from gradcheck.report import Notice
-from gradcheck.second_look import again, decided, undecided
+from gradcheck.second_look import again, decided, in_doubt, undecided
 from gradcheck.settings import Settings
-from gradcheck.sweep.selection import Selection, select
+from gradcheck.sweep.selection import Selection, select, sweeps_all
 from gradcheck.verdict.applicable import inapplicable, refusals
 from gradcheck.verdict.judging import settle_kinks
 
@@ -104,7 +104,8 @@ def _run(
     _add(found, "autograd", autograd.estimates)
     # Declared checks are given every oracle, whether it applies or not.
     notices = () if thorough else refusals(problem, settings)
-    notices += autograd.notices + _forward(problem, settings, generator, found)
+    swept = not thorough and _sweeps_all(problem, settings)
+    notices += autograd.notices + _forward(problem, settings, generator, found, swept=swept)
     exact = {
         name: estimates[oracle]
         for name, estimates in found.items()
@@ -134,6 +135,7 @@ def _run(
         )
         with problem.evaluator.keeping():
             settled = decided(problem, settings, noise, exact)
+            settled |= _forward_in_doubt(problem, settings, noise, central, found)
             central = again(
                 problem, settings, noise, generator, central, settled, thorough=thorough
             )
@@ -176,18 +178,54 @@ def autograd_of(
     return replace(autograd_of_twin(problem, noise, generator), trace=traced.trace)
 
 
+def _sweeps_all(problem: Problem, settings: Settings) -> bool:
+    """Whether every entry is to get a central difference, and no limit is set that may forbid."""
+    limited = settings.budget is not None or settings.time is not None
+    return _wanted(settings, "central") and not limited and sweeps_all(problem, settings)
+
+
 def _forward(
-    problem: Problem, settings: Settings, generator: np.random.Generator, found: Found
+    problem: Problem,
+    settings: Settings,
+    generator: np.random.Generator,
+    found: Found,
+    *,
+    swept: bool,
 ) -> tuple[Notice, ...]:
     if not _runs(problem, settings, "forward"):
         return ()
     from gradcheck.oracles.forward_mode import forward_mode
 
-    outcome = forward_mode(problem, generator)
+    outcome = forward_mode(problem, generator, swept=swept)
     if outcome.refusal is not None:
         return (Notice("forward_refused", f"forward mode not available: {outcome.refusal}"),)
     _add(found, "forward", outcome.estimates)
     return ()
+
+
+def _forward_in_doubt(
+    problem: Problem,
+    settings: Settings,
+    noise: Noise,
+    central: Mapping[str, AnyEstimate],
+    found: Found,
+) -> dict[str, AnyEstimate]:
+    """Compute by forward mode, where it took a sample, what central differences leave in doubt.
+
+    Returns the estimates of the parameters of which nothing is left in doubt so.
+    """
+    settled: dict[str, AnyEstimate] = {}
+    for name, estimates in found.items():
+        sampled = estimates.get("forward")
+        if sampled is None or name not in central or sampled.checked.all():
+            continue
+        from gradcheck.oracles.forward_mode import FULL, filled
+
+        entries = in_doubt(problem, settings, noise, name, central[name])
+        if entries is None or entries.size > FULL:
+            continue
+        estimates["forward"] = settled[name] = filled(problem, name, sampled, entries)
+    return settled
 
 
 def _distrusted_forward(found: Found) -> tuple[Notice, ...]:

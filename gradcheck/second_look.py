@@ -174,6 +174,21 @@ def _coarse(
     return worst_first[relative.ravel()[worst_first] > wanted]
 
 
+def in_doubt(
+    problem: Problem, settings: Settings, noise: Noise, name: str, estimate: AnyEstimate
+) -> NDArray[np.intp] | None:
+    """Return the entries (flat, C order) that central differences do not find right and fine.
+
+    None of a parameter that is too large to be looked at again.
+    """
+    if not _is_small(estimate):
+        return None
+    whole = as_whole(estimate)
+    judged = judge_estimate(problem, settings, name, whole, noise, None)
+    fine = (judged.codes == PASS) & (judged.resolution <= FINE)
+    return np.flatnonzero(whole.checked & (whole.kinks | whole.edges | ~fine))
+
+
 def undecided(
     problem: Problem,
     settings: Settings,

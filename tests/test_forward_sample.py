@@ -37,8 +37,26 @@ class Exact:
         return np.empty(0)
 
 
+class Kept(Exact):
+    """Keeps the first directions that it is asked for."""
+
+    first = None
+
+    def __call__(self, number, directions):
+        self.first = directions if self.first is None else self.first
+        return super().__call__(number, directions)
+
+
 def found_of(
-    *gradients, claimed=None, rounding=0.0, dtype=float, names="abc", exact=None, inside=None
+    *gradients,
+    claimed=None,
+    rounding=0.0,
+    dtype=float,
+    names="abc",
+    exact=None,
+    inside=None,
+    swept=False,
+    seed=0,
 ):
     """Return what forward mode says of these gradients, and how many directions it took."""
     exact = exact or Exact(*gradients)
@@ -56,7 +74,7 @@ def found_of(
         analytic=claimed,
         analytic_rounding={name: np.full(one.shape, rounding) for name, one in claimed.items()},
     )
-    return forward_mode(problem, np.random.default_rng(0)), exact.counts
+    return forward_mode(problem, np.random.default_rng(seed), swept=swept), exact.counts
 
 
 def slopes(*shape):
@@ -135,10 +153,13 @@ def test_along_a_direction_rounding_counts_six_times_and_the_sum_s_own_a_thousan
     share, agrees
 ):
     gradient = slopes(6000)
+    directions = Kept(gradient)
+    found_of(gradient, exact=directions)
+    longest = np.abs(directions.first[:, 5]).max()
     for rounding in (0.0, 1e-6):
         allowed = 6 * rounding * np.sqrt(6000) + 1e3 * EPS * np.linalg.norm(gradient)
         wrong = gradient.copy()
-        wrong[5] += share * allowed
+        wrong[5] += share * allowed / longest
         found, _ = found_of(gradient, claimed={"a": wrong}, rounding=rounding)
         assert (found.disagreeing == ()) is agrees
 
@@ -225,8 +246,48 @@ def test_random_directions_go_both_ways():
     class Watched(Exact):
         def __call__(self, number, directions):
             if len(directions) == 3:
-                assert set(np.unique(directions)) == {-1.0, 1.0}
+                assert (directions > 0).any(axis=1).all()
+                assert (directions < 0).any(axis=1).all()
             return super().__call__(number, directions)
 
     gradient = slopes(5001)
     assert found_of(gradient, exact=Watched(gradient))[1][0] == 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_two_equal_errors_do_not_cancel_along_them(seed):
+    gradient = slopes(5001)
+    wrong = gradient.copy()
+    wrong[[7, 4000]] += (0.5, -0.5)
+    found, _ = found_of(gradient, claimed={"a": wrong}, seed=seed)
+    assert found.disagreeing == ("a",)
+
+
+def test_where_every_entry_is_swept_directions_and_a_few_entries_are_enough():
+    large, small = slopes(80, 20), slopes(64)
+    found, counts = found_of(large, small, swept=True)
+    assert counts == [3 + 32, 64]
+    values = found.estimates["a"].value
+    assert found.estimates["a"].checked.sum() == 32
+    np.testing.assert_array_equal(values[np.isfinite(values)], large[np.isfinite(values)])
+    np.testing.assert_array_equal(found.estimates["b"].value, small)
+
+
+def test_unless_they_disagree():
+    gradient = slopes(1600)
+    wrong = gradient.copy()
+    wrong[77] *= 1 + 1e-6
+    found, counts = found_of(gradient, claimed={"a": wrong}, swept=True)
+    assert (counts[0], sum(counts[1:])) == (35, 1600)
+    assert found.estimates["a"].checked.all()
+    assert found.disagreeing == ("a",)
+
+
+def test_or_there_are_few_anyway_or_the_precision_is_low():
+    for arguments in (
+        {"gradients": [slopes(1000)]},
+        {"gradients": [slopes(1600)], "dtype": np.float32},
+        {"gradients": [slopes(1600)], "inside": np.dtype(np.float32)},
+    ):
+        found, _ = found_of(*arguments.pop("gradients"), swept=True, **arguments)
+        assert found.estimates["a"].checked.all()

@@ -75,7 +75,7 @@ def select(
     """
     sizes = {one.name: one.value.size for one in problem.parameters if one.name in problem.analytic}
     drawn: Entries | None = None
-    if settings.entries == "all" or (settings.entries == "auto" and _few(problem)):
+    if sweeps_all(problem, settings):
         whole: Entries = {name: range(size) for name, size in sizes.items()}
         return _movable(problem, Selection(whole, sampled=False))
     if isinstance(settings.entries, int):
@@ -87,6 +87,11 @@ def select(
     if drawn is not None:
         return _movable(problem, _with_suspects(problem, drawn, exact, suspected))
     return _movable(problem, _located(problem, noise, generator, sizes))
+
+
+def sweeps_all(problem: Problem, settings: Settings) -> bool:
+    """Return whether every entry is to get its central difference."""
+    return settings.entries == "all" or (settings.entries == "auto" and _few(problem))
 
 
 def _few(problem: Problem) -> bool:

@@ -1,0 +1,81 @@
+"""Of a parameter that is swept, forward mode computes a sample and what the sweep leaves in doubt."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import gradcheck
+
+
+def forward_of(check):
+    """Return what forward mode computed of the only parameter."""
+    return check.parameters["w"].comparisons["analytic~forward"]
+
+
+def weights(*shape):
+    return torch.linspace(-1.0, 1.0, math.prod(shape), dtype=torch.float64).reshape(shape)
+
+
+def test_a_parameter_that_agrees_as_a_whole_gets_32_tangents_of_its_own():
+    check = gradcheck.check(lambda w: w.sin().sum(), {"w": weights(40, 30)})
+    assert check.verdict == "pass"
+    assert forward_of(check).checked == 32
+    assert check.parameters["w"].comparisons["analytic~central"].checked == 1200
+
+
+def test_what_central_differences_cannot_resolve_is_computed_too():
+    scales = torch.ones(40, 30, dtype=torch.float64)
+    scales[3, 5] = 1e-13  # its part of the loss is lost beside the others
+
+    def loss(w):
+        return (scales * w.exp()).sum()
+
+    check = gradcheck.check(loss, {"w": weights(40, 30)})
+    assert check.verdict == "pass"
+    (entry,) = (one for one in forward_of(check).worst if one.index == (3, 5))
+    assert entry.reference == pytest.approx(1e-13 * float(weights(40, 30)[3, 5].exp()), rel=1e-12)
+
+
+def test_a_wrong_entry_is_computed_with_all_the_others():
+    class Off(torch.autograd.Function):
+        @staticmethod
+        def forward(w):
+            return w.clone()
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            pass
+
+        @staticmethod
+        def backward(ctx, cotangent):
+            wrong = cotangent.clone()
+            wrong[3, 7] *= 1.01
+            return wrong
+
+        @staticmethod
+        def jvp(ctx, tangent):
+            return tangent.clone()
+
+    check = gradcheck.check(lambda w: Off.apply(w).sin().sum(), {"w": weights(40, 30)})
+    assert check.verdict == "fail"
+    assert forward_of(check).checked == 1200
+    assert forward_of(check).worst[0].index == (3, 7)
+
+
+def test_entries_that_stop_tangents_as_they_stop_cotangents_are_still_seen():
+    def loss(w):
+        stopped = torch.cat([w.ravel()[:3].detach(), w.ravel()[3:]])
+        return (stopped**2).sum()
+
+    check = gradcheck.check(loss, {"w": weights(40, 30) + 3.0})
+    assert check.verdict == "fail"
+    assert "forward_refused" in {warning.key for warning in check.warnings}
+
+
+def test_with_a_budget_forward_mode_covers_what_the_sweep_may_not_reach():
+    check = gradcheck.check(lambda w: w.sin().sum(), {"w": weights(40, 30)}, budget=400)
+    assert forward_of(check).checked == 1200
