@@ -1,12 +1,11 @@
-"""Of a parameter that is swept, forward mode computes a sample and what the sweep leaves in doubt."""
+"""Of a parameter that is swept, forward mode takes a sample and what the sweep leaves in doubt."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 import gradcheck
 
