@@ -15,6 +15,8 @@ from gradcheck.torch_target.varied.composed import COMPOSED, reduced
 from gradcheck.torch_target.varied.elementwise import elementwise
 from gradcheck.torch_target.varied.few import is_entrywise
 from gradcheck.torch_target.varied.few_rules import FEW, few
+from gradcheck.torch_target.varied.product_rules import of_product
+from gradcheck.torch_target.varied.products import Outer
 from gradcheck.torch_target.varied.reduced import REDUCED
 from gradcheck.torch_target.varied.rules import RULES
 from gradcheck.torch_target.varied.scattered import Part, Scattered, parts_of, wholes_of
@@ -94,6 +96,10 @@ def _writes_or_draws(function: Any) -> bool:
 
 def _by_rule(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Evaluate an operation by what is known of it, if anything."""
+    if any(isinstance(one, Outer) for one in args):
+        found = of_product(function, args, kwargs)
+        if found is not None:
+            return found
     rule = RULES.get(_known(function)[0])
     if rule is not None:
         return rule(function, *args, **kwargs)

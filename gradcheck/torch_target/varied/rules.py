@@ -7,9 +7,10 @@ from typing import Any
 
 from gradcheck.torch_target.varied.along import ALONG, added_at, along, gathered_along
 from gradcheck.torch_target.varied.convolving import convolution, on_channels
-from gradcheck.torch_target.varied.linear import addmm, mm, mv, total
+from gradcheck.torch_target.varied.linear import mv, total
 from gradcheck.torch_target.varied.matrices import ON_MATRICES, distances, on_matrices
 from gradcheck.torch_target.varied.normalising import batch_norm, group_norm, layer_norm, softmax
+from gradcheck.torch_target.varied.products import addmm, mm
 from gradcheck.torch_target.varied.selecting import (
     embedding,
     embedding_bag,

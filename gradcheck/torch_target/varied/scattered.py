@@ -89,7 +89,9 @@ def entries(tensor: Tensor, places: Tensor) -> Tensor:
 
 def changed(one: Part) -> int:
     """Return how many entries of a tensor an evaluation changes."""
-    return one.values.numel() // one.tally.rows
+    if isinstance(one, Scattered):
+        return one.places.shape[1]
+    return math.prod(one.base.shape[d] for d in one.free)
 
 
 def scattered(one: Part) -> Scattered:

@@ -168,7 +168,7 @@ class Varied:
         base = self.base.reshape(shape)
         places: dict[int, Tensor] = {}
         keep: list[int] = []
-        for before, after in _groups(self.base.shape, base.shape):
+        for before, after in groups(self.base.shape, base.shape):
             wide = [d for d in before if self.base.shape[d] != 1]
             if not wide or not all(d in self.places for d in wide):
                 continue
@@ -221,7 +221,7 @@ def unravelled(flat: Tensor, shape: Sequence[int]) -> list[Tensor]:
     return places[::-1]
 
 
-def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[range, range]]:
+def groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[range, range]]:
     """Yield runs of dimensions of two shapes that hold the same entries, the shortest there are."""
     if 0 in old:
         return
