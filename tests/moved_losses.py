@@ -21,7 +21,7 @@ def moved_losses(loss, tensors, number, *, most=40):
     generator = np.random.default_rng(1)
     drawn_places = np.sort(generator.integers(max(tensor.numel(), 1), size=most))
     flat = torch.from_numpy(drawn_places).to(tensor.device)
-    moves = torch.from_numpy(generator.normal(size=most)).to(tensor.device)
+    moves = torch.from_numpy(generator.normal(size=most)).to(tensor)
     values = tensor.reshape(-1)[flat] + moves
     places = dict(enumerate(unravelled(flat, tensor.shape)))
     varied = Varied(tensor, values, places, Tally(most))

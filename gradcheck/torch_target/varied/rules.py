@@ -7,6 +7,8 @@ from typing import Any
 
 from gradcheck.torch_target.varied.along import ALONG, added_at, along, gathered_along
 from gradcheck.torch_target.varied.convolving import convolution, on_channels
+from gradcheck.torch_target.varied.differences import subtracted
+from gradcheck.torch_target.varied.likelihood import log_softmax, negative_log_likelihood
 from gradcheck.torch_target.varied.linear import mv, total
 from gradcheck.torch_target.varied.matrices import ON_MATRICES, distances, on_matrices
 from gradcheck.torch_target.varied.normalising import batch_norm, group_norm, layer_norm, softmax
@@ -78,27 +80,6 @@ def copied(function: Any, target: Any, source: Any, *args: Any) -> Varied | None
 def zeros_alike(function: Any, one: Any, other: Any, *args: Any) -> Varied:
     """Return zeros in the layout of another tensor, into which a tangent is written."""
     return unchanged(function(one.base, other, *args), one.tally)
-
-
-def negative_log_likelihood(
-    function: Any, x: Any, target: Any, weight: Any, reduction: int, ignored: int
-) -> Any:
-    """``nll_loss``: what an evaluation has of each example, and their sum or mean."""
-    import torch
-
-    varied = isinstance(x, Varied) and not isinstance(target, Varied)
-    if not varied or isinstance(weight, Varied) or x.base.dim() != 2 or reduction == 0:
-        return None
-    base, weights = function(x.base, target, weight, reduction, ignored)
-    kept = target != ignored
-    label = target.where(kept, 0)
-    factor = kept.to(x.base.dtype) if weight is None else weight[label] * kept
-    whole = x.loosened().values
-    chosen = whole.gather(2, label.expand(x.tally.rows, -1).unsqueeze(2)).squeeze(2)
-    # Nothing times what is not counted, which may be infinite.
-    sums = -(chosen.where(kept, 0) @ factor)
-    mean = reduction == 1
-    return x.new(base, sums / weights if mean else sums, {}), torch.clone(weights)
 
 
 def connectionist(function: Any, x: Any, targets: Any, given: Any, wanted: Any, *args: Any) -> Any:
@@ -178,10 +159,11 @@ RULES: dict[str, Rule] = {
     "aten::mm": mm,
     "aten::addmm": addmm,
     "aten::mv": mv,
+    "aten::sub": subtracted,
     "aten::sum": total,
     "aten::mean": total,
     "aten::_softmax": softmax,
-    "aten::_log_softmax": softmax,
+    "aten::_log_softmax": log_softmax,
     "aten::_scaled_dot_product_flash_attention_for_cpu": attention,
     "aten::native_layer_norm": layer_norm,
     "aten::native_batch_norm": batch_norm,
