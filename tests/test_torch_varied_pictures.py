@@ -65,6 +65,59 @@ LOSSES = {
         ),
         (drawn(1, 2, 80),),
     ),
+    "in steps": (
+        lambda w, v: (
+            functional.conv2d(
+                functional.conv2d(PICTURES, w, stride=2, padding=(2, 1), dilation=(1, 2)).tanh(), v
+            )
+            .square()
+            .sum()
+        ),
+        (drawn(4, 3, 2, 3), drawn(2, 4, 1, 1)),
+    ),
+    "in space": (
+        lambda w, v: (
+            functional.conv3d(
+                functional.conv3d(PICTURES[:, None], w, padding=(1, 1, 0)).sin(),
+                v,
+                stride=(1, 2, 1),
+            )
+            .exp()
+            .mean()
+        ),
+        (drawn(2, 1, 2, 3, 3), drawn(3, 2, 2, 1, 2)),
+    ),
+    "filters of which several numbers change": (
+        lambda w: functional.conv2d(PICTURES, w * w.mean((2, 3), keepdim=True)).exp().sum(),
+        (drawn(2, 3, 2, 2),),
+    ),
+    "numbers for each channel": (
+        lambda w, v: (
+            functional.conv2d(functional.conv2d(PICTURES, w).relu(), v)[:, 1:]
+            .mean((2, 3))
+            .cos()
+            .prod()
+        ),
+        (drawn(4, 3, 3, 3), drawn(3, 4, 1, 1)),
+    ),
+    "every other number for each channel": (
+        lambda w: (
+            functional.conv2d(
+                functional.conv2d(PICTURES, w).relu(), drawn(3, 4, 1, 1), stride=2, padding=1
+            )
+            .exp()
+            .sum()
+        ),
+        (drawn(4, 3, 3, 3),),
+    ),
+    "several channels for each": (
+        lambda w: (
+            functional.conv2d(functional.conv2d(PICTURES, w).relu(), drawn(8, 1, 2, 2), groups=4)
+            .exp()
+            .sum()
+        ),
+        (drawn(4, 3, 3, 3),),
+    ),
     "shuffled": (
         lambda w: functional.pixel_shuffle(functional.conv2d(PICTURES, w), 2)[..., 1:].tan().sum(),
         (drawn(4, 3, 3, 3) / 10,),
@@ -101,3 +154,27 @@ def test_of_a_depthwise_convolution_one_channel_is_computed():
         return functional.conv2d(pictures, w, padding=1, groups=16).square().sum()
 
     assert moved_losses(loss, (filters,), 0)[2].largest <= 40 * 2 * 8 * 8 * 8
+
+
+def test_of_a_filter_one_number_is_multiplied():
+    pictures, filters = drawn(2, 64, 5, 5), drawn(4, 64, 3, 3)
+
+    def loss(w):
+        return functional.conv2d(pictures, w).sin().sum()
+
+    together, alone, tally = moved_losses(loss, (filters,), 0)
+    np.testing.assert_allclose(together, alone, rtol=1e-11)
+    # A filter has more numbers than its channel of the result.
+    assert tally.largest / tally.rows == 2 * 3 * 3 * 8
+
+
+def test_of_a_channel_that_goes_to_all_no_pictures_are_written_out_where_they_are_added_up():
+    filters, wide = drawn(3, 3, 3, 3), drawn(50, 3, 1, 1)
+
+    def loss(w):
+        h = functional.conv2d(functional.conv2d(PICTURES, w).relu(), wide)
+        return h.mean((2, 3)).square().sum()
+
+    together, alone, tally = moved_losses(loss, (filters,), 0)
+    np.testing.assert_allclose(together, alone, rtol=1e-11)
+    assert tally.largest / tally.rows == 2 * 50 * 8

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.elementwise import elementwise
+from gradcheck.torch_target.varied.products import Outer
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ def _of_filters(
     function: Any, x: Tensor, weight: Varied, args: Sequence[Any], groups: int
 ) -> Varied | None:
     """Of the filters an evaluation changes one: a channel of the result."""
+    if x.dim() == weight.base.dim() and len(weight.places) == weight.base.dim():
+        return _of_one_tap(function(x, weight.base, None, *args), x, weight, args, groups)
     filters = weight.loosened([0])
     if not filters.places:
         return None
@@ -54,6 +58,41 @@ def _of_filters(
     return weight.new(plain, values, {1: at})
 
 
+def _of_one_tap(
+    plain: Tensor, x: Tensor, weight: Varied, args: Sequence[Any], groups: int
+) -> Varied:
+    """Of a filter one number changes: what it is multiplied with, times the change."""
+    out, channel, *tap = weight.places.values()
+    if groups > 1:
+        count, width, *_ = weight.base.shape
+        channel = channel + out // (count // groups) * width
+    met = windows(x, weight.base.shape[2:], args)[(channel, *tap)]
+    change = weight.change.reshape(-1, *[1] * (x.dim() - 1))
+    values = plain.movedim(1, 0).index_select(0, out).addcmul_(change, met)
+    return weight.new(plain, values, {1: out})
+
+
+def windows(x: Tensor, taps: Sequence[int], args: Sequence[Any]) -> Tensor:
+    """Return what each number of a filter is multiplied with, without a copy.
+
+    Its dimensions are those of ``x``'s channels, of the ``taps``, of the pictures, and of the
+    result's positions.
+    """
+    import torch
+
+    strides, padding, dilation = args[:3]
+    around = [size for one in reversed(padding) for size in (one, one)]
+    padded = torch.nn.functional.pad(x, around).contiguous()
+    spans = [1 + (size - 1) * step for size, step in zip(taps, dilation, strict=True)]
+    goals = zip(padded.shape[2:], spans, strides, strict=True)
+    sizes = [(size - span) // step + 1 for size, span, step in goals]
+    own = padded.stride()
+    steps = [one * step for one, step in zip(own[2:], dilation, strict=True)]
+    jumps = [one * step for one, step in zip(own[2:], strides, strict=True)]
+    shape = (x.shape[1], *taps, x.shape[0], *sizes)
+    return padded.as_strided(shape, (own[1], *steps, own[0], *jumps))
+
+
 def _of_input(function: Any, x: Varied, weight: Tensor, args: Sequence[Any]) -> Varied | None:
     """Of the input an evaluation changes one channel, or all: what this change gives."""
     if x.base.dim() != weight.dim():
@@ -64,17 +103,36 @@ def _of_input(function: Any, x: Varied, weight: Tensor, args: Sequence[Any]) -> 
     if not one.places:
         values = function(one.values.flatten(0, 1), weight, None, *args)
         return x.new(base, values.reshape(rows, count, *values.shape[1:]), {})
-    at = one.places[1]
-    change = one.change.movedim(0, 1)
     if args[5] == 1:
-        factors = weight.index_select(1, at).movedim(1, 0).flatten(0, 1).unsqueeze(1)
-        given = function(change, factors, None, *args[:5], rows)
-        found = given.reshape(count, rows, -1, *given.shape[2:]).movedim(1, 0)
-        return x.new(base, found.add_(base), {})
+        return _of_channel(base, one, weight, args)
     if weight.shape[1] != 1 or weight.shape[0] != args[5]:
         return None
-    values = function(change, weight.index_select(0, at), None, *args[:5], rows).movedim(1, 0)
-    return x.new(base, values + taken(base, {1: at}), {1: at})
+    at = one.places[1]
+    factors = weight.index_select(0, at).squeeze(1).flatten(1)
+    met = windows(one.change.movedim(0, 1), weight.shape[2:], args)
+    values = taken(base, {1: at})
+    ones = [1] * (x.base.dim() - 1)
+    for k, tap in enumerate(itertools.product(*(range(size) for size in weight.shape[2:]))):
+        where: Any = (slice(None), *tap)
+        values.addcmul_(met[where], factors[:, k].reshape(-1, *ones))
+    return x.new(base, values, {1: at})
+
+
+def _of_channel(base: Tensor, x: Varied, weight: Tensor, args: Sequence[Any]) -> Varied:
+    """Add to all channels what the change of one gives, in each evaluation."""
+    import torch
+
+    rows, taps = len(x.values), weight.shape[2:]
+    factors = weight.index_select(1, x.places[1]).movedim(1, 0)
+    met = windows(x.change.movedim(0, 1), taps, args)
+    if taps.numel() == 1:
+        # A number for each channel of the result times a picture.
+        picture = met.reshape(rows, base.shape[0], 1, *base.shape[2:])
+        return Outer(base, (factors.reshape(rows, 1, *factors.shape[1:]), picture), x.tally)
+    given = factors.flatten(2) @ met.reshape(rows, taps.numel(), -1)
+    given = given.reshape(rows, -1, base.shape[0], *base.shape[2:]).movedim(1, 2)
+    values = base.new_empty(given.shape)
+    return x.new(base, torch.add(base, given, out=values), {})
 
 
 def on_channels(function: Any, x: Varied, *args: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gradcheck.torch_target.varied.blocks import viewed
 from gradcheck.torch_target.varied.elementwise import combined
 from gradcheck.torch_target.varied.linear import total
 from gradcheck.torch_target.varied.tensor import Varied
@@ -63,8 +64,7 @@ def group_norm(
     normed = torch.ops.aten.native_layer_norm.default
     found, *_ = layer_norm(normed, grouped(x, shape), shape[2:], None, None, eps)
     found = _affine(found, *(grouped(one, (*shape[1:3], 1)) for one in (weight, bias)))
-    found = found.reshaped(base.shape)
-    return found.new(base, found.values, found.places, made=False), *others
+    return viewed(found, base.shape), *others
 
 
 def _affine(one: Any, weight: Any, bias: Any) -> Any:

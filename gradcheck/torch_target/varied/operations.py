@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.blocks import Blocks, of_blocks
 from gradcheck.torch_target.varied.composed import COMPOSED, reduced
 from gradcheck.torch_target.varied.elementwise import elementwise
 from gradcheck.torch_target.varied.few import is_entrywise
@@ -33,6 +34,8 @@ LIKE = frozenset(
     )
 )
 """Operations that read of a tensor its shape and type alone."""
+UNWRITTEN = ((Outer, of_product), (Blocks, of_blocks))
+"""Tensors of which the values are computed when they are asked for, and their own rules."""
 
 
 def evaluated(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -96,10 +99,11 @@ def _writes_or_draws(function: Any) -> bool:
 
 def _by_rule(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Evaluate an operation by what is known of it, if anything."""
-    if any(isinstance(one, Outer) for one in args):
-        found = of_product(function, args, kwargs)
-        if found is not None:
-            return found
+    for kind, rule_of in UNWRITTEN:
+        if any(isinstance(one, kind) for one in args):
+            found = rule_of(function, args, kwargs)
+            if found is not None:
+                return found
     rule = RULES.get(_known(function)[0])
     if rule is not None:
         return rule(function, *args, **kwargs)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradcheck.torch_target.varied.along import ALONG, added_at, along, gathered_along
+from gradcheck.torch_target.varied.blocks import viewed
 from gradcheck.torch_target.varied.convolving import convolution, on_channels
 from gradcheck.torch_target.varied.differences import subtracted
 from gradcheck.torch_target.varied.likelihood import log_softmax, negative_log_likelihood
@@ -34,7 +35,7 @@ Rule = Callable[..., Any]
 
 def reshaped(function: Any, one: Varied, *args: Any) -> Varied | None:
     """``view`` and its like: a copy under the same number of entries."""
-    return one.reshaped(function(one.base, *args).shape)
+    return viewed(one, function(one.base, *args).shape)
 
 
 def transposed(_: Any, one: Varied, *dims: int) -> Varied:
