@@ -73,6 +73,16 @@ def test_a_part_counts_in_c_order() -> None:
     assert shaped(replace(estimate(6), flat=False), (3, 2)).flat is False
 
 
+def test_a_part_copies_no_more_than_itself() -> None:
+    found = smooth_estimate("autograd", np.arange(1.0, 5e4).reshape(-1, 1), np.ones((49_999, 1)))
+    part = found.part(slice(BLOCK, BLOCK + 9))
+    for name in ("value", "uncertainty", "kinks", "lower", "upper", "edges", "steps"):
+        # What is one number for all entries stays one: a copy of it would be of all of them.
+        assert np.shares_memory(getattr(part, name), getattr(found, name)), name
+    lines = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    assert smooth_estimate("autograd", lines, lines).part(slice(2, 5)).value.tolist() == [2, 3, 4]
+
+
 def test_an_estimate_of_some_entries_is_spread_over_all() -> None:
     found = spread(estimate(2, 3), np.array([1, 4]), 6)
     np.testing.assert_array_equal(found.value, [NAN, 3.0, NAN, NAN, 4.0, NAN])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import flat
 from gradcheck.problem import FloatArray
 
 
@@ -51,7 +52,7 @@ class Estimate:
         """Return the estimate of some of the entries, counted in C order, one-dimensional."""
 
         def cut(values: NDArray[Any]) -> NDArray[Any]:
-            return values.ravel()[where]
+            return flat(values, where)
 
         return Estimate(
             self.oracle,
