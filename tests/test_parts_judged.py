@@ -312,3 +312,23 @@ def test_a_part_that_no_oracle_looked_at_is_unchecked():
     codes = combined_of(judged, estimates).codes.reshape(-1)
     assert np.flatnonzero(codes != UNCHECKED).tolist() == last.tolist()
     assert codes[last].tolist() == [PASS]
+
+
+@pytest.mark.parametrize("kinks", [0, 1])
+def test_a_parameter_without_kinks_is_not_judged_again_to_find_none(kinks):
+    again = []
+    one = smooth_estimate("central", np.ones(N), np.full(N, 1e-9))
+    one = replace(one, kinks=np.arange(N) >= N - kinks)
+
+    def part(at):
+        again.append(at)
+        return one.part(at)
+
+    parted = PartedEstimate("central", (N,), part, lambda at: False)
+    judged = judge_in_parts(
+        np.ones(N), np.zeros(N), parted, LIMITS, typical=lambda at: np.ones(at.stop - at.start)
+    )
+    again.clear()
+    assert np.flatnonzero(judged.kinks).tolist() == list(range(N - kinks, N))
+    assert judged.kinks.shape == (N,)
+    assert bool(again) == bool(kinks)

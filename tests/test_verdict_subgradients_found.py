@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from closed_problems import Meeting, central, closed_problem, judged_by, noise_of
 
-from gradcheck.verdict.clarke import with_subgradients
+from gradcheck.verdict.clarke import MOST, with_subgradients
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS, UNCHECKED
 
 
@@ -106,3 +106,15 @@ def test_what_was_open_for_want_of_a_gradient_to_measure_by_passes_where_it_agre
     problem, _ = closed_problem(max_.loss, max_.gradient, {"x": claim}, x=np.zeros(4))
     found = with_subgradients(problem, noise_of(0.0), {"x": before})
     assert codes(found) == [PASS, PASS, UNCHECKED, code]
+
+
+def test_of_many_entries_nothing_is_looked_at() -> None:
+    ones = np.ones(MOST + 1)
+    problem, _ = closed_problem(lambda x: 0.0, lambda x: {"x": 0.0 * x}, {"x": ones}, x=ones)
+
+    class Unseen:
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(f"{name} was asked for")
+
+    unseen: Any = Unseen()
+    assert with_subgradients(problem, noise_of(0.0), {"x": unseen}) == {}

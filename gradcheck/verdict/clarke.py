@@ -72,12 +72,14 @@ def with_subgradients(
     Returns:
         The findings of the parameters of which some have changed; none if nothing has.
     """
+    unsure = problem.facts.spread or noise.jumps or problem.gradient_problems
+    if unsure or problem.size > MOST or problem.gradient_at is None:
+        return {}
     failing = {name: one for name, one in parameters.items() if _in_doubt(one).any()}
     central = {name: one.estimates.get("central") for name, one in failing.items()}
     slopes = {name: as_whole(one) for name, one in central.items() if one is not None}
     whole = all(name in slopes and slopes[name].checked.all() for name in failing)
-    unsure = problem.facts.spread or noise.jumps or problem.gradient_problems
-    if not failing or not whole or unsure or problem.size > MOST or problem.gradient_at is None:
+    if not failing or not whole:
         return {}
     wrong = {name: _in_doubt(one) for name, one in failing.items()}
     search = _Search(problem, noise, {name: one.value for name, one in slopes.items()}, wrong)

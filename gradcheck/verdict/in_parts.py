@@ -35,6 +35,7 @@ class Sums:
 
     def __init__(self) -> None:
         self.resolution = math.nan
+        self.kinks = 0
         self._largest = 0.0
         self._checked = self._below = 0
         self._finite = True
@@ -44,6 +45,7 @@ class Sums:
 
     def add(self, one: Judged) -> None:
         """Add a part."""
+        self.kinks += int(np.count_nonzero(one.kinks))
         checked = one.codes != UNCHECKED
         if not checked.any():
             return
@@ -133,7 +135,9 @@ class PartedJudged:
 
     @property
     def kinks(self) -> NDArray[np.bool_]:
-        """As of ``Judged``."""
+        """As of ``Judged``; where there are none, one number for all entries."""
+        if not self.sums.kinks:
+            return np.broadcast_to(np.False_, self.codes.shape)
         return self._joined("kinks")
 
     def _joined(self, name: str) -> NDArray[Any]:
