@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import gradcheck
+from gradcheck.oracles import forward_mode
 
 
 def forward_of(check):
@@ -78,3 +79,18 @@ def test_entries_that_stop_tangents_as_they_stop_cotangents_are_still_seen():
 def test_with_a_budget_forward_mode_covers_what_the_sweep_may_not_reach():
     check = gradcheck.check(lambda w: w.sin().sum(), {"w": weights(40, 30)}, budget=400)
     assert forward_of(check).checked == 1200
+
+
+def test_in_single_precision_nothing_stays_open_of_a_large_parameter(monkeypatch):
+    monkeypatch.setattr(forward_mode, "FULL", 50)
+    monkeypatch.setattr(forward_mode, "LARGEST", 60)
+    monkeypatch.setattr(forward_mode, "SAMPLE", 5)
+    draw = torch.Generator().manual_seed(0)
+    features = torch.randn(6, 10, generator=draw)
+
+    def loss(w):  # its noise hides half of the gradients of a few thousandths
+        return ((features @ w).tanh() ** 2).mean() + 3.0
+
+    check = gradcheck.check(loss, {"w": 0.1 * torch.randn(10, 8, generator=draw)})
+    assert check.verdict == "pass"
+    assert 5 < forward_of(check).checked <= 80
