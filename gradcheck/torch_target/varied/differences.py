@@ -7,7 +7,7 @@ column, and what is subtracted from them for each example, not all of the differ
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.elementwise import elementwise
@@ -49,6 +49,12 @@ class Difference(Varied):
             found.movedim(1 + axis, 1)[rows, at] = own
         self.tally.count(found.numel() * found.element_size())
         return found
+
+    def permuted(self, order: Sequence[int]) -> Varied:
+        """Return the same with its dimensions in another order."""
+        order = [d % self.base.dim() for d in order]
+        both = (self.first.permuted(order), self.second.permuted(order))
+        return Difference(self.base.permute(order), *both, order.index(self.dim))
 
 
 def subtracted(function: Any, first: Any, second: Any, **kwargs: Any) -> Varied | None:

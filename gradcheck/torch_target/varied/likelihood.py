@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,54 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class Shares(Difference):
+    """Logarithms of a softmax of scores that all change.
+
+    If it is asked for single ones, what is subtracted from the scores is enough.
+    """
+
+    def __init__(self, function: Any, scores: Varied, dim: int) -> None:
+        own = {"places": scores.places, "tally": scores.tally, "offset": None}
+        self.__dict__.update(own, base=function(scores.base, dim, False))
+        self.__dict__.update(first=scores, dim=dim, _function=function)
+
+    @functools.cached_property
+    def given(self) -> Tensor:
+        """The values."""
+        found = softmax(self.__dict__["_function"], self.first, self.dim, False)
+        assert found is not None
+        return found.values
+
+    @functools.cached_property
+    def second(self) -> Varied:  # type: ignore[override]
+        """The logarithms of the sums of the scores' exponentials."""
+        import torch
+
+        scores, dim = self.first, self.dim
+        axis = 1 + scores.free.index(dim)
+        peak = taken(scores.base.amax(dim, keepdim=True), scores.places)
+        shares = (scores.values - (peak if scores.places else peak.unsqueeze(0))).exp_()
+        last = shares.movedim(axis, -1)
+        sums = (last @ last.new_ones(last.shape[-1])).unsqueeze(axis)
+        least, most = _least(sums), torch.finfo(sums.dtype).max
+        if bool(((sums > least) & (sums < most)).all()):
+            found = sums.log_().add_(peak)
+        else:
+            found = scores.values.logsumexp(axis, keepdim=True)
+        return scores.new(scores.base.logsumexp(dim, keepdim=True), found, scores.places)
+
+
 def log_softmax(function: Any, x: Varied, dim: int, half: bool) -> Varied | None:
     """``log_softmax``: where one score of several changes, the sums of all others stay."""
-    if x.base.dim() and dim % x.base.dim() in x.places and not half:
-        found = _of_one_score(function, x, dim % x.base.dim())
-        if found is not None:
-            return found
-    return softmax(function, x, dim, half)
+    import torch
+
+    if not x.base.dim() or half or x.base.dtype not in (torch.float64, torch.float32):
+        return softmax(function, x, dim, half)
+    dim = dim % x.base.dim()
+    found = _of_one_score(function, x, dim) if dim in x.places else None
+    if found is None:
+        found = Shares(function, x.loosened([d for d in x.places if d != dim]), dim)
+    return found
 
 
 def _of_one_score(function: Any, x: Varied, dim: int) -> Difference | None:
@@ -53,7 +95,7 @@ def _others(base: Tensor, dim: int) -> tuple[Tensor, Tensor] | None:
     """
     import torch
 
-    if not base.shape[dim] or base.dtype not in (torch.float64, torch.float32):
+    if not base.shape[dim]:
         return None
     peak = base.amax(dim, keepdim=True)
     shares = (base - peak).exp_()
@@ -62,9 +104,16 @@ def _others(base: Tensor, dim: int) -> tuple[Tensor, Tensor] | None:
     before = torch.cat([nothing, shares.narrow(dim, 0, size).cumsum(dim)], dim)
     behind = torch.cat([nothing, shares.narrow(dim, 1, size).flip(dim).cumsum(dim)], dim).flip(dim)
     others = before + behind
-    least = torch.finfo(base.dtype).tiny / torch.finfo(base.dtype).eps
-    usable = bool(base.isfinite().all()) and bool((others > least).all())
+    usable = bool(base.isfinite().all()) and bool((others > _least(others)).all())
     return (peak, others) if usable else None
+
+
+def _least(sums: Tensor) -> float:
+    """Return the smallest number beside which none that counts is lost."""
+    import torch
+
+    kind = torch.finfo(sums.dtype)
+    return kind.tiny / kind.eps
 
 
 def negative_log_likelihood(

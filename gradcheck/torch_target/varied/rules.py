@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gradcheck.torch_target.varied.aligning import connectionist
 from gradcheck.torch_target.varied.along import ALONG, added_at, along, gathered_along
 from gradcheck.torch_target.varied.blocks import viewed
 from gradcheck.torch_target.varied.convolving import convolution, on_channels
@@ -81,27 +82,6 @@ def copied(function: Any, target: Any, source: Any, *args: Any) -> Varied | None
 def zeros_alike(function: Any, one: Any, other: Any, *args: Any) -> Varied:
     """Return zeros in the layout of another tensor, into which a tangent is written."""
     return unchanged(function(one.base, other, *args), one.tally)
-
-
-def connectionist(function: Any, x: Any, targets: Any, given: Any, wanted: Any, *args: Any) -> Any:
-    """``ctc_loss``: the sequences of all evaluations side by side.
-
-    The other result, which serves the backward pass alone, is that at the point itself.
-    """
-    import torch
-
-    if not isinstance(x, Varied) or x.base.dim() != 3 or isinstance(targets, Varied):
-        return None
-    rows, whole = x.tally.rows, x.loosened().values.transpose(0, 1).flatten(1, 2)
-    base, other = function(x.base, targets, given, wanted, *args)
-
-    def repeated(one: Any) -> Any:
-        if not isinstance(one, torch.Tensor):
-            return list(one) * rows
-        return one.repeat(rows, *[1] * (one.dim() - 1))
-
-    many, _ = function(whole, *map(repeated, (targets, given, wanted)), *args)
-    return x.new(base, many.reshape(rows, -1), {}), other
 
 
 def by_strides(*_: Any) -> Any:
