@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from gradcheck.torch_target import tangents
 from gradcheck.torch_target.problem import torch_problem
-from gradcheck.torch_target.varied import differences
+from gradcheck.torch_target.varied import differences, likelihood
 from gradcheck.torch_target.varied.differences import Difference
+from gradcheck.torch_target.varied.likelihood import Shares
 from tests.moved_losses import drawn, moved_losses
 
 X = drawn(6, 4, seed=3)
@@ -52,6 +53,36 @@ def test_losses_together_are_those_of_plain_calls(name):
     loss, tensor = LOSSES[name]
     together, alone, _ = moved_losses(loss, [tensor], 0)
     np.testing.assert_allclose(together, alone, rtol=1e-12)
+
+
+MANY = {
+    "of many scores": (lambda h: taken(h), 1),
+    "smoothed": (lambda h: taken(h, label_smoothing=0.2), 1),
+    "far apart": (lambda h: taken(400 * h), 1),
+    "without one": (lambda h: taken(h.index_fill(1, torch.tensor([4]), -torch.inf)), 1),
+    "along rows of few": (lambda h: h.log_softmax(0).T[:, :3].square().sum(), 0),
+    "each": (lambda h: h.log_softmax(1).T[LABELS].exp().prod(), 1),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_of_many_scores_that_all_change_single_ones_are_had_alone(name, monkeypatch):
+    made = []
+
+    def noted(*args):
+        made.append(Shares(*args))
+        return made[-1]
+
+    monkeypatch.setattr(likelihood, "Shares", noted)
+    step, count = MANY[name]
+    first, last = drawn(4, 9, seed=6), drawn(9, 9, seed=7)
+
+    def loss(w):
+        return step((X @ w).tanh() @ last)
+
+    together, alone, _ = moved_losses(loss, [first], 0)
+    np.testing.assert_allclose(together, alone, rtol=1e-11)
+    assert len(made) == count
 
 
 @pytest.mark.parametrize("factor", [1e3, 1e-3])

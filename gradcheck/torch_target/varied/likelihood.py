@@ -14,6 +14,9 @@ from gradcheck.torch_target.varied.tensor import Varied, taken
 if TYPE_CHECKING:
     from torch import Tensor
 
+MANY = 8
+"""Scores of each example from which on single ones are sooner had alone."""
+
 
 class Shares(Difference):
     """Logarithms of a softmax of scores that all change.
@@ -60,9 +63,9 @@ def log_softmax(function: Any, x: Varied, dim: int, half: bool) -> Varied | None
         return softmax(function, x, dim, half)
     dim = dim % x.base.dim()
     found = _of_one_score(function, x, dim) if dim in x.places else None
-    if found is None:
+    if found is None and x.base.shape[dim] >= MANY:
         found = Shares(function, x.loosened([d for d in x.places if d != dim]), dim)
-    return found
+    return softmax(function, x, dim, half) if found is None else found
 
 
 def _of_one_score(function: Any, x: Varied, dim: int) -> Difference | None:
