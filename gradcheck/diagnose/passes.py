@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from gradcheck.diagnose.alike import Key, key_of
 from gradcheck.diagnose.evidence import Array, Evidence
 from gradcheck.diagnose.flow import Flow
-from gradcheck.diagnose.graph import Cut, Graph, cut_alteration, detailed
+from gradcheck.diagnose.graph import Cut, Graph, cut_alteration, detailed, graph_of
 from gradcheck.diagnose.limits import LEAST_WRITTEN, MOST_OPERATIONS, Limits
 from gradcheck.diagnose.matching import agrees
 from gradcheck.diagnose.sketch import Sketch, make_sketch
@@ -17,7 +18,10 @@ from gradcheck.tracing.contract import Alteration, Trace
 
 
 class Passes:
-    """The altered backward passes over one trace, counted."""
+    """The altered backward passes over one trace, counted.
+
+    Over a large one no pass is made that would have to give what one before has given.
+    """
 
     # ``ran_out`` and ``unsketched`` say what was not looked at for want of passes or of room.
 
@@ -33,6 +37,11 @@ class Passes:
         self.sketch: Sketch | None = None
         self._kept: tuple[Array, dict[int, Alteration], Sketch | None]
         self._latest: Mapping[str, Array] = {}
+        self._graph = graph_of(trace)
+        self._changes: dict[Key, Array] = {}
+        self._confirmed: dict[tuple[Key, str], bool] = {}
+        self._key: Key | None = None
+        self._alterations: Mapping[int, Alteration] = {}
 
     def draw_sketch(self, graph: Graph) -> None:
         """Make a sketch, where the trace hands out what flows through it and passes are left."""
@@ -78,6 +87,20 @@ class Passes:
         None where an operation does not allow its alteration, the result is not finite, or no
         passes are left.
         """
+        key = None
+        if self.space.picks and not self.background:
+            key = key_of(alterations, self._graph, self.trace)
+        if key is not None and key in self._changes:
+            if key != self._key:
+                self._latest, self._key, self._alterations = {}, key, alterations
+            return self._changes[key]
+        change = self._made(alterations)
+        if key is not None and change is not None:
+            self._changes[key] = change
+            self._key, self._alterations = key, alterations
+        return change
+
+    def _made(self, alterations: Mapping[int, Alteration]) -> Array | None:
         if not self._spend():
             return None
         try:
@@ -115,14 +138,24 @@ class Passes:
 
         Where all entries are in the space that is known already.
         """
-        facts = self.evidence.facts
-        return all(
-            agrees(facts[name], self._latest[name]) for name in names if name in self.space.picks
-        )
+        return all(self._agrees(name) for name in names if name in self.space.picks)
+
+    def _agrees(self, name: str) -> bool:
+        key = self._key
+        if key is None:
+            return agrees(self.evidence.facts[name], self._latest[name])
+        if (key, name) not in self._confirmed:
+            if not self._latest:
+                if self._made(self._alterations) is None:
+                    return False
+                self._key = key
+            found = agrees(self.evidence.facts[name], self._latest[name])
+            self._confirmed[key, name] = found
+        return self._confirmed[key, name]
 
     def _spend(self) -> bool:
         """Take one of the passes that are left; False if there is none."""
-        self._latest = {}
+        self._latest, self._key = {}, None
         if self.left <= 0:
             self.ran_out = True
             return False
