@@ -16,6 +16,7 @@ from gradcheck.torch_target.varied.composed import COMPOSED, reduced
 from gradcheck.torch_target.varied.elementwise import elementwise
 from gradcheck.torch_target.varied.few import is_entrywise
 from gradcheck.torch_target.varied.few_rules import FEW, few
+from gradcheck.torch_target.varied.onward import Onward, of_onward
 from gradcheck.torch_target.varied.product_rules import of_product
 from gradcheck.torch_target.varied.products import Outer
 from gradcheck.torch_target.varied.reduced import REDUCED
@@ -34,7 +35,7 @@ LIKE = frozenset(
     )
 )
 """Operations that read of a tensor its shape and type alone."""
-UNWRITTEN = ((Outer, of_product), (Blocks, of_blocks))
+UNWRITTEN = ((Outer, of_product), (Blocks, of_blocks), (Onward, of_onward))
 """Tensors of which the values are computed when they are asked for, and their own rules."""
 
 

@@ -14,6 +14,7 @@ from gradcheck.torch_target.varied.likelihood import log_softmax, negative_log_l
 from gradcheck.torch_target.varied.linear import mv, total
 from gradcheck.torch_target.varied.matrices import ON_MATRICES, distances, on_matrices
 from gradcheck.torch_target.varied.normalising import batch_norm, group_norm, layer_norm, softmax
+from gradcheck.torch_target.varied.onward import running_sum
 from gradcheck.torch_target.varied.products import addmm, mm
 from gradcheck.torch_target.varied.selecting import (
     embedding,
@@ -101,6 +102,7 @@ ON_CHANNELS = tuple(
 """Operations on each channel of each picture by itself."""
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ALONG, along),
+    "aten::cumsum": running_sum,
     "aten::index_add": added_at,
     "aten::scatter_add": added_at,
     "aten::gather": gathered_along,
