@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.along import along
 from gradcheck.torch_target.varied.few import is_entrywise
-from gradcheck.torch_target.varied.tensor import Varied
+from gradcheck.torch_target.varied.tensor import RefusedError, Varied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,11 @@ class Onward(Varied):
 
 
 def running_sum(function: Any, one: Varied, dim: int, **kwargs: Any) -> Any:
-    """``cumsum``."""
+    """``cumsum``.
+
+    Raises:
+        RefusedError: there are so many changes that it takes too much memory.
+    """
     import torch
 
     floating = one.base.dtype in (torch.float64, torch.float32)
@@ -67,6 +71,8 @@ def running_sum(function: Any, one: Varied, dim: int, **kwargs: Any) -> Any:
     base, starts = function(one.base, dim), one.places[0]
     changes, which = torch.unique(one.change, return_inverse=True)
     first = int(starts.min())
+    if len(changes) * base[first:].numel() * base.element_size() > one.tally.limit:
+        raise RefusedError("copies of a whole tensor would take too much memory")
     kept = {"tally": one.tally, "starts": starts, "which": which, "first": first}
     return Onward(base, base[first:] + changes.unsqueeze(1), kept)
 
