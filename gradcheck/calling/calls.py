@@ -200,6 +200,12 @@ class Call:
 
     def __call__(self) -> Any:
         """Call the target and return what it returns."""
+        if self.seed is None:
+            return self._called()
+        with random_state.TURNS:
+            return self._called()
+
+    def _called(self) -> Any:
         self.rewind()
         inputs = self.arguments()
         if self.live is None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+TURNS = threading.RLock()
+"""Held while a target draws from the global generators: threads would draw each other's numbers."""
 
 
 def snapshot() -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ import json
 import os
 import struct
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -54,6 +55,7 @@ class Checkpoint:
             raise UsageError(
                 f"the checkpoint {self.path} cannot be used: {error.strerror or error}"
             ) from error
+        _kept_open.add(self)
 
     def __enter__(self) -> Checkpoint:
         return self
@@ -162,6 +164,23 @@ class Checkpoint:
             self._kept[body[:KEY_BYTES]] = np.frombuffer(body[KEY_BYTES:], dtype="<f8")
             at += _HEAD.size + length
         return at
+
+
+# Forked processes share an open file, and its lock with it: a worker that outlives the check by
+# its last evaluation would keep the file from whoever takes up the work.
+_kept_open: weakref.WeakSet[Checkpoint] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """Put nothing in the place of every open checkpoint, in a process that was just forked."""
+    for checkpoint in _kept_open:
+        if not checkpoint._file.closed:
+            with Path(os.devnull).open("r+b") as nothing:
+                os.dup2(nothing.fileno(), checkpoint._file.fileno(), inheritable=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

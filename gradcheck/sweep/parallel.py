@@ -57,7 +57,7 @@ def local_workers(n: int, *, target: Any = None) -> Workers:
                 warnings.filterwarnings("ignore", "This process .* is multi-threaded")
                 return pool.submit(evaluate, task)
 
-        return Pool(submit, n, None, lambda: _end(pool))
+        return Pool(submit, n, None, lambda: _end(pool), own=True)
 
     return Workers(open_pool)
 

@@ -33,12 +33,16 @@ RESTARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Workers that are ready: how to hand them a task, how many there are, how to end them."""
+    """Workers that are ready: how to hand them a task, how many there are, how to end them.
+
+    ``own`` tells that they end with the check: what they still have to do ends with them.
+    """
 
     submit: Callable[[Task], Result]
     size: int
     source: Any
     close: Callable[[], None]
+    own: bool = False
 
 
 class Workers:
@@ -87,7 +91,7 @@ class Workers:
         values: NDArray[Any],
         advance: Callable[[int], None],
     ) -> FloatArray:
-        """Return the losses in order; fewer where the evaluator's deadline came first.
+        """Return the losses in order; fewer where the deadline came first, or Ctrl-C, if kept.
 
         Raises:
             UsageError: the problem cannot be sent, or its copies give other losses.
@@ -105,6 +109,11 @@ class Workers:
             except MismatchError as error:
                 self._retry(error)
                 continue
+            except KeyboardInterrupt as error:
+                if not evaluator.finishes:
+                    raise
+                evaluator.interrupt(error)
+                break
             if not done:
                 break
         whole = next((k for k in range(len(chunks)) if k not in found), len(chunks))
@@ -114,7 +123,7 @@ class Workers:
     def _ready(self, evaluator: Evaluator) -> Pool:
         if self._pool is None:
             began = time.perf_counter()
-            self._proof = proof_of(evaluator)
+            self._proof, _ = proof_of(evaluator)
             self._pace = (time.perf_counter() - began) / len(self._proof)
             self._pool = self._open(evaluator, self._token)
         return self._pool
@@ -164,7 +173,9 @@ class Workers:
                     advance(len(losses))
             return True
         finally:
-            for future in running:
+            # Our own end with their pool; of these, one that is cancelled would make Python's
+            # thread for the pool fail should its process die meanwhile.
+            for future in () if pool.own else running:
                 future.cancel()
 
     def _reopen(self, evaluator: Evaluator, error: BaseException) -> None:
@@ -181,6 +192,12 @@ class Workers:
 
     def _retry(self, error: MismatchError) -> None:
         """Let BLAS have its threads where their number changes the last bits of the loss."""
+        if self._threads is None and error.raised is not None:
+            raise UsageError(
+                "the target raises in a worker what it does not raise here: "
+                f"{error.raised}; let it find there what it needs (files, devices, settings of "
+                "its module), or leave out workers (--workers, --dask, executor=)"
+            ) from error
         if self._threads is None:
             raise UsageError(
                 "the loss has other values in a worker than here: its parameters live outside "

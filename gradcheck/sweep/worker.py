@@ -38,7 +38,18 @@ class Task:
 
 
 class MismatchError(Exception):
-    """A worker's copy of the problem gives other losses than the original."""
+    """A worker's copy of the problem gives other losses than the original.
+
+    ``raised`` is what the target raised there, if it did.
+    """
+
+    def __init__(self, message: str, raised: str | None = None) -> None:
+        super().__init__(message, raised)
+        self.message = message
+        self.raised = raised
+
+    def __str__(self) -> str:
+        return self.message
 
 
 # What a worker process holds: the problem it was forked with or sent, by token. A problem cannot
@@ -63,17 +74,17 @@ def _replica(task: Task) -> Evaluator:
         return kept[1]
     source = task.source if task.source is not None else held[task.token]
     replica = Evaluator(*(unpack(source) if isinstance(source, bytes) else source))
-    found = proof_of(replica)
+    found, raised = proof_of(replica)
     if not np.array_equal(found, task.proof, equal_nan=True):
-        raise MismatchError(f"{found} instead of {task.proof}")
+        raise MismatchError(f"{found} instead of {task.proof}", raised)
     _replicas.kept = (known, replica)
     return replica
 
 
-def proof_of(evaluator: Evaluator) -> tuple[float, ...]:
+def proof_of(evaluator: Evaluator) -> tuple[tuple[float, ...], str | None]:
     """Return the loss at the point, and with each parameter moved (all but the first 15 at once).
 
-    The evaluations are not counted.
+    The evaluations are not counted. Beside them stands what the first failing one raised.
     """
     own = Evaluator(evaluator.loss, evaluator.values)
     blocks = []
@@ -81,7 +92,8 @@ def proof_of(evaluator: Evaluator) -> tuple[float, ...]:
         size = max(abs(float(value.max())), abs(float(value.min()))) or 1.0
         blocks.append(Block(number, (), np.broadcast_to(size * 2.0**-8, value.shape)))
     groups = [[block] for block in blocks[:15]] + ([blocks[15:]] if blocks[15:] else [])
-    return (own.current(), *(float(own.moved(group, [1.0])[0]) for group in groups))
+    losses = (own.current(), *(float(own.moved(group, [1.0])[0]) for group in groups))
+    return losses, own.first_error
 
 
 @contextlib.contextmanager
