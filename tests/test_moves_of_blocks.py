@@ -142,6 +142,38 @@ def test_what_is_kept_of_an_entry_takes_as_few_bytes_as_hold_it(off: int, kind: 
     assert (value == 1.5).all()
 
 
+def test_nothing_is_kept_of_a_part_that_a_move_backwards_puts_back() -> None:
+    value = np.full(2 * BLOCK, 1.5)
+    value[-1] = 0.1  # 0.1 + 1 - 1 is another number
+    large = InPlace(value)
+    large.move(lambda _, entries: entries + 1.0, lambda _, entries: entries - 1.0)
+    exact, inexact = large._ways_back
+    assert exact is not None
+    assert exact[1] is None
+    assert inexact is not None
+    assert inexact[1] is not None
+    large.undo()
+    assert (value[:-1] == 1.5).all()
+    assert value[-1] == 0.1
+
+
+def test_a_part_that_did_not_change_comes_back_from_a_signal_in_its_next_move() -> None:
+    value = np.full(BLOCK, 1.5)
+    large = InPlace(value)
+    large.move(lambda _, entries: entries + 0.0, unchanged)
+    before = large._before(0)
+    assert not np.shares_memory(before, value)
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_the_sign_of_a_zero_comes_back(zero: float) -> None:
+    value = np.full(BLOCK, zero)
+    large = InPlace(value)
+    large.move(lambda _, entries: entries + 1.0, lambda _, entries: entries - 1.0)
+    large.undo()
+    assert (np.signbit(value) == np.signbit(zero)).all()
+
+
 def test_a_second_move_starts_where_the_first_did() -> None:
     value = np.random.default_rng(0).normal(size=BLOCK + 5)
     start = value.copy()

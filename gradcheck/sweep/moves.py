@@ -156,14 +156,15 @@ class InPlace:
     """A large array that moves, of which no copy is kept.
 
     What is kept of an entry is how many units in the last place it would be off if the move were
-    merely made backwards: a byte or two.
+    merely made backwards: a byte or two, and nothing of a part in which none would be off.
     """
 
     def __init__(self, array: NDArray[Any]) -> None:
         self._entries = array.ravel()
         self._bits = np.dtype(BITS[array.dtype.itemsize])
         self._parts = list(parts(array.size))
-        self._ways_back: list[tuple[Change, NDArray[Any]] | None] = [None] * len(self._parts)
+        self._ways_back: list[tuple[Change, NDArray[Any] | None] | None]
+        self._ways_back = [None] * len(self._parts)
         self._between: tuple[int, NDArray[Any]] | None = None
 
     def move(self, forth: Change, back: Change) -> None:
@@ -174,7 +175,7 @@ class InPlace:
             before = self._before(k)
             after = forth(at, before).astype(dtype, copy=False)
             about = back(at, after).astype(dtype, copy=False)
-            way = back, _in_few_bytes(before.view(bits) - about.view(bits))
+            way = back, _off(before.view(bits), about.view(bits))
             self._between = k, before
             self._entries[at] = after
             self._ways_back[k] = way
@@ -195,6 +196,8 @@ class InPlace:
             return self._entries[at].copy()
         back, off = way
         about = back(at, self._entries[at]).astype(self._entries.dtype, copy=False)
+        if off is None:
+            return about.copy() if np.may_share_memory(about, self._entries) else about
         return np.asarray((about.view(self._bits) + off).view(about.dtype))
 
     def _settle(self) -> None:
@@ -210,8 +213,12 @@ def _along(array: InPlace, steps: NDArray[Any]) -> Callable[[float], None]:
     """Return what moves an array by a distance along these steps."""
 
     def move(distance: float) -> None:
+        latest: list[Any] = [None, None]
+
         def change(at: slice) -> NDArray[Any]:
-            return np.asarray(np.multiply(steps[at], distance, dtype=np.float64))
+            if latest[0] is not at:  # the way there and the way back ask one after the other
+                latest[:] = at, np.multiply(steps[at], distance, dtype=np.float64)
+            return np.asarray(latest[1])
 
         array.move(lambda at, values: change(at) + values, lambda at, values: values - change(at))
 
@@ -223,7 +230,11 @@ def unchanged(_: slice, values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def _in_few_bytes(numbers: NDArray[Any]) -> NDArray[Any]:
+def _off(bits: NDArray[Any], about: NDArray[Any]) -> NDArray[Any] | None:
+    """Return by how much some bits are off, in as few bytes as hold it; None where none are."""
+    if np.array_equal(bits, about):
+        return None
+    numbers = bits - about
     low, high = int(numbers.min()), int(numbers.max())
     for kind in (np.int8, np.int16, np.int32):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
