@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from gradcheck.torch_target.attention import plain_attention
 from gradcheck.tracing import NotTraceable, Trace
 from gradcheck.tracing.operation import Recorded
 from gradcheck.tracing.recorder import Recorder
@@ -69,7 +70,7 @@ def trace_torch(
     stand_ins = {id(parameters[name]): leaf for name, leaf in leaves.items()}
     origins: Origins = {id(leaf): ("parameter", name) for name, leaf in leaves.items()}
     mode = _mode(torch, recorder, origins)
-    with mode, torch.enable_grad(), _opened(torch):
+    with mode, torch.enable_grad(), plain_attention(), _opened(torch):
         loss = target(
             *(stand_ins.get(id(a), a) for a in args),
             **{key: stand_ins.get(id(a), a) for key, a in kwargs.items()},

@@ -7,7 +7,7 @@ their own device and in the working precision (``read``), which is the same memo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ class TorchCall:
             is taken out again after each call, too.
         seed: the seed for the global generators before each call; None leaves them alone.
         keeps_graph: the target differentiates inside and cannot run without a graph.
+        around: a context in which the target runs, and its backward pass; None for none.
     """
 
     function: Callable[..., Any]
@@ -63,6 +64,11 @@ class TorchCall:
     remembers: bool = False
     seed: int | None = None
     keeps_graph: bool = False
+    around: AbstractContextManager[Any] | None = None
+
+    def inside(self) -> AbstractContextManager[Any]:
+        """Return the context in which the target runs."""
+        return self.around or nullcontext()
 
     def refresh(self) -> None:
         """Copy what NumPy sees to where the target reads it, if these are not the same memory."""
@@ -74,7 +80,8 @@ class TorchCall:
         """Call the target (or ``function``) at the present values; its side effects stay."""
         self.refresh()
         self._rewind()
-        return (function or self.function)(*self.args, **self.kwargs)
+        with self.inside():
+            return (function or self.function)(*self.args, **self.kwargs)
 
     def loss(self) -> float:
         """Return the loss at the present values, without a graph where the target allows it."""
@@ -87,7 +94,7 @@ class TorchCall:
         """Return autograd's gradient by each parameter; None where the graph does not reach it."""
         import torch
 
-        with torch.enable_grad(), self.preserved():
+        with torch.enable_grad(), self.preserved(), self.inside():
             loss = self.reduced(self.run())
             return list(torch.autograd.grad(loss, self.read, allow_unused=True))
 
@@ -160,6 +167,7 @@ class TorchCall:
             stack.enter_context(_swapped(swaps))
             if elsewhere:
                 stack.enter_context(_substituting(elsewhere))
+            stack.enter_context(self.inside())
             return self.function(*args, **kwargs)
 
     def reduced(self, result: Any) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,10 @@ from gradcheck.calling.tree import leaves
 from gradcheck.report import Notice
 from gradcheck.torch_target.call import TorchCall
 from gradcheck.torch_target.outputs import arrays_in, as_array, explicit_gradients, reduction_of
+from gradcheck.torch_target.precision_inside import lowest_precision
 from gradcheck.torch_target.prepared import Prepared
 from gradcheck.torch_target.setup import widened
+from gradcheck.torch_target.widening import widening
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -202,14 +204,32 @@ def _unreached_notice(names: Sequence[str]) -> Notice:
     )
 
 
-def working_call(prepared: Prepared, own: TorchCall, claim: Claim) -> TorchCall:
-    """Return the call that the oracles evaluate: in float64 if the target follows its inputs."""
-    if any(widened(one.dtype) != one.dtype for one in own.watched()) or prepared.low_others:
-        wide = _like(own, prepared.call(wide=True))
+def working_call(
+    prepared: Prepared, own: TorchCall, claim: Claim, lowest: np.dtype[Any]
+) -> TorchCall:
+    """Return the call that the oracles evaluate: in float64 if the target follows its inputs.
+
+    ``lowest`` is the lowest precision that it computes in. Of a float32 target, what it reads
+    besides its inputs is made to follow.
+    """
+    if not prepared.low_others and all(widened(one.dtype) == one.dtype for one in own.watched()):
+        return _settled(own)
+    follows = []
+    for all_of_it in (False, True) if lowest == np.float32 else (False,):
+        wide = _wide(prepared, own, all_of_it=all_of_it)
         if _follows(prepared, wide, claim):
-            return _settled(wide)
-        own = _like(own, prepared.call(wide=False))
-    return _settled(own)
+            if lowest_precision(wide) == np.float64:
+                return _settled(wide)
+            follows.append(all_of_it)
+    if follows:
+        return _settled(_wide(prepared, own, all_of_it=follows[0]))
+    return _settled(_like(own, prepared.call(wide=False)))
+
+
+def _wide(prepared: Prepared, own: TorchCall, *, all_of_it: bool) -> TorchCall:
+    """Return the call in float64; if ``all_of_it``, with what it reads from elsewhere as well."""
+    wide = _like(own, prepared.call(wide=True))
+    return replace(wide, around=widening()) if all_of_it else wide
 
 
 def _like(own: TorchCall, other: TorchCall) -> TorchCall:

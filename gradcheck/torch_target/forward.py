@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.torch_target.attention import plain_attention
 from gradcheck.torch_target.call import TorchCall
 from gradcheck.torch_target.tangents import EntryTangents, at_the_point, plain_derivative
 
@@ -77,7 +78,7 @@ class ForwardDerivatives:
 @contextmanager
 def _told() -> Iterator[None]:
     """Say in a ForwardModeError what torch raised."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), plain_attention():
         # torch's own forward formulas are loaded at the first use, by a call it has deprecated.
         warnings.filterwarnings("ignore", message=".*torch.jit.script", append=False)
         try:

@@ -99,8 +99,9 @@ def _build(
     claim = first_call(prepared, own, seed, notices, states)
     if not np.isfinite(claim.loss):
         raise TargetError("non_finite_loss", _non_finite_message(claim.loss))
-    half_claimed = lowest_precision(own) == np.float16
-    call = working_call(prepared, own, claim)
+    lowest = lowest_precision(own)
+    half_claimed = lowest == np.float16
+    call = working_call(prepared, own, claim, lowest)
     values = [np.asarray(as_real(memory).numpy()) for memory in call.memory]
     parameters = tuple(
         Parameter(one.name, one.path, value, prepared.dtypes[k], prepared.dtype_names[k])

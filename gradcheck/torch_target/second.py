@@ -32,7 +32,7 @@ def double_backward(
             torch.from_numpy(np.ascontiguousarray(direction[name])).to(one.device, one.dtype)
             for name, one in zip(names, call.read, strict=True)
         ]
-        with torch.enable_grad(), call.preserved():
+        with torch.enable_grad(), call.preserved(), call.inside():
             loss = call.reduced(call.run())
             try:
                 first = torch.autograd.grad(
