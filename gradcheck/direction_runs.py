@@ -25,7 +25,8 @@ MOST_WITH_TAYLOR = 1 << 17
 FEW_DIRECTIONS = 4
 """Random directions that speak for the entries left out, in a thorough check and else."""
 WITNESSES = 2
-"""As many do where another oracle has confirmed every entry and they all confirm that oracle."""
+"""As many do where another oracle has confirmed every entry and they all confirm that oracle, and
+where an entry fails: whatever they say, it is wrong."""
 HIDDEN = 1e-3
 """Part of the slope along a direction that may be hidden at a kink for it to tell anything."""
 
@@ -63,6 +64,8 @@ def run_directions(
         return ()
     if runs.selection.sampled:
         n = MANY_DIRECTIONS if thorough else FEW_DIRECTIONS
+        if not thorough and any(one.is_wrong for one in parameters.values()):
+            n = WITNESSES
         if thorough or not _all_pass(parameters):
             return check_directions(problem, noise, generator, n=n)
         first = check_directions(problem, noise, generator, n=WITNESSES)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from closed_problems import closed_problem
 
+from gradcheck.blocks import BLOCK
 from gradcheck.noise import Noise
 from gradcheck.numpy_target.problem import numpy_problem
 from gradcheck.oracles.estimate import smooth_estimate
+from gradcheck.oracles.parted import as_whole, sampled
 from gradcheck.settings import Settings
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE, PASS, UNCHECKED, judge, thresholds_for
 from gradcheck.verdict.judging import (
@@ -202,6 +204,24 @@ def test_the_reference_is_the_most_certain_value_of_each_entry():
     value, error = reference(central=one)
     assert value.tolist() == [1.0, 2.0, 3.0]
     assert error[1] == 1e-3
+
+
+@pytest.mark.parametrize("first", ["central", "autograd"])
+def test_the_reference_is_the_same_where_a_sample_is_given_part_by_part(first):
+    n = 3 * BLOCK
+    indices = np.array([5, 2 * BLOCK + 1])
+    few = sampled(estimate([7.0, 8.0], [1e-12, 1.0]), indices, (n,))
+    value, error = np.arange(float(n)), np.full(n, 1e-9)
+    value[BLOCK + 3], error[BLOCK + 4], value[7], error[8] = NAN, np.inf, np.inf, NAN
+    estimates = {"central": few, "autograd": estimate(value, error, "autograd")}
+    estimates = {first: estimates.pop(first)} | estimates
+    codes = Combined(np.zeros(n, dtype=np.int8), "autograd", np.zeros(n, dtype=bool))
+    one = reference_of(ParameterFindings(estimates, {}, codes))
+    whole = {name: as_whole(each) for name, each in estimates.items()}
+    other = reference_of(ParameterFindings(whole, {}, codes))
+    for found, expected in zip(one, other, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert one[0][indices].tolist() == [7.0, 2 * BLOCK + 1]
 
 
 # Contradictions

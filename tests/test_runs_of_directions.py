@@ -104,14 +104,22 @@ def test_two_more_follow_where_a_witness_does_not_agree(monkeypatch: Any, agree:
     assert taken(monkeypatch, sampled=True, agree=agree) == [(2, None), (2, None)]
 
 
-@pytest.mark.parametrize("code", [UNCHECKED, INCONCLUSIVE, FAIL])
+@pytest.mark.parametrize("code", [UNCHECKED, INCONCLUSIVE])
 def test_four_speak_for_entries_that_are_not_confirmed(monkeypatch: Any, code: int) -> None:
     some = {"a": findings(PASS, PASS), "b": findings(code)}
     assert taken(monkeypatch, sampled=True, parameters=some) == [(4, None)]
 
 
+@pytest.mark.parametrize("agree", [True, False, None])
+def test_two_are_shown_of_what_is_wrong_whatever_they_say(monkeypatch: Any, agree: Any) -> None:
+    some = {"a": findings(PASS, UNCHECKED), "b": findings(FAIL)}
+    assert taken(monkeypatch, sampled=True, parameters=some, agree=agree) == [(2, None)]
+
+
 def test_twenty_do_in_a_thorough_check(monkeypatch: Any) -> None:
     assert taken(monkeypatch, sampled=True, thorough=True) == [(20, None)]
+    wrong = {"a": findings(PASS, PASS), "b": findings(FAIL)}
+    assert taken(monkeypatch, sampled=True, thorough=True, parameters=wrong) == [(20, None)]
 
 
 def test_an_error_hides_in_the_uncertainty_and_between_the_slopes_of_a_kink() -> None:

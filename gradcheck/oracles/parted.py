@@ -108,6 +108,12 @@ def spread(found: Estimate, indices: NDArray[np.intp], size: int) -> Estimate:
     )
 
 
+def nothing(oracle: str, size: int, notes: tuple[str, ...] = ()) -> Estimate:
+    """Return the estimate of entries none of which was looked at; it is not to be written to."""
+    nan, none = np.broadcast_to(np.nan, size), np.broadcast_to(np.False_, size)
+    return Estimate(oracle, nan, nan, none, nan, nan, none, nan, none, notes)
+
+
 def shaped(found: Estimate, shape: tuple[int, ...]) -> Estimate:
     """Return a flat estimate in the parameter's shape."""
 
@@ -137,6 +143,8 @@ def sampled(found: Estimate, indices: NDArray[np.intp], shape: tuple[int, ...]) 
 
     def part(at: slice) -> Estimate:
         seen = within(at)
+        if seen.start == seen.stop:
+            return nothing(found.oracle, at.stop - at.start, found.notes)
         return spread(found.part(seen), indices[seen] - at.start, at.stop - at.start)
 
     def is_empty(at: slice) -> bool:

@@ -238,5 +238,5 @@ def _off(bits: NDArray[Any], about: NDArray[Any]) -> NDArray[Any] | None:
     low, high = int(numbers.min()), int(numbers.max())
     for kind in (np.int8, np.int16, np.int32):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return numbers.astype(kind)
-    return numbers
+            return np.asarray(numbers.astype(kind))
+    return np.asarray(numbers)

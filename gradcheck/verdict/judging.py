@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcheck.blocks import BLOCK, SumOfSquares, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
-from gradcheck.oracles.parted import AnyEstimate, as_whole
+from gradcheck.oracles.parted import AnyEstimate, PartedEstimate, as_whole
 from gradcheck.oracles.torch_autograd import Autograd
 from gradcheck.problem import FloatArray, Parameter, Problem
 from gradcheck.report import Verdict
@@ -124,7 +124,7 @@ def _typical_value(estimate: AnyEstimate) -> float:
         return rms(_slopes_seen(estimate))
     squares = SumOfSquares()
     for at in parts(estimate.size):
-        if not estimate.is_empty(at):
+        if not _is_empty(estimate, at):
             value = _slopes_seen(estimate.part(at))
             squares.add(value[np.isfinite(value)])
     return squares.mean_root
@@ -310,6 +310,11 @@ def _moves(shape: tuple[int, ...]) -> Iterator[float | FloatArray]:
         yield -mixed
 
 
+def _is_empty(estimate: AnyEstimate, at: slice) -> bool:
+    """Whether none of these entries was looked at."""
+    return isinstance(estimate, PartedEstimate) and estimate.is_empty(at)
+
+
 def reference_of(findings: ParameterFindings) -> tuple[FloatArray, FloatArray]:
     """Return the most certain value of each entry over all oracles, and its uncertainty."""
     estimates = list(findings.estimates.values())
@@ -321,6 +326,11 @@ def reference_of(findings: ParameterFindings) -> tuple[FloatArray, FloatArray]:
     size = estimates[0].size
     value, error = np.empty(size), np.empty(size)
     for at in parts(size):
+        pieces = [one.part(at) for one in estimates if not _is_empty(one, at)]
+        if len(pieces) == 1:
+            value[at], error[at] = pieces[0].value, pieces[0].uncertainty
+            if np.isfinite(value[at]).all() and np.isfinite(error[at]).all():
+                continue
         pieces = [one.part(at) for one in estimates]
         values = np.stack([one.value for one in pieces])
         errors = np.stack([one.uncertainty for one in pieces])
