@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from gradcheck.torch_target.varied.carrier import carrier, varied_of
 from gradcheck.torch_target.varied.tensor import Tally, Varied, unravelled
-from tests.moved_losses import drawn, moved_losses
+from tests.moved_losses import drawn, losses_in_turn, moved_losses
 
 F64 = torch.float64
 
@@ -349,8 +349,10 @@ def test_losses_together_are_those_of_plain_calls(name):
 def assert_as_in_plain_calls(name, loss, tensors):
     for number in range(len(tensors)):
         together, alone, _ = moved_losses(loss, tensors, number)
+        in_turn = losses_in_turn(loss, tensors, number)
         rounding = 1e-4 if name == "other precisions" else 1e-11
         np.testing.assert_allclose(together, alone, rtol=rounding, atol=rounding)
+        np.testing.assert_allclose(in_turn, alone, rtol=rounding, atol=rounding)
 
 
 @pytest.mark.parametrize(

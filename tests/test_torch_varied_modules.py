@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.moved_losses import drawn, moved_losses
+from tests.moved_losses import drawn, losses_in_turn, moved_losses
 
 F64 = torch.float64
 
@@ -108,5 +108,7 @@ def test_losses_of_a_module_together_are_those_of_plain_calls(name):
 def assert_as_in_plain_calls(name, loss, tensors):
     for number in range(len(tensors)):
         together, alone, _ = moved_losses(loss, tensors, number)
+        in_turn = losses_in_turn(loss, tensors, number)
         rounding = 1e-4 if name == "other precisions" else 1e-11
         np.testing.assert_allclose(together, alone, rtol=rounding, atol=rounding)
+        np.testing.assert_allclose(in_turn, alone, rtol=rounding, atol=rounding)

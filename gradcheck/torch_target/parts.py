@@ -7,7 +7,9 @@ of plain calls.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-LARGEST = 2048
+LARGEST = 8192
 """Most evaluations together: more are no faster."""
 CACHED = 8 * 2**20
 """Bytes of the largest tensor of a batch that stays in the caches of a CPU."""
@@ -40,12 +42,32 @@ CLOSE = 1e4
 """Roundings of the loss by which the trials may differ from plain calls."""
 
 
+@dataclass(frozen=True)
+class Way:
+    """Whether whole tensors wait until they are needed, and those on the way are kept then."""
+
+    defers: bool
+    keeps: bool
+
+    def tally(self, rows: int, limit: float = math.inf) -> Tally:
+        """Return the tally of so many evaluations."""
+        tally = Tally(rows, limit)
+        tally.defers, tally.keeps = self.defers, self.keeps
+        return tally
+
+
+WAYS = (Way(defers=True, keeps=False), Way(defers=True, keeps=True), Way(defers=False, keeps=True))
+"""What is tried in turn: the first does not do where something would be computed twice, nor the
+second where the target writes to a tensor that something waiting has still to read."""
+
+
 class PartLosses:
     """The losses at single-entry changes of one parameter, many at a time."""
 
     def __init__(self, call: TorchCall, values: Sequence[NDArray[Any]]) -> None:
         self._call = call
         self._values = values
+        self._ways: dict[int, Way] = {}
 
     def usable_rows(self, parameter: int, memory: int) -> int:
         """Return how many evaluations to make together, in pairs; 0 where this is not the way.
@@ -68,24 +90,34 @@ class PartLosses:
         if call.keeps_graph or call.changed or call.read[parameter].is_complex():
             return None
         indices, moved, alone = self._alone(parameter)
-        tally = Tally(len(indices), memory)
-        try:
-            together = self._losses(parameter, indices, moved, tally)
-        except Exception:
-            # Whatever it is, plain calls meet it too if it is the target's own.
-            return None
         low = np.finfo(call.reduction.dtype if call.reduction else np.float64).eps
         known = np.isfinite(alone)
         with np.errstate(all="ignore"):
-            size = np.abs(alone) + np.abs(alone - call.loss())
-            close = np.abs(together - alone) <= CLOSE * low * size
-        return tally if known.any() and close[known].all() else None
+            allowed = CLOSE * low * (np.abs(alone) + np.abs(alone - call.loss()))
+        for way in WAYS if call.read[parameter].device.type == "cpu" else WAYS[-1:]:
+            self._ways[parameter] = way
+            tally = way.tally(len(indices), memory)
+            try:
+                together = self._losses(parameter, indices, moved, tally)
+            except Exception:
+                # Whatever it is, plain calls meet it too if it is the target's own.
+                if tally.waits:
+                    continue
+                return None
+            with np.errstate(all="ignore"):
+                close = np.abs(together - alone) <= allowed
+            if not (known.any() and close[known].all()):
+                return None
+            if way.keeps or not tally.repeats:
+                return tally
+        return None
 
     def __call__(
         self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any]
     ) -> FloatArray:
         """Return the losses with entry ``indices[j]`` (flat, C order) set to ``values[j]``."""
-        return self._losses(parameter, indices, values, Tally(len(indices)))
+        tally = self._ways[parameter].tally(len(indices))
+        return self._losses(parameter, indices, values, tally)
 
     def _losses(
         self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any], tally: Tally

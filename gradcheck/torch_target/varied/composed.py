@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.elementwise import combined
 from gradcheck.torch_target.varied.reduced import REDUCED
 from gradcheck.torch_target.varied.scattered import Part, Scattered, scattered
-from gradcheck.torch_target.varied.tensor import is_few
+from gradcheck.torch_target.varied.tensor import Varied, is_few
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+WITH_LOGITS = "aten::binary_cross_entropy_with_logits"
 Evaluate = Callable[[Any, Sequence[Any], Any], Any]
 
 
@@ -50,11 +52,30 @@ def _across(one: Part, dims: Sequence[int]) -> bool:
 
 def reduced(evaluate: Evaluate, function: Any, args: Sequence[Any], kwargs: Any) -> Any:
     """A loss of each entry, and the mean or the sum over them."""
-    at = REDUCED[function._schema.name]
+    name, at = function._schema.name, REDUCED[function._schema.name]
     mean = len(args) <= at or args[at] == 1
     padded = [*args, *[None] * (at - len(args))]
-    each = evaluate(function, [*padded[:at], 0, *args[at + 1 :]], kwargs)
+    each = _of_logits(*padded[:at]) if name == WITH_LOGITS else None
+    if each is None:
+        each = evaluate(function, [*padded[:at], 0, *args[at + 1 :]], kwargs)
     return _Operations(evaluate)("mean" if mean else "sum", each)
+
+
+def _of_logits(x: Any, target: Any, weight: Any, positive: Any) -> Varied | None:
+    """The cross entropy of a logit: what is the same in all evaluations is computed once."""
+    import torch
+
+    if not isinstance(x, Varied) or any(
+        isinstance(one, Part) for one in (target, weight, positive)
+    ):
+        return None
+    aten = torch.ops.aten
+    likely = combined(aten.log_sigmoid.default, x)
+    if positive is not None:
+        likely = combined(aten.mul.Tensor, likely, (positive - 1) * target + 1)
+    each = combined(aten.sub.Tensor, combined(aten.mul.Tensor, x, 1 - target), likely)
+    found: Varied = each if weight is None else combined(aten.mul.Tensor, each, weight)
+    return found
 
 
 def log_sum_exp(evaluate: Evaluate, one: Any, dims: Any, keepdim: bool = False) -> Any:

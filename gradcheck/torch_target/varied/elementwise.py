@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.patching import added
+from gradcheck.torch_target.varied.pending import defers, pending, source
 from gradcheck.torch_target.varied.reduced import REDUCED
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+COMMUTATIVE = frozenset({"aten::add", "aten::mul"})
 
 
 def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
@@ -25,6 +29,8 @@ def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
     operands = [one for one in args if isinstance(one, Varied)]
     if not isinstance(base, torch.Tensor) or not operands:
         return None
+    if defers(*operands) and all(one.base.shape == base.shape for one in operands):
+        return _later(function, base, args, kwargs)
     rank = base.dim()
     shifted = [
         {
@@ -55,6 +61,66 @@ def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
     if list(values.shape[1:]) != free:
         values = values.expand(values.shape[0], *free)
     return operands[0].new(base, values, places)
+
+
+def _later(function: Any, base: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Varied:
+    """Note a function of each entry that is to be evaluated of whole tensors."""
+    import torch
+
+    at = [k for k, one in enumerate(args) if isinstance(one, Varied)]
+    fixed = [one for one in args if isinstance(one, torch.Tensor)]
+    aligned = [_aligned(one, base) for one in args]
+    # Losses with targets take these in the shape of what is held against them.
+    alike = function._schema.name in REDUCED
+
+    def filled(values: Sequence[Tensor]) -> list[Any]:
+        own = list(aligned)
+        for k, one in zip(at, values, strict=True):
+            own[k] = one
+        if alike:
+            own = [_as_wide(one, values[0]) for one in own]
+        return own
+
+    def run(*values: Tensor) -> Any:
+        return function(*filled(values), **kwargs)
+
+    def over(written: Any, k: int, *values: Tensor) -> Any:
+        own = filled(values)
+        own[0], own[k] = own[k], own[0]
+        return written(*own, **kwargs)
+
+    places: dict[int, Callable[..., Any]] = {}
+    written = None if alike else _in_place(function)
+    for number, k in enumerate(at if written is not None else ()):
+        commutes = function._schema.name in COMMUTATIVE and kwargs.get("alpha", 1) == 1
+        if args[k].base.dtype == base.dtype and (k == 0 or commutes):
+            places[number] = functools.partial(over, written, k)
+    first, *others = (args[k] for k in at)
+    return pending(first, base, run, *map(source, others), over=places, fixed=fixed)
+
+
+def _aligned(one: Any, base: Tensor) -> Any:
+    """Return an argument to stand beside many evaluations; nothing for a varied one."""
+    import torch
+
+    if isinstance(one, torch.Tensor) and one.dim():
+        return one.reshape(*[1] * (base.dim() - one.dim()), *one.shape)
+    return None if isinstance(one, Varied) else one
+
+
+def _as_wide(one: Any, like: Tensor) -> Any:
+    import torch
+
+    return one.expand(like.shape) if isinstance(one, torch.Tensor) and one.dim() else one
+
+
+@functools.cache
+def _in_place(function: Any) -> Any:
+    """Return what writes the results of one of torch's basic operations into its first argument."""
+    import torch
+
+    packet = getattr(torch.ops.aten, function._schema.name.removeprefix("aten::") + "_", None)
+    return getattr(packet, function._overloadname, None)
 
 
 def combined(function: Any, *args: Any) -> Any:

@@ -5,11 +5,13 @@ What such an operation gives is what it gives at the point itself, and what it g
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.torch_target.varied.elementwise import elementwise
+from gradcheck.torch_target.varied.elementwise import combined, elementwise
 from gradcheck.torch_target.varied.patching import postponed
+from gradcheck.torch_target.varied.pending import defers, pending
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def product(a: Any, b: Any, bias: Tensor | None = None) -> Any:
             found = _both(b.permuted([1, 0]), a.permuted([1, 0])).permuted([1, 0])
         else:
             found = _both(a, b)
-        return found if bias is None else elementwise(_add(), found, bias)
+        return found if bias is None else _biased(found, bias)
     return _left_product(a, b, bias) if isinstance(a, Varied) else _right_product(a, b, bias)
 
 
@@ -49,6 +51,9 @@ def _both(a: Varied, b: Varied) -> Varied:
 
 def _left_product(a: Varied, b: Tensor, bias: Tensor | None) -> Varied:
     """Multiply a varied matrix by one that stays."""
+    if defers(a):
+        found = pending(a, a.base @ b, functools.partial(_rows_times, b=b), fixed=[b])
+        return found if bias is None else _biased(found, bias)
     base, places = _plus(a.base @ b, bias), a.places
     row, column = places.get(0), places.get(1)
     if column is None:
@@ -67,8 +72,22 @@ def _left_product(a: Varied, b: Tensor, bias: Tensor | None) -> Varied:
     return a.new(base, base.addcmul(change[:, :, None], factor[:, None, :]), {})
 
 
+def _biased(one: Varied, bias: Tensor) -> Varied:
+    found: Varied = combined(_add(), one, bias)
+    return found
+
+
+def _rows_times(x: Tensor, b: Tensor) -> Tensor:
+    return (x.reshape(-1, x.shape[-1]) @ b).view(*x.shape[:-1], -1)
+
+
 def _right_product(a: Tensor, b: Varied, bias: Tensor | None) -> Varied:
     """Multiply a matrix that stays by a varied one."""
+    import torch
+
+    if defers(b):
+        found = pending(b, a @ b.base, functools.partial(torch.matmul, a), fixed=[a])
+        return found if bias is None else _biased(found, bias)
     base, places = _plus(a @ b.base, bias), b.places
     row, column = places.get(0), places.get(1)
     if row is not None:
@@ -121,12 +140,19 @@ def total(
     function: Any, one: Varied, dims: Any = None, keepdim: bool = False, **kwargs: Any
 ) -> Any:
     """``sum`` and ``mean``."""
+    import torch
+
     if any(kwargs.values()) or not one.base.is_floating_point():
         return None
     rank = one.base.dim()
     given = [dims] if isinstance(dims, int) else dims
     dropped = {d % rank for d in given} if given else set(range(rank))
     shape = [1 if d in dropped else size for d, size in enumerate(one.base.shape)]
+    if defers(one) and dropped:
+        along = [1 + d for d in sorted(dropped)]
+        reduce = torch.mean if "mean" in function._schema.name else torch.sum
+        base = reduce(one.base, tuple(sorted(dropped)), keepdim)
+        return pending(one, base, lambda x: reduce(x, along, keepdim))
     base = one.base.sum(tuple(dropped), keepdim=True) if dropped else one.base
     free = [1 + k for k, d in enumerate(one.free) if d in dropped]
     kept = {d: at for d, at in one.places.items() if d not in dropped}

@@ -8,6 +8,7 @@ from typing import Any
 from gradcheck.torch_target.varied.blocks import viewed
 from gradcheck.torch_target.varied.elementwise import combined
 from gradcheck.torch_target.varied.linear import total
+from gradcheck.torch_target.varied.pending import defers, pending
 from gradcheck.torch_target.varied.tensor import Varied
 
 
@@ -19,6 +20,12 @@ def softmax(function: Any, x: Varied, dim: int, half: bool) -> Varied | None:
     # Along the first dimension it is vectorised over all others, however few there are of it.
     one = x.loosened([d for d in x.places if d != dim], first=dim)
     at = 1 + one.free.index(dim)
+    if defers(one):
+        return pending(
+            one,
+            function(one.base, dim, half),
+            lambda x: function(x.movedim(at, 0).contiguous(), 0, half).movedim(0, at),
+        )
     values = function(one.values.movedim(at, 0).contiguous(), 0, half).movedim(0, at)
     return one.new(function(one.base, dim, half), values, one.places)
 
@@ -35,6 +42,13 @@ def layer_norm(
     inside = [None if isinstance(given, Varied) else given for given in (weight, bias)]
     if inside != [weight, bias]:
         inside = [None, None]
+    if defers(one):
+        fixed = [given for given in inside if given is not None]
+        found, *others = (
+            pending(one, base, lambda x, k=k: function(x, shape, *inside, eps)[k], fixed=fixed)
+            for k, base in enumerate(function(one.base, shape, *inside, eps))
+        )
+        return (found if inside == [weight, bias] else _affine(found, weight, bias)), *others
     bases, many = (function(tensor, shape, *inside, eps) for tensor in (one.base, one.values))
     found, *others = (one.new(*pair, one.places) for pair in zip(bases, many, strict=True))
     if inside == [weight, bias]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.pending import defers, pending
 from gradcheck.torch_target.varied.tensor import Varied
 
 if TYPE_CHECKING:
@@ -59,8 +60,32 @@ def _with_part(function: Any, one: Varied, other: Varied) -> Varied | None:
 
     if other.base.shape != one.base.shape or one.base.dtype != other.base.dtype:
         return None
+    if defers(one):
+        return _patched(function, one, other)
     values = one.given + (other.base if one.offset is None else one.offset + other.base)
     order = [0, *(1 + d for d in (*other.places, *other.free))]
     rows = torch.arange(one.tally.rows, device=values.device)
     values.permute(order)[(rows, *other.places.values())] += other.change
     return one.new(function(one.base, other.base), values, {})
+
+
+def _patched(function: Any, one: Varied, other: Varied) -> Varied:
+    """Note the sum with a tensor of which a part changes."""
+    import torch
+
+    order = [0, *(1 + d for d in (*other.places, *other.free))]
+    base = other.base
+
+    def onto(total: Tensor, change: Tensor, *places: Tensor) -> Tensor:
+        rows = torch.arange(len(total), device=total.device)
+        total.permute(order)[(rows, *places)] += change
+        return total
+
+    def run(x: Tensor, *part: Tensor) -> Tensor:
+        return onto(x + base, *part)
+
+    def over(x: Tensor, *part: Tensor) -> Tensor:
+        return onto(x.add_(base), *part)
+
+    given = (other.change, *other.places.values())
+    return pending(one, function(one.base, base), run, *given, over={0: over})

@@ -29,14 +29,22 @@ class WastefulError(RuntimeError):
 
 
 class Tally:
-    """How many evaluations run together (``rows``), and the bytes ``made`` of their tensors.
+    """How many evaluations run together, and how; and the memory that their tensors take.
 
-    ``largest`` is how many the largest of them takes. No whole tensors are made of parts that take
-    more bytes than ``limit`` for all evaluations, nor, while ``sparing``, of much smaller parts.
-    While ``by_columns``, products are laid out in memory column by column: parts of rows, which
-    have functions of their own, are then computed as fast as whole rows. ``of_tangents`` they are
-    where many tensors are nothing but zeros. Once they are ``over``, what a target has kept of
-    them stands for its ``base`` alone.
+    Attributes:
+        rows: the number of evaluations.
+        limit: no whole tensors are made of parts that take more bytes for all evaluations,
+        sparing: nor, meanwhile, of much smaller parts.
+        by_columns: products are laid out in memory column by column: parts of rows, which have
+            functions of their own, are then computed as fast as whole rows.
+        of_tangents: many tensors are nothing but zeros.
+        defers: whole tensors are not computed before they are needed (see ``pending``).
+        keeps: of what is computed so, all that may be needed again is kept.
+        repeats: something was computed for the second time, since it was not kept.
+        waits: what is needed is being computed; afterwards, this failed.
+        over: what a target has kept of these evaluations stands for its ``base`` alone.
+        made: bytes of all tensors that are kept until nothing reads them any more.
+        largest: bytes of the largest of them.
     """
 
     def __init__(self, rows: int, limit: float = math.inf) -> None:
@@ -45,6 +53,10 @@ class Tally:
         self.sparing = False
         self.by_columns = False
         self.of_tangents = False
+        self.defers = False
+        self.waits = False
+        self.keeps = False
+        self.repeats = False
         self.over = False
         self.made = 0
         self.largest = 0
@@ -150,17 +162,19 @@ class Varied:
         self.tally.spare(math.prod(self.values.shape[1:]), size)
         if size * self.base.element_size() * self.tally.rows > self.tally.limit:
             raise RefusedError("copies of a whole tensor would take too much memory")
+        if self.tally.defers and not kept:
+            from gradcheck.torch_target.varied.pending import loosened_later
+
+            return loosened_later(self)
         if kept:
             whole = taken(self.base, kept)
         else:
             whole = self.base.expand(self.tally.rows, *self.base.shape)
             at = 0 if first is None else 1 + first
             whole = whole.movedim(at, 0).clone(memory_format=torch.contiguous_format).movedim(0, at)
-        dropped = [d for d in self.places if d not in kept]
-        order = [*dropped, *self.free]
-        rows = torch.arange(self.tally.rows, device=whole.device)
-        view = whole.permute(0, *(1 + free.index(d) for d in order))
-        view[(rows, *(self.places[d] for d in dropped))] = self.values
+        dropped = {d: at for d, at in self.places.items() if d not in kept}
+        order = [free.index(d) for d in (*dropped, *self.free)]
+        written(whole, order, self.values, *dropped.values())
         return self.new(self.base, whole, kept)
 
     def reshaped(self, shape: Sequence[int]) -> Varied:
@@ -191,6 +205,15 @@ class Varied:
         free = self.free
         values = self.values.permute(0, *(1 + free.index(d) for d in order if d in free))
         return self.new(self.base.permute(order), values, places, made=False)
+
+
+def written(whole: Tensor, order: Sequence[int], values: Tensor, *places: Tensor) -> Tensor:
+    """Write values into many tensors, at a position of each along the first in ``order``."""
+    import torch
+
+    rows = torch.arange(len(whole), device=whole.device)
+    whole.permute(0, *(1 + d for d in order))[(rows, *places)] = values
+    return whole
 
 
 def unchanged(tensor: Tensor, tally: Tally) -> Varied:
