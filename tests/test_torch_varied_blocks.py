@@ -13,7 +13,7 @@ from torch.nn import functional
 from gradcheck.torch_target import tangents
 from gradcheck.torch_target.problem import torch_problem
 from gradcheck.torch_target.varied.blocks import Blocks, viewed
-from gradcheck.torch_target.varied.tensor import Tally, Varied
+from gradcheck.torch_target.varied.tensor import Tally, Varied, WastefulError
 from tests.moved_losses import drawn, moved_losses
 
 PICTURES, FILTERS = drawn(2, 3, 4, 4, seed=5), drawn(6, 3, 3, 3)
@@ -93,3 +93,15 @@ def test_tangents_are_carried_so_too(name, monkeypatch):
     expected = problem.forward_gradient(0, np.eye(162).reshape(162, 6, 3, 3, 3))
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     problem.cleanup()
+
+
+@pytest.mark.parametrize("count", [4, 64])
+def test_a_block_of_few_entries_is_left_to_what_computes_single_ones(count):
+    tally = Tally(3)
+    tally.sparing = True
+    one = Varied(drawn(count, 2, 3), drawn(3, 2, 3), {0: torch.tensor([0, 1, 3])}, tally)
+    if count == 64:
+        with pytest.raises(WastefulError):
+            viewed(one, (2 * count, 3))
+    else:
+        assert isinstance(viewed(one, (2 * count, 3)), Blocks)

@@ -53,13 +53,18 @@ class Blocks(Varied):
 
 
 def viewed(one: Varied, shape: Sequence[int]) -> Varied:
-    """Return the same under another shape, whichever positions it has there."""
+    """Return the same under another shape, whichever positions it has there.
+
+    Raises:
+        WastefulError: while sparing, if it is faster to compute each entry by its place.
+    """
     base = one.base.reshape(shape)
     wide = math.prod(one.base.shape[d] for d in one.places)
     if isinstance(one, Blocks) or wide <= 1 or not base.dim():
         return one.reshaped(shape)
     if base.shape == one.base.shape or _keeps_places(one, shape):
         return one.reshaped(shape)
+    one.tally.spare(math.prod(one.base.shape[d] for d in one.free), base.numel())
     return Blocks(base, one)
 
 

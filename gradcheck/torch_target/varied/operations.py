@@ -35,7 +35,7 @@ LIKE = frozenset(
     )
 )
 """Operations that read of a tensor its shape and type alone."""
-UNWRITTEN = ((Outer, of_product), (Blocks, of_blocks), (Onward, of_onward))
+UNWRITTEN = {Outer: of_product, Blocks: of_blocks, Onward: of_onward}
 """Tensors of which the values are computed when they are asked for, and their own rules."""
 
 
@@ -100,11 +100,11 @@ def _writes_or_draws(function: Any) -> bool:
 
 def _by_rule(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Evaluate an operation by what is known of it, if anything."""
-    for kind, rule_of in UNWRITTEN:
-        if any(isinstance(one, kind) for one in args):
-            found = rule_of(function, args, kwargs)
-            if found is not None:
-                return found
+    for one in args:
+        own = UNWRITTEN.get(type(one))
+        found = None if own is None else own(function, args, kwargs)
+        if found is not None:
+            return found
     rule = RULES.get(_known(function)[0])
     if rule is not None:
         return rule(function, *args, **kwargs)
