@@ -97,7 +97,7 @@ def examine(
         if pictures:
             from gradcheck.drawing.draw import draw
 
-            with problem.evaluator.keeping():
+            with problem.evaluator.aside(), problem.evaluator.keeping():
                 parameters = draw(problem, parameters, noise)
     return Findings(
         noise,

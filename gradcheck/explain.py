@@ -47,7 +47,8 @@ def explain(
     if known:
         diagnoses += known
     elif failing:
-        causes, untried = _causes(problem, parameters, autograd)
+        with problem.evaluator.aside():
+            causes, untried = _causes(problem, parameters, autograd)
         diagnoses += causes
     elif disagreeing:
         diagnoses.append(_somewhere(disagreeing))

@@ -14,7 +14,7 @@ from gradcheck.verdict.applicable import inapplicable, needless, refusals, witho
 from gradcheck.verdict.compare import UNCHECKED, judge, thresholds_for
 from gradcheck.verdict.judging import ParameterFindings
 from gradcheck.verdict.non_finite import non_finite_gradients
-from gradcheck.verdict.unchecked import cut_short, limit_notices, not_checked
+from gradcheck.verdict.unchecked import cut_short, left_by_limits, limit_notices, no_oracle
 from gradcheck.verdict.verdicts import Combined
 
 
@@ -90,9 +90,9 @@ def test_options_that_had_nothing_to_do_are_named(options, spread, batches, told
 # What a limit left out
 
 
-def findings(values, *, ran=True):
+def findings(values, *, ran=True, uncertainty=1e-9):
     values = np.asarray(values, dtype=float)
-    one = smooth_estimate("central", values, np.full(values.shape, 1e-9))
+    one = smooth_estimate("central", values, np.full(values.shape, uncertainty))
     limits = thresholds_for(np.dtype(float))
     judged = judge(np.ones(values.shape), np.zeros(values.shape), one, limits, typical=1.0)
     comparisons = {"analytic~central": judged} if ran else {}
@@ -101,9 +101,11 @@ def findings(values, *, ran=True):
     return ParameterFindings({"central": one} if ran else {}, comparisons, combined)
 
 
-def limited(exhausted=True, interrupted=None):
-    evaluator = SimpleNamespace(exhausted=exhausted, interrupted=interrupted)
-    return SimpleNamespace(evaluator=evaluator)
+def limited(exhausted=True, interrupted=None, budget=9, deadline=None):
+    evaluator = SimpleNamespace(
+        exhausted=exhausted, interrupted=interrupted, budget=budget, deadline=deadline
+    )
+    return SimpleNamespace(evaluator=evaluator, facts=SimpleNamespace(spread=0.0))
 
 
 SOME, ALL, NONE = [1.0, np.nan, 1.0], [1.0, 1.0, 1.0], [np.nan, np.nan, np.nan]
@@ -124,38 +126,61 @@ def test_a_parameter_is_cut_short_where_a_limit_left_some_of_it_out(values, exha
     assert cut_short(limited(exhausted), findings(values, ran=False)) is exhausted
 
 
+def left(problem, **parameters):
+    found = left_by_limits(problem, parameters)
+    return None if found is None else found[0]
+
+
 def test_how_far_a_check_came_is_told_with_what_to_do():
-    found = not_checked(limited(), "W", findings(SOME))
+    found = left(limited(), W=findings(SOME), b=findings(ALL))
     assert (found.cause, found.parameter) == ("not_checked", "W")
-    assert "limit on evaluations or time was reached before W" in found.message
+    assert "limit on evaluations was reached before W was checked in full" in found.message
     assert "2 of 3 entries" in found.message
-    assert found.remedy == "Raise --budget or --time."
-    stopped = not_checked(limited(interrupted=KeyboardInterrupt()), "W", findings(SOME))
+    assert found.remedy == "Raise --budget."
+    late = left(limited(budget=None, deadline=1.0), W=findings(SOME))
+    assert "limit on time was reached" in late.message
+    assert late.remedy == "Raise --time."
+    assert left(limited(deadline=1.0), W=findings(SOME)).remedy == "Raise --budget or --time."
+    stopped = left(limited(interrupted=KeyboardInterrupt()), W=findings(SOME))
     assert "The check was interrupted before W" in stopped.message
     assert "--checkpoint" in stopped.remedy
-    assert not_checked(limited(), "W", findings(ALL)) is None
-    none = not_checked(limited(), "W", findings(SOME, ran=False))
+    assert left(limited(), W=findings(ALL)) is None
+    none = left(limited(), W=findings(SOME, ran=False))
     assert "0 of 3 entries" in none.message
+
+
+def test_several_parameters_that_were_cut_short_are_told_together():
+    found = left(limited(), W=findings(SOME), b=findings(NONE))
+    assert found.parameter == "W, b"
+    assert "before 2 parameters were checked in full" in found.message
+    assert "W (2 of 3) and b (0 of 3)" in found.message
+    many = left(limited(), **{f"p{k}": findings(NONE) for k in range(9)})
+    assert many.parameter == ""
+    assert "p5 (0 of 3) and 3 more" in many.message
+
+
+def test_entries_in_doubt_that_a_limit_kept_from_a_second_look_are_told():
+    wrong = findings(ALL, uncertainty=0.2)
+    found = left(limited(), W=wrong, b=findings(ALL))
+    assert found.parameter == "W"
+    assert "before entries in doubt got a second look: 3 of W." in found.message
+    assert left(limited(False), W=wrong) is None
 
 
 def test_without_an_oracle_the_reasons_are_given():
     notices = [Notice("not_traceable", "no rule for f"), Notice("other", "beside the point")]
-    found = not_checked(limited(False), "W", findings(ALL, ran=False), notices)
+    found = no_oracle("W", findings(ALL, ran=False), notices)
     assert "could check W: no rule for f." in found.message
     assert "--oracle" in found.remedy
-    assert (
-        "could check W: none ran."
-        in not_checked(limited(False), "W", findings(ALL, ran=False)).message
-    )
-    assert not_checked(limited(False), "W", findings(ALL)) is None
+    assert "could check W: none ran." in no_oracle("W", findings(ALL, ran=False)).message
+    assert no_oracle("W", findings(ALL)) is None
 
 
-def test_each_parameter_that_was_cut_short_has_a_notice():
+def test_parameters_that_were_cut_short_have_a_notice():
     both = {"a": findings(SOME), "b": findings(ALL), "c": findings(NONE)}
-    found = limit_notices(limited(), both)
-    assert [one.key for one in found] == ["not_checked"] * 2
-    assert "before a was checked in full: 2 of 3" in found[0].message
-    assert "before c was checked in full: 0 of 3" in found[1].message
+    (one,) = limit_notices(limited(), both)
+    assert one.key == "not_checked"
+    assert "a (2 of 3) and c (0 of 3)" in one.message
     assert limit_notices(limited(False), both) == ()
 
 

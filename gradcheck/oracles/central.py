@@ -68,11 +68,13 @@ def central_differences(
     }
     cap = _ladder_cap(problem, len(chosen))
     refinement = Refinement(problem, noise, generator, cap, THOROUGH if thorough else ORDINARY)
-    at_once = {
-        name: first_pass(problem, noise, numbers[name], np.sort(indices))
-        for name, indices in chosen.items()
-        if len(indices) <= BLOCK
-    }
+    few = {name: np.sort(one) for name, one in chosen.items() if len(one) <= BLOCK}
+    with problem.evaluator.holding_back(2 * sum(len(one) for one in few.values())):
+        at_once = {
+            name: first_pass(problem, noise, numbers[name], one) for name, one in few.items()
+        }
+        cut = problem.evaluator.exhausted
+    refined = _refined(refinement, at_once, suspected or {}, cut=cut)
     found: dict[str, AnyEstimate] = {}
     for name, indices in chosen.items():
         marked = None if suspected is None else suspected.get(name)
@@ -81,13 +83,37 @@ def central_differences(
                 refinement, prepare(problem, noise, numbers[name]), indices, marked
             )
             continue
-        one, _, _ = refinement.of(at_once[name], marked)
+        one = refined[name]
         shape = problem.parameters[numbers[name]].value.shape
         if math.prod(shape) <= BLOCK:
-            found[name] = shaped(spread(one, at_once[name].indices, math.prod(shape)), shape)
+            found[name] = shaped(spread(one, few[name], math.prod(shape)), shape)
         else:
-            found[name] = sampled(one, at_once[name].indices, shape)
+            found[name] = sampled(one, few[name], shape)
     return found
+
+
+def _refined(
+    refinement: Refinement,
+    first: Mapping[str, FirstPass],
+    suspected: Mapping[str, NDArray[np.bool_]],
+    *,
+    cut: bool,
+) -> dict[str, Estimate]:
+    """Refine first passes; where they were cut short, the rest follows as far as limits allow.
+
+    What was seen to be in doubt is looked at again before more entries are looked at once.
+    """
+    pieces: dict[str, list[Estimate]] = {name: [] for name in first}
+    ends = {name: one.n_evaluated if cut else len(one.indices) for name, one in first.items()}
+    for name, one in first.items():
+        if ends[name] or not cut:
+            pieces[name].append(refinement.of(one.upto(ends[name]), suspected.get(name))[0])
+    for name, one in first.items():
+        rest = one.indices[ends[name] :]
+        if rest.size:
+            more = first_pass(refinement.problem, refinement.noise, one.number, rest)
+            pieces[name].append(refinement.of(more, suspected.get(name))[0])
+    return {name: some[0] if len(some) == 1 else joined(some) for name, some in pieces.items()}
 
 
 def _swept(

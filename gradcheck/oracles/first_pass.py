@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,21 @@ class FirstPass:
     def slope(self) -> FloatArray:
         """The central differences."""
         return (self.loss_up - self.loss_down) / (self.up + self.down)
+
+    @property
+    def n_evaluated(self) -> int:
+        """How many of the entries, from the first on, come before those that limits left out."""
+        seen = np.flatnonzero(np.isfinite(self.loss_up) | np.isfinite(self.loss_down))
+        return int(seen[-1]) + 1 if seen.size else 0
+
+    def upto(self, n: int) -> FirstPass:
+        """Return the first pass over the first ``n`` of the entries."""
+        arrays: dict[str, Any] = {
+            field.name: value[:n]
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), np.ndarray)
+        }
+        return replace(self, **arrays)
 
     @property
     def dwarfed(self) -> NDArray[np.bool_]:

@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.sweep.moves import Block, Moves, moved_blocks, moved_entries
+from gradcheck.sweep.partners import Batch, Distributor, Journal
 
 FloatArray = NDArray[np.float64]
 
@@ -21,45 +22,9 @@ LARGEST = 1 << 16
 """Evaluations together between two looks at the clock, at most."""
 LOOK, LOOK_TOGETHER = 0.05, 1.0
 """Seconds between two looks at the clock, where an evaluation is shorter."""
-
-
-class Batch(Protocol):
-    """Evaluates changes of single entries together (see ``gradcheck.torch_target.batch``)."""
-
-    def __call__(
-        self, parameter: int, indices: NDArray[np.intp], values: NDArray[Any], /
-    ) -> FloatArray:
-        """Return the losses of a first part of the entries; of none if each has to be alone."""
-
-    def rows(self, parameter: int, /) -> int:
-        """Return how many are evaluated together, at less than the price of as many losses."""
-
-
-class Distributor(Protocol):
-    """Evaluates entries somewhere else (see ``gradcheck.sweep.parallel``)."""
-
-    def losses(
-        self,
-        evaluator: Evaluator,
-        parameter: int,
-        indices: NDArray[np.intp],
-        values: NDArray[Any],
-        advance: Callable[[int], None],
-    ) -> FloatArray:
-        """Return the losses in order; fewer where the deadline came first."""
-
-
-class Journal(Protocol):
-    """Keeps finished losses (see ``gradcheck.sweep.checkpoint``)."""
-
-    def key(self, *parts: Any) -> bytes:
-        """Return what identifies one piece of work."""
-
-    def find(self, key: bytes) -> FloatArray | None:
-        """Return the losses kept under ``key``, or None."""
-
-    def keep(self, key: bytes, losses: FloatArray) -> None:
-        """Keep ``losses`` under ``key``."""
+HELD_BACK, HELD_BACK_TIME = 100, 0.1
+"""Evaluations, a fifth of what is left at most, and part of the time that is left, which a sweep
+that exceeds its limits leaves for a second look at what it has found."""
 
 
 class Evaluator:
@@ -151,6 +116,30 @@ class Evaluator:
             if not self.finishes:
                 raise
             self.interrupt(error)
+
+    @contextmanager
+    def holding_back(self, wanted: int) -> Iterator[None]:
+        """Have some of the limits left after ``wanted`` evaluations, if these exceed them."""
+        budget, deadline, exhausted = self.budget, self.deadline, self.exhausted
+        if budget is not None and self.count + wanted * self.calls > budget:
+            self.budget = budget - min(HELD_BACK, max(0, budget - self.count) // 5)
+        if deadline is not None:
+            self.deadline = deadline - HELD_BACK_TIME * max(0.0, deadline - time.monotonic())
+        try:
+            yield
+        finally:
+            self.budget = budget
+            if self.interrupted is None:
+                self.deadline, self.exhausted = deadline, exhausted
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Evaluate what no verdict waits for: nothing that limits leave out of it is missed."""
+        before = self.exhausted
+        try:
+            yield
+        finally:
+            self.exhausted = before
 
     def on_progress(self, tell: Callable[[int], None]) -> None:
         """Call ``tell`` with the number of evaluations now and then."""

@@ -17,7 +17,7 @@ from gradcheck.sentences import accepting
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE
 from gradcheck.verdict.judging import ParameterFindings, precision_of, reference_of
 from gradcheck.verdict.rounding import cancellation_floor
-from gradcheck.verdict.unchecked import cut_short, not_checked
+from gradcheck.verdict.unchecked import cut_short, left_by_limits, no_oracle
 
 BEYOND = 100.0
 """Times what noise makes of a slope, from which it is not what makes it uncertain."""
@@ -41,7 +41,10 @@ def open_questions(
     contested = [name for name in open_ if parameters[name].combined.contested.any()]
     if contested and autograd.source == "twin":
         return [_wrong_twin(problem, parameters, contested, autograd)]
-    return [_open(problem, name, parameters[name], noise, notices) for name in open_[:3]]
+    limited = left_by_limits(problem, parameters)
+    found, told = ([], ()) if limited is None else ([limited[0]], limited[1])
+    others = [name for name in open_ if name not in told][:3]
+    return found + [_open(problem, name, parameters[name], noise, notices) for name in others]
 
 
 def _wrong_twin(
@@ -98,9 +101,9 @@ def _open(
     central = one.estimates.get("central")
     unclear = one.combined.codes == INCONCLUSIVE
     count = int(unclear.sum())
-    left = not_checked(problem, name, one, notices)
-    if left is not None:
-        return left
+    unasked = no_oracle(name, one, notices)
+    if unasked is not None:
+        return unasked
     if central is not None and (central.edges & unclear).any():
         edges = int((central.edges & unclear).sum())
         raised = problem.evaluator.first_error

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from gradcheck.problem import Problem
 from gradcheck.report import Diagnosis, Notice
-from gradcheck.verdict.compare import UNCHECKED
+from gradcheck.verdict.compare import INCONCLUSIVE, UNCHECKED
 from gradcheck.verdict.judging import ParameterFindings
+
+MOST_NAMED = 6
+"""Parameters that one sentence names, at most."""
 
 
 def cut_short(problem: Problem, one: ParameterFindings) -> bool:
@@ -19,13 +22,36 @@ def cut_short(problem: Problem, one: ParameterFindings) -> bool:
     return none or one.left_out
 
 
-def not_checked(
-    problem: Problem, name: str, one: ParameterFindings, notices: Sequence[Notice] = ()
+def left_by_limits(
+    problem: Problem, parameters: Mapping[str, ParameterFindings]
+) -> tuple[Diagnosis, tuple[str, ...]] | None:
+    """Say what a limit left out, or kept from a second look, and of which parameters.
+
+    None where no limit was reached, or it left out nothing.
+    """
+    short = _cut(problem, parameters)
+    doubtful = {
+        name: n
+        for name, one in parameters.items()
+        if name not in short and (n := _in_doubt(problem, one))
+    }
+    if not short and not doubtful:
+        return None
+    message = _reached(problem, short) if short else ""
+    if doubtful:
+        listed = [f"{n:,} of {name}" for name, n in doubtful.items()]
+        message += f" {_until(problem)} entries in doubt got a second look: {_listing(listed)}."
+    names = (*short, *doubtful)
+    stopped = problem.evaluator.interrupted is not None
+    remedy = _AGAIN if stopped else f"Raise {_option(problem)}."
+    about = ", ".join(names) if len(names) <= MOST_NAMED else ""
+    return Diagnosis("not_checked", about, message.strip(), "exact", remedy=remedy), names
+
+
+def no_oracle(
+    name: str, one: ParameterFindings, notices: Sequence[Notice] = ()
 ) -> Diagnosis | None:
-    """Say why a parameter was not checked, or not in full; None if it was."""
-    if cut_short(problem, one):
-        remedy = _MORE if problem.evaluator.interrupted is None else _AGAIN
-        return Diagnosis("not_checked", name, _reached(problem, name, one), "exact", remedy=remedy)
+    """Say why no oracle could check a parameter; None if one did."""
     if one.estimates:
         return None
     reasons = "; ".join(notice.message for notice in notices if notice.key in _REASONS)
@@ -38,7 +64,14 @@ def not_checked(
     )
 
 
-_MORE = "Raise --budget or --time."
+def limit_notices(
+    problem: Problem, parameters: Mapping[str, ParameterFindings]
+) -> tuple[Notice, ...]:
+    """Say what a limit left out, beside errors that were found before it was reached."""
+    short = _cut(problem, parameters)
+    return (Notice("not_checked", _reached(problem, short)),) if short else ()
+
+
 _AGAIN = "Run it again; with --checkpoint FILE it would go on from what was finished."
 _REASONS = (
     *("oracle_not_applicable", "forward_refused", "complex_step_refused"),
@@ -46,26 +79,58 @@ _REASONS = (
 )
 
 
-def _reached(problem: Problem, name: str, one: ParameterFindings) -> str:
+def _cut(
+    problem: Problem, parameters: Mapping[str, ParameterFindings]
+) -> dict[str, ParameterFindings]:
+    return {name: one for name, one in parameters.items() if cut_short(problem, one)}
+
+
+def _in_doubt(problem: Problem, one: ParameterFindings) -> int:
+    """How many entries are open since a limit came first; 0 where the point itself is the cause."""
+    central = one.estimates.get("central")
+    if not problem.evaluator.exhausted or central is None or problem.facts.spread > 0:
+        return 0
+    open_ = one.combined.codes == INCONCLUSIVE
+    return int((open_ & ~central.edges & ~central.kinks).sum())
+
+
+def _reached(problem: Problem, short: Mapping[str, ParameterFindings]) -> str:
+    counted = {name: _counted(one) for name, one in short.items()}
+    if len(counted) == 1:
+        ((name, count),) = counted.items()
+        return (
+            f"{_until(problem)} {name} was checked in full: {count} entries got a central "
+            "difference."
+        )
+    listed = _listing([f"{name} ({count})" for name, count in counted.items()])
+    return (
+        f"{_until(problem)} {len(counted)} parameters were checked in full; entries that got a "
+        f"central difference: {listed}."
+    )
+
+
+def _counted(one: ParameterFindings) -> str:
     central = one.comparisons.get("analytic~central")
     n = 0 if central is None else int((central.codes != UNCHECKED).sum())
-    what = (
-        "The check was interrupted"
-        if problem.evaluator.interrupted is not None
-        else "The limit on evaluations or time was reached"
-    )
-    return (
-        f"{what} before {name} was checked in full: {n:,} of {one.combined.codes.size:,} entries "
-        "got a central difference."
-    )
+    return f"{n:,} of {one.combined.codes.size:,}"
 
 
-def limit_notices(
-    problem: Problem, parameters: Mapping[str, ParameterFindings]
-) -> tuple[Notice, ...]:
-    """Say what a limit left out, beside errors that were found before it was reached."""
-    return tuple(
-        Notice("not_checked", _reached(problem, name, one))
-        for name, one in parameters.items()
-        if cut_short(problem, one)
+def _until(problem: Problem) -> str:
+    if problem.evaluator.interrupted is not None:
+        return "The check was interrupted before"
+    what = {"--budget": "evaluations", "--time": "time"}.get(
+        _option(problem), "evaluations or time"
     )
+    return f"The limit on {what} was reached before"
+
+
+def _option(problem: Problem) -> str:
+    """The option to raise: both where both were given."""
+    given = {"--budget": problem.evaluator.budget, "--time": problem.evaluator.deadline}
+    return " or ".join([name for name, limit in given.items() if limit is not None] or given)
+
+
+def _listing(parts: Sequence[str]) -> str:
+    if len(parts) > MOST_NAMED:
+        return ", ".join(parts[:MOST_NAMED]) + f" and {len(parts) - MOST_NAMED} more"
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f" and {parts[-1]}"

@@ -1,0 +1,76 @@
+"""What a limit leaves out decides about the verdict, and is told; what it does not, does not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import gradcheck
+
+
+def loss(w, b):
+    return float(np.sum(np.sin(w)) + np.sum(np.cos(b))), {"w": np.cos(w), "b": -np.sin(b)}
+
+
+def wrong(w, b):
+    value, gradient = loss(w, b)
+    gradient["w"][3] *= 1.01
+    return value, gradient
+
+
+INPUTS = {"w": np.linspace(0.1, 1.4, 60), "b": np.linspace(0.2, 1.2, 5)}
+
+
+def checked(target=loss, **options):
+    return gradcheck.check(target, INPUTS, autograd=False, **options)
+
+
+def test_pictures_that_a_budget_forbids_leave_the_verdict_alone() -> None:
+    whole = checked(entries=20)
+    assert whole.verdict == "pass"
+    budget = whole.evaluations + 1
+    found = checked(entries=20, budget=budget, pictures=True)
+    assert (found.verdict, found.evaluations) == ("pass", whole.evaluations)
+    # Near miss: the budget forbids one of the differences.
+    assert checked(entries=20, budget=budget - 3, pictures=True).verdict == "inconclusive"
+
+
+def test_an_entry_that_was_seen_to_be_wrong_is_confirmed_within_the_budget() -> None:
+    """It is among the first; the budget ends long before the last."""
+    found = checked(wrong, budget=70)
+    assert found.evaluations <= 70
+    assert found.verdict == "fail"
+    assert found.parameters["w"].comparisons["analytic~central"].failing_entries == 1
+    assert "not_checked" in {one.key for one in found.warnings}
+    # Near miss: a right gradient needs no second look, and loses no entry to one.
+    right = checked(budget=70)
+    assert right.verdict == "inconclusive"
+    assert right.parameters["w"].checked >= (70 - 30) // 2
+    assert right.evaluations >= 69
+
+
+def test_what_a_limit_kept_from_a_second_look_is_not_put_down_to_rounding() -> None:
+    alone = checked(wrong)
+    budgets = range(alone.evaluations - 14, alone.evaluations)
+    told = [checked(wrong, budget=n) for n in budgets]
+    open_ = [one for one in told if one.verdict == "inconclusive"]
+    assert open_
+    assert {cause.cause for one in open_ for cause in one.diagnoses} == {"not_checked"}
+
+
+def test_one_diagnosis_names_every_parameter_that_was_left_out() -> None:
+    many = {name: np.linspace(0.1, 1.0, 9) for name in "abcdefgh"}
+
+    def total(**values):
+        gradients = {name: np.cos(value) for name, value in values.items()}
+        return float(sum(np.sin(value).sum() for value in values.values())), gradients
+
+    found = gradcheck.check(total, many, autograd=False, budget=60)
+    (one,) = found.diagnoses
+    assert one.cause == "not_checked"
+    left = [name for name, each in found.parameters.items() if each.checked < 9]
+    assert len(left) > 4
+    assert f"{left[0]} ({found.parameters[left[0]].checked} of 9)" in one.message
+    assert one.remedy == "Raise --budget."
+    assert gradcheck.check(total, many, autograd=False, time=1e-9).diagnoses[0].remedy == (
+        "Raise --time."
+    )
