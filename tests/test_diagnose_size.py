@@ -10,7 +10,7 @@ import pytest
 from conftest import needs_torch
 
 import gradcheck
-from gradcheck.blocks import MANY
+from gradcheck.blocks import MANY, parts
 from gradcheck.diagnose import Evidence, explained
 from gradcheck.diagnose.evidence import largest_of
 from gradcheck.diagnose.limits import (
@@ -22,7 +22,7 @@ from gradcheck.diagnose.limits import (
     STORED_OF_MANY,
     limits_for,
 )
-from gradcheck.diagnose.matching import agrees, quality
+from gradcheck.diagnose.matching import agrees, quality, quality_in_parts
 from gradcheck.diagnose.space import make_space
 from gradcheck.diagnose.written import WrittenTrace
 from gradcheck.tracing.graph import NumpyTrace
@@ -249,6 +249,24 @@ def test_a_gradient_is_compared_in_every_entry():
     assert quality(facts, 2 * W) == "exact"
     assert quality(facts, other) == "possible"
     assert quality(facts, 1.5 * W) is None
+
+
+def test_where_the_largest_error_is_not_explained_the_rest_is_not_made():
+    failing = np.zeros(W.shape, bool)
+    failing[200, 100] = True
+    facts = evidence_of(W * (1 + failing), W, failing).facts["W"]
+    assert facts.worst == 200 * COLUMNS + 100
+    made = []
+
+    def right(at):
+        made.append(at)
+        return W.reshape(-1)[at]
+
+    assert quality_in_parts(facts, right) is None
+    assert [at.start <= facts.worst < at.stop for at in made] == [True]
+    made.clear()
+    assert quality_in_parts(facts, lambda at: right(at) * (1 + failing.reshape(-1)[at])) == "exact"
+    assert sorted(made, key=lambda at: at.start) == list(parts(W.size))
 
 
 def test_entries_in_another_order_are_still_found_among_many():

@@ -108,6 +108,16 @@ class Facts:
         """Euclidean norm of the residual."""
         return float(np.linalg.norm(self.residual))
 
+    @cached_property
+    def worst(self) -> int:
+        """Position of the largest residual (flat, C order)."""
+        found = []
+        for at in parts(self.residual.size):
+            sizes = np.abs(flat(self.residual, at))
+            inner = int(np.argmax(sizes))
+            found.append((-float(sizes[inner]), at.start + inner))
+        return int(min(found)[1])
+
 
 def _facts(evidence: Evidence, name: str) -> Facts:
     value = np.asarray(evidence.values[name], dtype=np.float64)

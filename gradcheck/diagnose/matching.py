@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from gradcheck.blocks import MANY, flat, parts
+from gradcheck.blocks import BLOCK, MANY, flat, parts
 from gradcheck.diagnose.evidence import Array, Facts, Mask
 
 SLACK = 4.0
@@ -19,6 +20,10 @@ NEAR = 0.01
 
 SHARP = 0.03
 """An exact match needs an uncertainty below this part of the error it explains."""
+
+
+Values = Callable[[slice], Array]
+"""Makes the values of some entries (flat, C order)."""
 
 
 def quality(facts: Facts, candidate: Array, tolerance: Array | None = None) -> str | None:
@@ -34,16 +39,26 @@ def quality(facts: Facts, candidate: Array, tolerance: Array | None = None) -> s
         with the error; ``"likely"`` when they agree within a tolerance that is not so small;
         ``"possible"`` when 99% of the error is explained; None otherwise.
     """
-    if candidate.shape != facts.analytic.shape or facts.error == 0.0:
+    if candidate.shape != facts.analytic.shape:
+        return None
+    own = None if tolerance is None else partial(flat, tolerance)
+    return quality_in_parts(facts, partial(flat, candidate), own)
+
+
+def quality_in_parts(
+    facts: Facts, candidate: Values, tolerance: Values | None = None
+) -> str | None:
+    """Say the same of a gradient that is made in parts: no more of them than it takes."""
+    if facts.error == 0.0:
         return None
     within, left, spread = True, 0.0, 0.0
-    for at in parts(candidate.size):
-        known, proposed = flat(facts.known, at), flat(candidate, at)
+    for at in _worst_first(facts):
+        known, proposed = flat(facts.known, at), candidate(at)
         usable = known & np.isfinite(proposed)
         if (known & ~usable).any():
             return None
         own = flat(facts.tolerance, at)
-        allowed = own if tolerance is None else np.maximum(own, flat(tolerance, at))
+        allowed = own if tolerance is None else np.maximum(own, tolerance(at))
         claimed = flat(facts.analytic, at)
         off = np.where(usable, np.abs(claimed - np.where(usable, proposed, 0.0)), 0.0)
         within = within and bool((off <= SLACK * allowed).all())
@@ -56,6 +71,17 @@ def quality(facts: Facts, candidate: Array, tolerance: Array | None = None) -> s
     if spread <= SHARP * facts.error:
         return "exact"
     return "likely" if spread <= facts.error / SLACK else None
+
+
+def _worst_first(facts: Facts) -> Iterator[slice]:
+    """Yield the parts of a parameter, first the one with the largest error.
+
+    What does not explain that one explains nothing.
+    """
+    every = list(parts(facts.analytic.size))
+    if len(every) > 1:
+        every.insert(0, every.pop(facts.worst // BLOCK))
+    yield from every
 
 
 def agrees(facts: Facts, candidate: Array) -> bool:

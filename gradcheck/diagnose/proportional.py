@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradcheck.diagnose.evidence import Evidence, Facts
+import numpy as np
+
+from gradcheck.blocks import flat
+from gradcheck.diagnose.evidence import Array, Evidence, Facts
 from gradcheck.diagnose.factors import Factor, name_coefficient, name_factor, unnamed
 from gradcheck.diagnose.finding import Finding, merge, spoken
-from gradcheck.diagnose.matching import fit, quality
+from gradcheck.diagnose.matching import fit, quality_in_parts
 
 _CAUSES = {"sign": "sign", "size": "batch_not_divided", "inverse_size": "batch_divided_twice"}
 
@@ -78,7 +81,7 @@ def _factor_of(facts: Facts, evidence: Evidence) -> tuple[Factor, str] | None:
     if abs(value) < 1e-9:
         return None
     for factor in _candidates(value, evidence, free=found.overdetermined):
-        grade = quality(facts, factor.value * facts.reference, abs(factor.value) * facts.tolerance)
+        grade = _quality_of_multiple(facts, factor.value)
         if grade in ("exact", "likely"):
             return factor, grade if found.overdetermined else "likely"
     return None
@@ -99,12 +102,28 @@ def _mixed_factor_of(facts: Facts, evidence: Evidence) -> tuple[Factor, str] | N
         return None
     exact = coefficient if named is None else named[0]
     for factor in _candidates(value, evidence, free=False):
-        k = factor.value
-        candidate = k * facts.reference + (1.0 - k) * exact * facts.value
-        grade = quality(facts, candidate, abs(k) * facts.tolerance)
+        grade = _quality_of_multiple(facts, factor.value, exact)
         if grade in ("exact", "likely"):
             return factor, grade
     return None
+
+
+def _quality_of_multiple(facts: Facts, k: float, penalty: float | None = None) -> str | None:
+    """Say how well ``k`` times the right gradient reproduces the analytic one.
+
+    With a ``penalty``, that times the parameter is right in it, and ``k`` is on the rest alone.
+    """
+
+    def candidate(at: slice) -> Array:
+        multiple = k * flat(facts.reference, at)
+        if penalty is not None:
+            multiple = multiple + (1.0 - k) * penalty * flat(facts.value, at)
+        return np.asarray(multiple)
+
+    def tolerance(at: slice) -> Array:
+        return np.asarray(abs(k) * flat(facts.tolerance, at))
+
+    return quality_in_parts(facts, candidate, tolerance)
 
 
 def _candidates(value: float, evidence: Evidence, *, free: bool) -> Iterator[Factor]:

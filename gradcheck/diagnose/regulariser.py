@@ -11,7 +11,7 @@ from gradcheck.diagnose.evidence import Array, Evidence, Facts, Mask
 from gradcheck.diagnose.factors import name_coefficient
 from gradcheck.diagnose.finding import Finding, merge, spoken
 from gradcheck.diagnose.graph import Graph
-from gradcheck.diagnose.matching import SLACK, fit, quality
+from gradcheck.diagnose.matching import SLACK, fit, quality_in_parts
 from gradcheck.diagnose.operations import (
     CURVED,
     EXTREMES,
@@ -82,10 +82,19 @@ def _coefficient(facts: Facts, evidence: Evidence) -> tuple[float, str, Place, s
     if found.overdetermined and not few:
         tries.append((value, f"{value:.8g}"))
     for coefficient, words in tries:
-        grade = quality(facts, facts.reference + coefficient * theta)
+        grade = _quality_beside(facts, coefficient, theta)
         if grade == "exact" or (grade == "likely" and not few):
             return coefficient, words, where, grade if found.overdetermined else "likely"
     return None
+
+
+def _quality_beside(facts: Facts, coefficient: float, theta: Array) -> str | None:
+    """Say how well so many times ``theta``, added to the right gradient, reproduce the analytic."""
+
+    def candidate(at: slice) -> Array:
+        return np.asarray(flat(facts.reference, at) + coefficient * flat(theta, at))
+
+    return quality_in_parts(facts, candidate)
 
 
 def _would_show(facts: Facts) -> Mask:
