@@ -25,6 +25,12 @@ from gradcheck.torch_target.varied.tensor import DEARER, is_few
 if TYPE_CHECKING:
     from torch import Tensor
 
+UNTAGGED = frozenset(
+    f"aten::{name}"
+    for name in ("_prelu_kernel", "hardswish", "hardswish_backward", "log_sigmoid_backward")
+)
+"""Functions of each entry that torch does not call so."""
+
 
 def is_entrywise(function: Any, args: Sequence[Any]) -> bool:
     """Whether an operation is a function of each entry by itself."""
@@ -38,7 +44,7 @@ def is_entrywise(function: Any, args: Sequence[Any]) -> bool:
 def _is_pointwise(function: Any) -> bool:
     import torch
 
-    return torch.Tag.pointwise in function.tags
+    return torch.Tag.pointwise in function.tags or function._schema.name in UNTAGGED
 
 
 def of_each(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from gradcheck.torch_target.varied.along import ALONG, added_at, along, gathered
 from gradcheck.torch_target.varied.blocks import viewed
 from gradcheck.torch_target.varied.convolving import convolution, on_channels
 from gradcheck.torch_target.varied.differences import subtracted
+from gradcheck.torch_target.varied.elementwise import elementwise
 from gradcheck.torch_target.varied.likelihood import log_softmax, negative_log_likelihood
 from gradcheck.torch_target.varied.linear import mv, total
 from gradcheck.torch_target.varied.matrices import ON_MATRICES, distances, on_matrices
@@ -85,6 +86,36 @@ def zeros_alike(function: Any, one: Any, other: Any, *args: Any) -> Varied:
     return unchanged(function(one.base, other, *args), one.tally)
 
 
+def sloped(function: Any, x: Any, slope: Any) -> Varied | None:
+    """``prelu``, of which the result has the shape of ``x``."""
+    import torch
+
+    if isinstance(x, Varied):
+        return elementwise(function, x, slope)
+    below = elementwise(torch.ops.aten.mul.Tensor, x, slope)
+    return elementwise(torch.ops.aten.where.self, x > 0, x, below)
+
+
+def log_sigmoid(function: Any, one: Varied) -> Any:
+    """``logsigmoid``.
+
+    The other result, which serves the backward pass alone, is that at the point itself.
+    """
+    (base, other), (values, _) = function(one.base), function(one.values)
+    return one.new(base, values, one.places), other
+
+
+def gated(_: Any, one: Varied, dim: int = -1) -> Varied | None:
+    """``glu``: one half times the logistic function of the other."""
+    import torch
+
+    do, size, dim = torch.ops.aten, one.base.shape[dim] // 2, dim % one.base.dim()
+    halves = [sliced(do.slice.Tensor, one, dim, k * size, (k + 1) * size) for k in (0, 1)]
+    if any(half is None for half in halves):
+        return None
+    return elementwise(do.mul.Tensor, halves[0], elementwise(do.sigmoid.default, halves[1]))
+
+
 def by_strides(*_: Any) -> Any:
     """``as_strided``: what it returns depends on where entries lie, which no carrier has."""
     raise RefusedError("a tensor is read by its strides")
@@ -157,6 +188,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(ON_MATRICES, on_matrices),
     "aten::_cdist_forward": distances,
     "aten::_euclidean_dist": distances,
+    "aten::_prelu_kernel": sloped,
+    "aten::log_sigmoid_forward": log_sigmoid,
+    "aten::glu": gated,
     "aten::nll_loss_forward": negative_log_likelihood,
 }
 """How each operation is evaluated by name; a rule returns None for what it does not cover."""
