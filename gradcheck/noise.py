@@ -34,6 +34,8 @@ CONVERTED = 4.0
 """Half units in the last place that are left of a difference of longer numbers."""
 STEPPED = 0.1
 """Part of the noise of wide tables below which that of a narrow one tells of another scale."""
+COARSE = 1e-10
+"""Noise of a loss, relative to it, above which the steps that it asks for are long."""
 ORDINARY = 64.0
 """Half units in the last place up to which a noise level is taken for plain roundoff."""
 
@@ -58,6 +60,11 @@ class Noise:
     jumps: Jumps | None = None
     drift: float = 0.0
     treads: bool = False
+
+    @property
+    def coarse(self) -> bool:
+        """Whether it is far above float64's: the steps it asks for may span many kinks."""
+        return self.level > COARSE * abs(self.loss)
 
     def at(self, losses: NDArray[np.float64]) -> FloatArray:
         """Return the noise level at other values of the loss, which scales with their size."""

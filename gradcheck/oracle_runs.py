@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gradcheck.blocks import flat, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.central import central_differences
+from gradcheck.oracles.companions import by_companions
 from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.oracles.torch_autograd import (
     NONE,
@@ -139,6 +140,7 @@ def _run(
             central = again(
                 problem, settings, noise, generator, central, settled, thorough=thorough
             )
+        central = by_companions(problem, noise, central)
         _add(found, "central", central)
     notices += _distrusted_forward(found)
     if autograd.trace is not None:

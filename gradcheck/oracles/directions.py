@@ -141,12 +141,15 @@ def _one_direction(
     kink = walk.kink()
     allowed = slope.bound + seen.rounding
     steps, residuals = _taylor(walk, seen)
+    agree = None if kink else _agrees(seen, slope.value, allowed)
+    if agree is False and walk.refutes(seen.dot, seen.rounding, slope):
+        agree = None
     result = DirectionResult(
         label,
         seen.dot,
         slope.value,
         allowed,
-        None if kink else _agrees(seen, slope.value, allowed),
+        agree,
         steps,
         residuals,
         _order(steps, residuals, walk.level_noise, seen.rounding),

@@ -96,6 +96,23 @@ class Walk:
             return None
         return reading.lower - reading.uncertainty, reading.upper + reading.uncertainty
 
+    def refutes(self, claimed: float, rounding: float, slope: Slope) -> bool:
+        """Whether a shorter step agrees with a claim that the slope found contradicts.
+
+        Only steps count whose noise leaves half of the contradiction to be seen. Over the long
+        steps that a coarse noise asks for, kinks on both sides may make up a slope of their own.
+        """
+        if not self.noise.coarse:
+            return False
+        step, apart = slope.distance / RATIO, abs(claimed - slope.value)
+        while KAPPA * self.level_noise / step < 0.5 * apart:
+            up, down = self.problem.evaluator.moved(self.blocks, [step, -step]).tolist()
+            nearer, unsure = (up - down) / (2 * step), KAPPA * self.level_noise / step + rounding
+            if abs(claimed - nearer) <= unsure:
+                return True
+            step /= RATIO
+        return False
+
     def go(self, goal: float) -> Slope:
         """Walk to the steps that bring the bound down to ``goal``, if any do."""
         self.look([0, 1])

@@ -1,0 +1,56 @@
+"""What the entries of a parameter, taken together, say of how well each of them is known.
+
+The steps that a noisy loss asks for span kinks that no sequence of steps shows one by one: a
+network of rectifiers in single precision has hundreds within a thousandth. Then two estimates of
+one entry agree by chance now and again, and its uncertainty is too small. Those of the other
+entries show how far that goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from gradcheck.noise import Noise
+from gradcheck.oracles.estimate import Estimate
+from gradcheck.oracles.parted import AnyEstimate, as_whole
+from gradcheck.problem import Problem
+
+SHARE = 0.95
+"""Quantile of the uncertainties of a parameter's entries that counts as theirs together."""
+TIMES = 8.0
+"""As often that may an entry be off by chance."""
+MOST = 0.5
+"""Part of the entries that may be off so; more of them are no chance."""
+LARGEST = 1 << 17
+"""Entries of a parameter above which it is left as it is."""
+
+
+def by_companions(
+    problem: Problem, noise: Noise, central: Mapping[str, AnyEstimate]
+) -> dict[str, AnyEstimate]:
+    """Widen the uncertainty of entries that are off the claim by no more than chance explains."""
+    if not noise.coarse:
+        return dict(central)
+    return {
+        name: one if one.size > LARGEST else _widened(problem, name, as_whole(one))
+        for name, one in central.items()
+    }
+
+
+def _widened(problem: Problem, name: str, estimate: Estimate) -> Estimate:
+    uncertainty = estimate.uncertainty
+    known = np.isfinite(uncertainty) & np.isfinite(estimate.value)
+    known &= ~(estimate.kinks | estimate.edges)
+    if not known.any():
+        return estimate
+    chance = TIMES * float(np.quantile(uncertainty[known], SHARE))
+    off = np.abs(estimate.value - problem.analytic[name])
+    with np.errstate(invalid="ignore"):
+        apart = known & (off > uncertainty)
+    explained = apart & (off <= chance)
+    if not explained.any() or apart.sum() > MOST * known.sum():
+        return estimate
+    return replace(estimate, uncertainty=np.where(explained, off, uncertainty))
