@@ -243,9 +243,17 @@ def _step(problem: Problem, learning_rate: float, *, failing: bool) -> list[Noti
         reason = "the gradient is wrong, and steps along it go elsewhere"
     elif problem.gradient_at is None or problem.gradient_problems:
         reason = "the gradient is not complete, or not the same in every call"
-    if reason:
-        return [Notice("step_not_judged", f"the learning rate was not judged: {reason}")]
-    return _curvature(problem, learning_rate)
+    if not reason:
+        try:
+            with problem.evaluator.aside():
+                return _curvature(problem, learning_rate)
+        except _LimitReachedError:
+            reason = "the limit on evaluations or time was reached"
+    return [Notice("step_not_judged", f"the learning rate was not judged: {reason}")]
+
+
+class _LimitReachedError(Exception):
+    """No gradient may be computed any more."""
 
 
 def _curvature(problem: Problem, learning_rate: float) -> list[Notice]:
@@ -264,11 +272,12 @@ def _curvature(problem: Problem, learning_rate: float) -> list[Notice]:
     names = [parameter.name for parameter in problem.parameters]
 
     def gradient(point: FloatArray) -> FloatArray:
+        if not problem.evaluator.spend(1):
+            raise _LimitReachedError
         offset = 0
         for value in values:
             np.copyto(value, point[offset : offset + value.size].reshape(value.shape))
             offset += value.size
-        problem.evaluator.count += 1
         found = gradient_at()
         return np.concatenate([found[name].reshape(-1) for name in names])
 

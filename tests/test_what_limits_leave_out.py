@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import gradcheck
 
@@ -50,7 +51,7 @@ def test_an_entry_that_was_seen_to_be_wrong_is_confirmed_within_the_budget() -> 
 
 def test_what_a_limit_kept_from_a_second_look_is_not_put_down_to_rounding() -> None:
     alone = checked(wrong)
-    budgets = range(alone.evaluations - 14, alone.evaluations)
+    budgets = range(alone.evaluations - 14, alone.evaluations, 4)
     told = [checked(wrong, budget=n) for n in budgets]
     open_ = [one for one in told if one.verdict == "inconclusive"]
     assert open_
@@ -74,3 +75,50 @@ def test_one_diagnosis_names_every_parameter_that_was_left_out() -> None:
     assert gradcheck.check(total, many, autograd=False, time=1e-9).diagnoses[0].remedy == (
         "Raise --time."
     )
+
+
+def complex_too(w, b):
+    return np.sum(np.sin(w)) + np.sum(np.cos(b)), {"w": np.cos(w), "b": -np.sin(b)}
+
+
+@pytest.mark.parametrize("options", [{"budget": 60}, {"budget": 20}])
+def test_the_complex_step_keeps_to_the_limits(options) -> None:
+    found = checked(complex_too, oracles=("complex",), **options)
+    assert found.evaluations <= options["budget"]
+    assert found.verdict == "inconclusive"
+    (one,) = found.diagnoses
+    assert one.cause == "not_checked"
+    n = found.parameters["w"].checked
+    assert n < 60
+    assert f"w ({n} of 60)" in one.message
+    assert ("complex step" in one.message) is (n > 0)
+    # Near miss: a budget that suffices.
+    whole = checked(complex_too, oracles=("complex",))
+    again = checked(complex_too, oracles=("complex",), budget=whole.evaluations)
+    assert (again.verdict, again.evaluations) == ("pass", whole.evaluations)
+
+
+def test_a_learning_rate_is_not_judged_beyond_the_budget() -> None:
+    whole = checked(learning_rate=0.1)
+    assert "step_not_judged" not in {one.key for one in whole.warnings}
+    budget = whole.evaluations - 1
+    found = checked(learning_rate=0.1, budget=budget)
+    assert found.evaluations <= budget
+    assert found.verdict == "pass"
+    (told,) = (one.message for one in found.warnings if one.key == "step_not_judged")
+    assert "limit" in told
+
+
+def slanted(w, b):
+    """Of one entry float64 loses digits that extended precision keeps, and one is wrong."""
+    value = np.sum(np.tanh(w) ** 2) + np.sum(np.cos(b))
+    gradient = 2 * np.tanh(w) / np.cosh(w) ** 2
+    gradient[3] *= 1.01
+    return value, {"w": gradient, "b": -np.sin(b)}
+
+
+def test_no_budget_is_exceeded() -> None:
+    whole = checked(slanted).evaluations
+    for budget in (20, 33, 67, 101, 155):
+        assert checked(slanted, budget=budget).evaluations <= budget
+    assert checked(slanted, budget=whole).evaluations == whole

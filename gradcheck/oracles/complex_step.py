@@ -9,6 +9,7 @@ a loss drops it (``abs``, a cast to float, a comparison), the oracle is refused,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,10 +62,23 @@ def complex_step(
     """Estimate the gradient at the selected entries (flat, C order) of each parameter.
 
     The method is refused when the loss cannot be called with complex parameters, changes its
-    value there, or disagrees with the central differences beyond their uncertainty.
+    value there, or disagrees with the central differences beyond their uncertainty. What the limits
+    leave out is unchecked; beside central differences, which decide then, it is not missed.
     """
     if problem.complex_loss is None:
         return ComplexStep({}, "the target cannot be called with complex parameters")
+    with problem.evaluator.aside() if central else nullcontext():
+        return _complex_step(problem, selection, central, noise)
+
+
+def _complex_step(
+    problem: Problem,
+    selection: Mapping[str, NDArray[np.intp]],
+    central: Mapping[str, AnyEstimate],
+    noise: Noise,
+) -> ComplexStep:
+    if problem.complex_loss is None or not problem.evaluator.affords(2 + 2 * len(LINE)):
+        return ComplexStep({})
     values = [one.value.astype(np.complex128, order="C") for one in problem.parameters]
     estimates: dict[str, Estimate] = {}
     try:
@@ -79,7 +93,7 @@ def complex_step(
                 if chosen is None or chosen.size == 0:
                     continue
                 slopes = _slopes(problem, values, number, chosen)
-                found = _estimate(problem, number, chosen, slopes, noise)
+                found = _estimate(problem, number, chosen[: len(slopes)], slopes, noise)
                 estimates[parameter.name] = _with_noise(problem, values, number, found)
     except Exception as error:
         # Whatever the target cannot do with complex numbers is the reason that is given.
@@ -121,18 +135,20 @@ def _is_shown(problem: Problem, noise: Noise) -> bool:
 def _slopes(
     problem: Problem, values: list[NDArray[np.complex128]], number: int, chosen: NDArray[np.intp]
 ) -> FloatArray:
+    """Return the slopes of the entries up to where a limit was reached."""
     if problem.complex_loss is None:
         raise ValueError("the problem has no complex loss")
     flat = values[number].ravel()
     scales = problem.parameters[number].scales.ravel()
     slopes = np.full(len(chosen), np.nan)
     for j, index in enumerate(chosen.tolist()):
+        if not problem.evaluator.spend(1):
+            return slopes[:j]
         step = STEP * scales[index]
         before = flat[index]
         flat[index] = before + 1j * step
         slopes[j] = problem.complex_loss(values).imag / step
         flat[index] = before
-        problem.evaluator.count += 1
     return slopes
 
 
@@ -169,7 +185,7 @@ def _with_noise(
     apart = np.abs(estimate.value - problem.analytic[name])
     doubted = apart > estimate.uncertainty + problem.analytic_rounding[name]
     entries = np.flatnonzero(doubted)[:DOUBTED]
-    if not entries.size:
+    if not entries.size or not problem.evaluator.affords(POINTS * entries.size):
         return estimate
     generator = np.random.default_rng(0)
     signs = [generator.choice((-1.0, 1.0), one.shape) for one in values]

@@ -126,7 +126,8 @@ def _evaluator(problem: Problem, base: np.longdouble) -> Evaluator:
     def change() -> float:
         return float(loss([value.astype(np.longdouble) for value in own.values]) - base)
 
-    budget = None if own.budget is None else max(0, own.budget - own.count)
+    # What the loss was compared with here is an evaluation, too.
+    budget = None if own.budget is None else max(0, own.budget - own.count - 1)
     evaluator = Evaluator(change, own.values, budget=budget, deadline=own.deadline)
     evaluator.finishes = own.finishes
     return evaluator

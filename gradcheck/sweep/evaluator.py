@@ -93,9 +93,13 @@ class Evaluator:
         self.count += self.calls
         return self._guarded()
 
+    def affords(self, n: int) -> bool:
+        """Whether the limits allow ``n`` calls more; where not, something is left out."""
+        return self._allowed(-(-n // self.calls), whole=True) > 0
+
     def spend(self, n: int) -> bool:
         """Count ``n`` calls that are made elsewhere; False if the limits do not allow them."""
-        if self._allowed(-(-n // self.calls), whole=True) == 0:
+        if not self.affords(n):
             return False
         self.count += n
         return True

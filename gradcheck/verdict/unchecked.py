@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from gradcheck.problem import Problem
 from gradcheck.report import Diagnosis, Notice
 from gradcheck.verdict.compare import INCONCLUSIVE, UNCHECKED
+from gradcheck.verdict.in_parts import AnyJudged
 from gradcheck.verdict.judging import ParameterFindings
 
 MOST_NAMED = 6
@@ -14,12 +15,22 @@ MOST_NAMED = 6
 
 
 def cut_short(problem: Problem, one: ParameterFindings) -> bool:
-    """Whether a limit was reached before the parameter got all of its central differences."""
+    """Whether a limit was reached before the parameter got all of its central differences.
+
+    Where the complex step alone was asked for, it counts instead.
+    """
     if not problem.evaluator.exhausted:
         return False
-    central = one.comparisons.get("analytic~central")
-    none = central is None or not (central.codes != UNCHECKED).any()
+    steps = _steps(one)[0]
+    none = steps is None or not (steps.codes != UNCHECKED).any()
     return none or one.left_out
+
+
+def _steps(one: ParameterFindings) -> tuple[AnyJudged | None, str]:
+    """The comparison with the oracle that takes an evaluation or two an entry, and its word."""
+    central = one.comparisons.get("analytic~central")
+    alone = one.comparisons.get("analytic~complex") if central is None else None
+    return (central, "central difference") if alone is None else (alone, "complex step")
 
 
 def left_by_limits(
@@ -96,22 +107,21 @@ def _in_doubt(problem: Problem, one: ParameterFindings) -> int:
 
 def _reached(problem: Problem, short: Mapping[str, ParameterFindings]) -> str:
     counted = {name: _counted(one) for name, one in short.items()}
+    by_complex = any(_steps(one)[1] == "complex step" for one in short.values())
+    word = "complex step" if by_complex else "central difference"
     if len(counted) == 1:
         ((name, count),) = counted.items()
-        return (
-            f"{_until(problem)} {name} was checked in full: {count} entries got a central "
-            "difference."
-        )
+        return f"{_until(problem)} {name} was checked in full: {count} entries got a {word}."
     listed = _listing([f"{name} ({count})" for name, count in counted.items()])
     return (
         f"{_until(problem)} {len(counted)} parameters were checked in full; entries that got a "
-        f"central difference: {listed}."
+        f"{word}: {listed}."
     )
 
 
 def _counted(one: ParameterFindings) -> str:
-    central = one.comparisons.get("analytic~central")
-    n = 0 if central is None else int((central.codes != UNCHECKED).sum())
+    steps = _steps(one)[0]
+    n = 0 if steps is None else int((steps.codes != UNCHECKED).sum())
     return f"{n:,} of {one.combined.codes.size:,}"
 
 
