@@ -111,7 +111,7 @@ def test_it_takes_a_few_evaluations_through_all_of_it_at_a_time():
 
 def computed_in_between(w):
     h = ((X @ w).tanh() @ W).tanh()
-    first = h.square().cumsum(0)[1]
+    first = h.square().sort(0)[0]
     return first.sum() + h.exp().sum()
 
 
@@ -130,7 +130,7 @@ def stepwise(w):
     h, seen = ((X @ w).tanh() @ W).tanh(), 0.0
     for _ in range(12):
         h = (h @ W).tanh()
-        seen = seen + (h + 1.0).cumsum(0).sum()
+        seen = seen + (h + 1.0).sort(0)[0].sum()
     return seen + h.sum()
 
 

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-LARGEST = 8192
-"""Most evaluations together: more are no faster."""
+LARGEST = 2048
+"""Most evaluations together: more are hardly faster,"""
+OF_LITTLE = 8192
+"""unless they take little memory,"""
+LITTLE = 9 * 2**19
+"""which is so many bytes of the largest tensor."""
 CACHED = 8 * 2**20
 """Bytes of the largest tensor of a batch that stays in the caches of a CPU."""
 ALIVE = 256 * 2**20
@@ -82,7 +86,7 @@ class PartLosses:
             return min(LARGEST, memory // made) // 2 * 2
         keep_freed_memory()
         rows = max(min(CACHED // largest, ALIVE // made), min(AT_LEAST, memory // made))
-        return min(LARGEST, rows) // 2 * 2
+        return min(max(LARGEST, min(OF_LITTLE, LITTLE // largest)), rows) // 2 * 2
 
     def _tally(self, parameter: int, memory: int) -> Tally | None:
         """Return the memory that some evaluations take; None where they come out another way."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.pending import defers, pending
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ def along(function: Any, one: Varied, *args: Any, **kwargs: Any) -> Any:
     kept = one.loosened([d for d in one.places if d not in dims])
     shifted = [1 + kept.free.index(d) for d in dims]
     inside = [*args[:at], shifted[0] if single else shifted, *args[at + 1 :]]
-    bases, many = function(one.base, *args, **kwargs), function(kept.values, *inside, **kwargs)
+    bases = function(one.base, *args, **kwargs)
+    if defers(kept) and isinstance(bases, torch.Tensor):
+        return pending(kept, bases, lambda x: function(x, *inside, **kwargs))
+    many = function(kept.values, *inside, **kwargs)
 
     def new(base: Tensor, values: Tensor) -> Varied:
         lost = dims if base.dim() < rank else []

@@ -179,10 +179,11 @@ def in_turn(target: Step, tally: Tally) -> Tensor:
         for step in order
         if step is target or step.was_run or (tally.keeps and step.is_awaited(among))
     ]
-    largest = max(step.base.numel() * step.base.element_size() for step in order)
-    size = max(1, IN_CACHE // max(largest, 1))
-    if len(order) == 1 or size >= tally.rows:
-        size = max(tally.rows, 1)
+    sizes = {id(step): step.base.numel() * step.base.element_size() for step in order}
+    size = max(1, IN_CACHE // max(1, *sizes.values()))
+    if 2 * sum(sizes[id(step)] for step in kept) > sum(sizes.values()) or size >= tally.rows:
+        # There is little in between that might be left out.
+        size = tally.rows
     with torch.no_grad():
         stored = _Program(order, kept, tally.rows, size).run()
     tally.waits = False
