@@ -142,7 +142,7 @@ def _run(
             )
         central = by_companions(problem, noise, central)
         _add(found, "central", central)
-    notices += _distrusted_forward(found)
+    notices += _distrusted_forward(problem, found)
     if autograd.trace is not None:
         settle_kinks(problem, found, autograd)
     notices += selection.notices
@@ -229,7 +229,7 @@ def _forward_in_doubt(
     return settled
 
 
-def _distrusted_forward(found: Found) -> tuple[Notice, ...]:
+def _distrusted_forward(problem: Problem, found: Found) -> tuple[Notice, ...]:
     """Drop forward mode where it contradicts the central differences."""
     forward = {name: one["forward"] for name, one in found.items() if "forward" in one}
     if not forward:
@@ -237,7 +237,7 @@ def _distrusted_forward(found: Found) -> tuple[Notice, ...]:
     from gradcheck.oracles.forward_mode import disagreement
 
     central = {name: one["central"] for name, one in found.items() if "central" in one}
-    reason = disagreement(forward, central)
+    reason = disagreement(forward, central, problem.analytic_rounding)
     if reason is None:
         return ()
     for estimates in found.values():

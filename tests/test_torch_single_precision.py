@@ -170,3 +170,36 @@ def test_the_cause_is_found_where_the_parameter_is_closed_over(dtype):
         lambda: HalfTanh.apply(DATA.to(dtype) @ w, DATA).sum(), wrt=["w"]
     ).diagnoses
     assert found.cause == "activation_derivative_wrong"
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_gradient_that_is_what_rounding_leaves_of_cancelling_terms_does_not_fail(held):
+    w = drawn(6, 5).requires_grad_()
+
+    def loss(w):  # normalised over the rows, so that the sum is 0 whatever w is
+        return functional.batch_norm(DATA @ w, None, None, training=True).sum()
+
+    check = gradcheck.check((lambda: loss(w)) if held else loss, None if held else {"w": w})
+    assert check.verdict != "fail"
+    assert w.dtype == torch.float32
+    assert w.grad is None
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_error_of_a_hundredth_is_no_rounding(held):
+    class Off(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, cotangent):
+            return cotangent * torch.linspace(1.0, 1.01, cotangent.numel()).view_as(cotangent)
+
+    w = drawn(6, 5).requires_grad_()
+
+    def loss(w):
+        return functional.layer_norm(DATA @ Off.apply(w), (5,)).square().tanh().sum()
+
+    check = gradcheck.check((lambda: loss(w)) if held else loss, None if held else {"w": w})
+    assert check.verdict == "fail"

@@ -104,14 +104,17 @@ def forward_mode(
 
 
 def disagreement(
-    estimates: Mapping[str, AnyEstimate], central: Mapping[str, AnyEstimate]
+    estimates: Mapping[str, AnyEstimate],
+    central: Mapping[str, AnyEstimate],
+    rounding: Mapping[str, FloatArray] | None = None,
 ) -> str | None:
     """Say where forward mode contradicts central differences beyond both uncertainties, if it does.
 
     Its estimates are then not to be believed: what stops cotangents while the loss goes on
-    (``detach``) stops tangents, too.
+    (``detach``) stops tangents, too. What they differ by within the ``rounding`` of the claim does
+    not count.
     """
-    return contradiction(estimates, central, STOPPED)
+    return contradiction(estimates, central, STOPPED, rounding)
 
 
 def _sampled(

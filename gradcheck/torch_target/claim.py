@@ -223,17 +223,17 @@ def working_call(
             follows.append(all_of_it)
     if follows:
         return _settled(_wide(prepared, own, all_of_it=follows[0]))
-    return _settled(_like(own, prepared.call(wide=False)))
+    return _settled(like(own, prepared.call(wide=False)))
 
 
 def _wide(prepared: Prepared, own: TorchCall, *, all_of_it: bool) -> TorchCall:
     """Return the call in float64; if ``all_of_it``, with what it reads from elsewhere as well."""
-    wide = _like(own, prepared.call(wide=True))
+    wide = like(own, prepared.call(wide=True))
     return replace(wide, around=widening()) if all_of_it else wide
 
 
-def _like(own: TorchCall, other: TorchCall) -> TorchCall:
-    """Give ``other`` what the first call showed of the target."""
+def like(own: TorchCall, other: TorchCall) -> TorchCall:
+    """Give ``other`` what the first call (``own``) showed of the target, and return it."""
     positions = [
         i for i, one in enumerate(own.watched()) if any(one is changed for changed in own.changed)
     ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck.calling.quiet import quiet
 from gradcheck.problem import FloatArray, Parameter
@@ -27,7 +28,13 @@ MOVES = 12
 
 
 def low_precision_rounding(
-    claim: Claim, parameters: Sequence[Parameter], gradient: Gradient, *, mixed: bool, half: bool
+    claim: Claim,
+    parameters: Sequence[Parameter],
+    gradient: Gradient,
+    *,
+    mixed: bool,
+    half: bool,
+    scatter: Gradient = dict,
 ) -> dict[str, FloatArray]:
     """How far the gradient in its own low precision is from the same code's in float64.
 
@@ -35,11 +42,13 @@ def low_precision_rounding(
     gradients are compared, as with ``half``, where it computes in half precision inside. More than
     a thousandth of the entry (or of the parameter's typical entry), a twentieth in half precision,
     is not taken for rounding, unless the rounding of a loss of this size leaves as much where its
-    terms cancel, or it is no more than the smallest number of the dtype.
+    terms cancel, or it is no more than the smallest number of the dtype, or ``scatter()`` says
+    that rounding moves the entry as far.
     """
     dtypes = {one.name: one.dtype for one in parameters}
     scales = {one.name: one.scales for one in parameters}
     rounding = {name: np.zeros(array.shape) for name, array in claim.arrays.items()}
+    unexplained: dict[str, NDArray[np.bool_]] = {}
     low = [name for name in claim.arrays if mixed or half or dtypes[name] != np.float64]
     if not low:
         return rounding
@@ -56,7 +65,15 @@ def low_precision_rounding(
         # Below the normal numbers of a dtype the spacing stays what it is.
         cap = np.maximum(cap, float(np.finfo(dtypes[name]).smallest_subnormal))
         apart = np.abs(claim.arrays[name].astype(np.float64) - reference)
+        if (apart > cap).any():
+            unexplained[name] = apart > cap
         rounding[name] = np.minimum(apart, cap)
+    seen = scatter() if unexplained else {}
+    for name, marks in unexplained.items():
+        if name in seen:
+            # Of a gradient that is nothing else, all entries are rounded as those that show it.
+            mere = rms(claim.arrays[name].astype(np.float64)) <= 2.0 * rms(seen[name])
+            rounding[name] = rounding[name] + np.where(marks | mere, seen[name], 0.0)
     return rounding
 
 

@@ -33,6 +33,7 @@ from gradcheck.torch_target.precision_inside import lowest_precision
 from gradcheck.torch_target.prepared import Prepared, prepare
 from gradcheck.torch_target.second import double_backward
 from gradcheck.torch_target.setup import widened, with_private_modules
+from gradcheck.torch_target.two_precisions import scatter_about
 
 __all__ = ["is_torch_target", "torch_problem"]
 
@@ -115,7 +116,13 @@ def _build(
     analytic = {key: array.astype(np.float64) for key, array in claim.arrays.items()}
     inside = lowest_precision(call)
     mixed = prepared.low_others or any(widened(one.dtype) != one.dtype for one in own.watched())
-    low = low_precision_rounding(claim, parameters, gradient_at, mixed=mixed, half=half_claimed)
+
+    def scatter() -> Mapping[str, FloatArray]:
+        return scatter_about(prepared, own, call, gradient_at, explicit=claim.explicit)
+
+    low = low_precision_rounding(
+        claim, parameters, gradient_at, mixed=mixed, half=half_claimed, scatter=scatter
+    )
     rounding = of_backward(low, analytic, gradient_at, inside)
     facts, repeats = _examine_loss(call, repetition, sum(value.size for value in values), notices)
     if inside == np.float16:
