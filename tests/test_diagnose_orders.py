@@ -271,7 +271,7 @@ def test_the_same_numbers_have_the_same_sums(monkeypatch):
     assert not sums_agree(-right, right)  # the same sizes and squares, another sum
     zero = np.array([3.0, -3.0, 1.0, -1.0])
     for off, agree in ((7.9e-6, True), (8.1e-6, False)):  # of that, parts of the sizes count
-        assert sums_agree(zero + [off / 2, off / 2, 0, 0], zero) is agree
+        assert sums_agree(np.add(zero, [off / 2, off / 2, 0, 0]), zero) is agree
     assert not sums_agree([4.0, -4.0, 1.0, 1.0], right)  # the same sizes, other squares
     assert not sums_agree(np.sqrt([9.0, 16.0, 0.0, 5.0]), right)  # the same squares, other sizes
     for off, agree in ((0.9e-6, True), (2.1e-6, False)):
