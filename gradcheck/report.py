@@ -141,8 +141,8 @@ class ParameterResult:
     """The result for one named parameter.
 
     ``comparisons`` maps ``"analytic~central"`` and the like to comparisons. ``best`` names the one
-    with the smallest resolution. The remaining mappings hold what the pages draw, reduced to plain
-    numbers (see ``gradcheck.drawing.pictures``).
+    with the smallest resolution of those that checked the most entries. The remaining mappings hold
+    what the pages draw, reduced to plain numbers (see ``gradcheck.drawing.pictures``).
     """
 
     name: str

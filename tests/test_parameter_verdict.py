@@ -155,6 +155,18 @@ def test_every_oracle_is_compared_with_the_claim_and_autograd_with_differences()
     assert list(compared(X, autograd=exact).comparisons) == ["analytic~autograd"]
 
 
+def test_an_oracle_that_settled_a_few_entries_does_not_speak_for_all():
+    """Its resolution is not that of the others, and its comparison shows no error among them."""
+    central = estimate(X * [1.0, 1.0, 1.1], 1e-8)
+    few = estimate(np.where([True, False, False], X, np.nan), 1e-15, "complex")
+    found = compared(X, central=central, complex=few)
+    assert found.combined.codes.tolist() == [PASS, PASS, FAIL]
+    assert found.combined.best == "central"
+    # Near miss: of entries that both checked, the finer one speaks.
+    both = compared(X, central=central, complex=estimate(X, 1e-15, "complex"))
+    assert both.combined.best == "complex"
+
+
 def test_without_an_oracle_nothing_is_checked():
     found = compared(X)
     assert found.combined.codes.tolist() == [UNCHECKED] * 3

@@ -24,7 +24,7 @@ from gradcheck.verdict.compare import (
     judge,
 )
 from gradcheck.verdict.summary import N_WORST, entry_at
-from gradcheck.verdict.verdicts import Combined, combine
+from gradcheck.verdict.verdicts import Combined, best_of, combine
 
 SAMPLE = 1 << 12
 """Entries of each part, at most, of which the median is taken."""
@@ -195,8 +195,7 @@ def combined_of(judged: Sequence[AnyJudged], estimates: Mapping[str, AnyEstimate
     small = [one for one in judged if isinstance(one, Judged)]
     if len(small) == len(judged):
         return combine(small, {name: as_whole(one) for name, one in estimates.items()})
-    ranked = [(one.coarsest, one.oracle) for one in judged if np.isfinite(one.coarsest)]
-    best = min(ranked)[1] if ranked else judged[0].oracle
+    best = best_of(judged)
     if len(judged) == 1:
         return Combined(judged[0].codes, best, np.broadcast_to(np.False_, shape))
     codes = np.empty(math.prod(shape), dtype=np.int8)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import flat, parts
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.parted import AnyEstimate, as_whole
 from gradcheck.report import Verdict
@@ -65,7 +67,7 @@ def combine(judged: Sequence[Judged], estimates: Mapping[str, Estimate]) -> Comb
         raise ValueError("no comparison to combine")
     shape = judged[0].codes.shape
     if len(judged) == 1:
-        return Combined(judged[0].codes, _best(judged), np.zeros(shape, dtype=bool))
+        return Combined(judged[0].codes, best_of(judged), np.zeros(shape, dtype=bool))
     allowed = np.stack([_rank(one) for one in judged])
     codes = np.stack([one.codes for one in judged])
     finest = np.argmin(allowed, axis=0)
@@ -76,7 +78,7 @@ def combine(judged: Sequence[Judged], estimates: Mapping[str, Estimate]) -> Comb
             contested |= _contradict(one, other, estimates)
     opposite = (codes == PASS).any(axis=0) & (codes == FAIL).any(axis=0)
     decided = np.where(contested & opposite, INCONCLUSIVE, decided)
-    return Combined(decided.astype(np.int8), _best(judged), contested)
+    return Combined(decided.astype(np.int8), best_of(judged), contested)
 
 
 def _rank(one: Judged) -> NDArray[np.float64]:
@@ -98,8 +100,35 @@ def _contradict(one: Judged, other: Judged, estimates: Mapping[str, Estimate]) -
         return np.asarray(both & (apart > known) & (apart > 1e-9 * size))
 
 
-def _best(judged: Sequence[Judged]) -> str | None:
-    ranked = [(one.coarsest, one.oracle) for one in judged if np.isfinite(one.coarsest)]
-    if not ranked:
+class _Compared(Protocol):
+    """A comparison, whole or in parts."""
+
+    @property
+    def oracle(self) -> str: ...
+
+    @property
+    def codes(self) -> NDArray[np.int8]: ...
+
+    @property
+    def coarsest(self) -> float: ...
+
+
+def best_of(judged: Sequence[_Compared]) -> str | None:
+    """Return the oracle with the smallest resolution, of those that checked the most entries.
+
+    One that settled a few entries may know these well: it says nothing of the others.
+    """
+    known = [one for one in judged if np.isfinite(one.coarsest)]
+    if len(known) > 1:
+        counted = [_n_checked(one) for one in known]
+        most = max(counted)
+        known = [one for one, n in zip(known, counted, strict=True) if n == most]
+    if not known:
         return judged[0].oracle if judged else None
-    return min(ranked)[1]
+    return min((one.coarsest, one.oracle) for one in known)[1]
+
+
+def _n_checked(one: _Compared) -> int:
+    return sum(
+        int(np.count_nonzero(flat(one.codes, at) != UNCHECKED)) for at in parts(one.codes.size)
+    )
