@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.crossing import among
+from gradcheck.torch_target.varied.scattered import Part
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
@@ -60,20 +62,22 @@ def _shape(one: Varied | Tensor) -> Sequence[int]:
     return one.base.shape if isinstance(one, Varied) else one.shape
 
 
-def distances(function: Any, a: Any, b: Any, *args: Any) -> Varied | None:
-    """``cdist`` of the rows of two matrices, of which one stays.
+def distances(function: Any, a: Any, b: Any, *args: Any) -> Part | None:
+    """``cdist`` of the rows of two matrices, of which one stays, or which are the same.
 
     ``args`` are the order and how it is computed, but for Euclidean distances by a product.
     """
-    if isinstance(a, Varied) and isinstance(b, Varied):
-        return None
     one, other = (a, b) if isinstance(a, Varied) else (b, a)
-    kept = one.loosened([0])
-    if one.base.dim() != 2 or other.dim() != 2 or not kept.places:
+    if len(one.base.shape) != 2 or len(_shape(other)) != 2:
         return None
     if args and not args[1]:
         # As torch chooses for these matrices, however many evaluations there are.
-        args = (args[0], 1 if max(len(one.base), len(other)) > MANY else 2)
+        args = (args[0], 1 if max(len(one.base), _shape(other)[0]) > MANY else 2)
+    if isinstance(other, Varied):
+        return among(function, one, other, *args)
+    kept = one.loosened([0])
+    if not kept.places:
+        return None
     base = function(a.base if a is one else a, b.base if b is one else b, *args)
     values = function(kept.values, other, *args)
     return one.new(base, values, {0 if a is one else 1: kept.places[0]})

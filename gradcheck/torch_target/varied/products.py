@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied import linear
+from gradcheck.torch_target.varied.crossing import crossed
 from gradcheck.torch_target.varied.tensor import Tally, Varied, groups
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Outer(Varied):
 
 def mm(function: Any, a: Any, b: Any) -> Any:
     """Matrix times matrix."""
-    found = _multiplied(a, b)
+    found = crossed(a, b) or _multiplied(a, b)
     return linear.mm(function, a, b) if found is None else found
 
 

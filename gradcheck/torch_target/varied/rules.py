@@ -9,6 +9,7 @@ from gradcheck.torch_target.varied.aligning import connectionist
 from gradcheck.torch_target.varied.along import ALONG, added_at, along, gathered_along
 from gradcheck.torch_target.varied.blocks import viewed
 from gradcheck.torch_target.varied.convolving import convolution, on_channels
+from gradcheck.torch_target.varied.crossing import pairs
 from gradcheck.torch_target.varied.differences import subtracted
 from gradcheck.torch_target.varied.elementwise import elementwise
 from gradcheck.torch_target.varied.likelihood import log_softmax, negative_log_likelihood
@@ -188,6 +189,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(ON_MATRICES, on_matrices),
     "aten::_cdist_forward": distances,
     "aten::_euclidean_dist": distances,
+    "aten::_pdist_forward": pairs,
     "aten::_prelu_kernel": sloped,
     "aten::log_sigmoid_forward": log_sigmoid,
     "aten::glu": gated,

@@ -66,10 +66,14 @@ class Scattered:
         size = self.base.numel()
         if size * self.base.element_size() * self.tally.rows > self.tally.limit:
             raise RefusedError("copies of a whole tensor would take too much memory")
-        # One entry more, into which goes what is at none.
-        whole = torch.nn.functional.pad(self.base.reshape(-1), (0, 1)).repeat(self.tally.rows, 1)
-        whole.scatter_(1, self.places, self.values)
-        found = whole[:, :size].reshape(self.tally.rows, *self.base.shape)
+        # One entry more behind all evaluations, into which goes what is at none.
+        rows = self.tally.rows
+        flat = self.base.new_empty(rows * size + 1)
+        found = flat[:-1].view(rows, *self.base.shape)
+        found.copy_(self.base)
+        firsts = torch.arange(rows, device=flat.device).unsqueeze(1) * size
+        places = torch.where(self.places < size, self.places + firsts, rows * size)
+        flat.scatter_(0, places.reshape(-1), self.values.reshape(-1))
         return self.whole(self.base, found)
 
     def whole(self, base: Tensor, values: Tensor) -> Varied:
@@ -130,7 +134,9 @@ def gathered(one: Scattered) -> Part:
 def in_slabs(one: Scattered) -> Varied | None:
     """Return the same with positions along dimensions, if each evaluation changes all of a slab."""
     shape, places = one.base.shape, one.places
-    if not places.numel() or bool((places == one.base.numel()).any()):
+    if not places.numel() or not _divides(places.shape[1], shape):
+        return None
+    if bool((places == one.base.numel()).any()):
         return None
     ordered, order = places.sort(1)
     along = unravelled(ordered, shape)
@@ -140,6 +146,14 @@ def in_slabs(one: Scattered) -> Varied | None:
         return None
     values = one.values.gather(1, order).reshape(len(places), *free)
     return Varied(one.base, values, {d: _known(along[d][:, 0], one) for d in single}, one.tally)
+
+
+def _divides(count: int, shape: Sequence[int]) -> bool:
+    """Whether some of the dimensions have so many entries together."""
+    products = {1}
+    for size in shape:
+        products |= {size * one for one in products}
+    return count in products
 
 
 def _known(at: Tensor, one: Scattered) -> Tensor:
