@@ -1,5 +1,6 @@
 """How well a gradient fits, which factors it shows, and what is known of it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -190,8 +191,19 @@ def test_a_trace_that_contradicts_more_than_a_tenth_is_dropped(apart, kept):
     if not kept:
         assert sharp.reference is known.reference
         return
+    assert np.isfinite(gradient).all()  # the trace's own
     assert np.isnan(sharp.reference["v"]).sum() == apart
     assert np.isnan(sharp.reference["v"][:apart]).all()
+
+
+@pytest.mark.parametrize(("of_trace", "names"), [({}, ()), ({"v": 1.0}, ("v",))])
+def test_the_evidence_knows_whether_all_of_a_traced_gradient_is_in_it(of_trace, names):
+    other = {"w": np.ones(20)}
+    known, sharp = traced(np.ones(20) if of_trace else None)
+    assert known.of_trace == ()
+    assert sharp.of_trace == names
+    more = replace(known, trace=SimpleNamespace(backward=lambda: {"v": np.ones(20)} | other))
+    assert sharpened(more).of_trace == ()
 
 
 def test_what_was_not_estimated_is_taken_from_the_trace():

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from gradcheck.diagnose.limits import (
     limits_for,
 )
 from gradcheck.diagnose.matching import agrees, quality, quality_in_parts
+from gradcheck.diagnose.passes import gradient_of
 from gradcheck.diagnose.space import make_space
 from gradcheck.diagnose.written import WrittenTrace
 from gradcheck.tracing.graph import NumpyTrace
@@ -221,6 +223,25 @@ def evidence_of(analytic, reference, failing):
         ("W",), values, {"W": analytic}, {"W": reference},
         {"W": np.full(W.shape, 1e-10)}, {"W": failing},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("size", "of_trace", "operations", "again"),
+    [
+        (MANY + 1, ("x",), 199, False),
+        (MANY + 1, (), 199, True),
+        (MANY, ("x",), 199, True),
+        (MANY + 1, ("x",), 200, True),
+    ],
+)
+def test_the_gradient_of_a_large_trace_is_taken_from_the_evidence(
+    size, of_trace, operations, again
+):
+    """Not where it may be without some entries, and of many operations is written down by it."""
+    own, known = np.ones(size), np.zeros(size)
+    trace = SimpleNamespace(operations=(None,) * operations, backward=lambda: {"x": own})
+    evidence = SimpleNamespace(of_trace=of_trace, reference={"x": known})
+    assert gradient_of(trace, evidence)["x"] is (own if again else known)
 
 
 def test_a_sample_holds_wrong_entries_and_right_ones():

@@ -22,7 +22,7 @@ from gradcheck.diagnose.graph import Graph, detailed, graph_of
 from gradcheck.diagnose.handed import handed_findings
 from gradcheck.diagnose.limits import flowing, limits_for, untried
 from gradcheck.diagnose.pairs import Column, pair_findings
-from gradcheck.diagnose.passes import Passes, quick
+from gradcheck.diagnose.passes import Passes, gradient_of, quick
 from gradcheck.diagnose.places import is_recurrence
 from gradcheck.diagnose.plan import Trial, shifts, trials
 from gradcheck.diagnose.probes import probe_findings
@@ -53,7 +53,7 @@ def match_counterfactuals(evidence: Evidence, *, max_passes: int) -> Counterfact
     if evidence.trace is None:
         return Counterfactuals()
     graph = graph_of(evidence.trace)
-    traced = evidence.trace.backward()
+    traced = gradient_of(evidence.trace, evidence)
     trace = quick(evidence.trace, traced)
     if trace is not evidence.trace:
         evidence = replace(evidence, trace=trace)

@@ -42,6 +42,8 @@ class Evidence:
         moved: returns the losses with a parameter, by name, moved along a direction by each of
             some distances; None where the loss cannot be evaluated again, or is random.
         loss_rounding: how far rounding moves the loss, relative to it.
+        of_trace: where the reference is all of the trace's own gradient, but for entries that are
+            not known, the names of the parameters in it; else empty.
     """
 
     names: tuple[str, ...]
@@ -59,6 +61,7 @@ class Evidence:
     trace: Trace | None = None
     moved: Callable[[str, Array, Sequence[float]], Array] | None = None
     loss_rounding: float = 1e-14
+    of_trace: tuple[str, ...] = ()
 
     @cached_property
     def facts(self) -> dict[str, Facts]:

@@ -106,17 +106,22 @@ def sharpened(evidence: Evidence) -> Evidence:
         return evidence
     traced = dict(evidence.trace.backward())
     reference, uncertainty = dict(evidence.reference), dict(evidence.uncertainty)
-    for name in (name for name in evidence.names if name in traced):
+    known = [name for name in evidence.names if name in traced]
+    for name in known:
         facts = evidence.facts[name]
-        gradient = np.array(traced.pop(name), dtype=np.float64, order="C")
+        gradient = np.asarray(traced.pop(name), dtype=np.float64, order="C")
         entries, apart = gradient.reshape(-1), 0
         for at in parts(entries.size):
             off = np.abs(entries[at] - flat(facts.reference, at)) > (
                 _AGREE * flat(facts.tolerance, at)
             )
             off &= flat(facts.known, at)
-            apart += int(np.count_nonzero(off))
-            entries[at][off] = np.nan
+            if off.any():
+                if not apart:  # the trace's own stays as it is
+                    gradient = gradient.copy()
+                    entries = gradient.reshape(-1)
+                apart += int(np.count_nonzero(off))
+                entries[at][off] = np.nan
         if apart > _FEW * facts.known.sum():
             return replace(evidence, trace=None)
         largest = largest_of(gradient, np.isfinite(gradient))
@@ -124,7 +129,8 @@ def sharpened(evidence: Evidence) -> Evidence:
         # One number for all entries takes no memory.
         rounding = np.float64(_rounding(evidence, name) * largest)
         uncertainty[name] = np.broadcast_to(rounding, facts.value.shape)
-    return replace(evidence, reference=reference, uncertainty=uncertainty)
+    of_trace = () if traced else tuple(known)
+    return replace(evidence, reference=reference, uncertainty=uncertainty, of_trace=of_trace)
 
 
 def _rounding(evidence: Evidence, name: str) -> float:

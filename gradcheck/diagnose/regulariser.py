@@ -99,8 +99,12 @@ def _quality_beside(facts: Facts, coefficient: float, theta: Array) -> str | Non
 
 def _would_show(facts: Facts) -> Mask:
     """Return where an error shows that is the same multiple of the parameter everywhere."""
-    least = SLACK * np.linalg.norm(facts.value) * facts.tolerance
-    return facts.known & (facts.error * np.abs(facts.value) > least)
+    marks, slack = facts.known.copy(), SLACK * np.linalg.norm(facts.value)
+    entries = marks.reshape(-1)
+    for at in parts(entries.size):
+        least = slack * flat(facts.tolerance, at)
+        entries[at] &= facts.error * np.abs(flat(facts.value, at)) > least
+    return marks
 
 
 def _cause(coefficient: float, words: str, facts: Facts, where: Place) -> tuple[str, bool]:
