@@ -165,11 +165,15 @@ def _located(
         entries = [index for parameter, index in looked_at if parameter == name]
         drawn = np.asarray(chosen[name], dtype=np.intp)
         chosen[name] = np.union1d(drawn, np.array(entries, dtype=np.intp))
+    many = f"too many entries for one central difference each ({problem.size:,})"
+    if not found.evaluations:
+        text = f"{many}, and a limit was reached before wrong ones were looked for by group testing"
+        notice = Notice("located", text)
+        return Selection(chosen, sampled=True, notices=(notice,), localisation=found)
     text = (
-        f"too many entries for one central difference each ({problem.size:,}): wrong ones were "
-        f"located by group testing in {found.evaluations} evaluations, an error of "
-        f"{max(found.resolution.values(), default=float('nan')):.1g} of a typical entry would have "
-        f"been seen{_where(found)}; --entries all checks each"
+        f"{many}: wrong ones were located by group testing in {found.evaluations} evaluations, an "
+        f"error of {max(found.resolution.values(), default=float('nan')):.1g} of a typical entry "
+        f"would have been seen{_where(found)}; --entries all checks each"
     )
     notice = Notice("located", f"{text}. {_outcome(found)}")
     return Selection(chosen, sampled=True, notices=(notice,), localisation=found)
@@ -184,10 +188,11 @@ def _where(found: Localisation) -> str:
 
 def _outcome(found: Localisation) -> str:
     """Say what the search came to: what it found, what it could not tell, how it ended."""
-    said = [f"Found: {len(found.entries)} wrong entries"]
+    alone = len(found.entries)
+    said = [f"Found: {alone} wrong {'entry' if alone == 1 else 'entries'}"]
     if found.blocks:
-        named = ", ".join(f"{block.kind} of {block.parameter}" for block in found.blocks[:5])
-        more = ", ..." if len(found.blocks) > 5 else ""
+        named = ", ".join(block.place for block in found.blocks[:5])
+        more = f" and {len(found.blocks) - 5} more" if len(found.blocks) > 5 else ""
         said.append(f"wrong as wholes: {named}{more}")
     if found.unresolved:
         parts = len(found.unresolved)

@@ -29,6 +29,18 @@ class WrongBlock:
         """Number of entries in the box."""
         return math.prod(stop - start for start, stop in self.box)
 
+    @property
+    def place(self) -> str:
+        """Say where it lies: ``row 5 of W``, ``columns 2 to 4 of W``, ``block [0:2, 1] of W``."""
+        if self.kind == "parameter":
+            return f"all of {self.parameter}"
+        if self.kind == "block":
+            spans = ", ".join(f"{a}" if b == a + 1 else f"{a}:{b}" for a, b in self.box)
+            return f"block [{spans}] of {self.parameter}"
+        start, stop = self.box[0 if self.kind.startswith("row") else -1]
+        numbers = f"{start}" if stop == start + 1 else f"{start} to {stop - 1}"
+        return f"{self.kind} {numbers} of {self.parameter}"
+
 
 def kind_of(box: tuple[tuple[int, int], ...], shape: tuple[int, ...]) -> str:
     """Name a box by the axes along which it is not the whole."""
