@@ -134,13 +134,13 @@ def _run(
             suspected=suspected,
             thorough=thorough,
         )
+        central = by_companions(problem, noise, central)
         with problem.evaluator.keeping():
             settled = decided(problem, settings, noise, exact)
             settled |= _forward_in_doubt(problem, settings, noise, central, found)
             central = again(
                 problem, settings, noise, generator, central, settled, thorough=thorough
             )
-        central = by_companions(problem, noise, central)
         _add(found, "central", central)
     notices += _distrusted_forward(problem, found)
     if autograd.trace is not None:

@@ -28,35 +28,37 @@ def widened(deviations, uncertainties, noise=SINGLE):
     return found.uncertainty.tolist()
 
 
-def test_an_entry_off_by_what_the_others_are_unsure_of_is_unsure_as_well():
-    assert widened([0.02, 0.0, 0.0, 0.0], [0.001, 0.01, 0.01, 0.01]) == pytest.approx(
-        [0.02, 0.01, 0.01, 0.01]
-    )
+USUAL = [0.01] * 19
+
+
+def test_an_entry_off_by_what_the_others_are_unsure_of_stays_open():
+    assert widened([0.02, *[0.0] * 19], [0.001, *USUAL]) == pytest.approx([1.02, *USUAL])
 
 
 @pytest.mark.parametrize(
     ("deviations", "noise"),
     [
-        ([0.5, 0.0, 0.0, 0.0], SINGLE),  # more than chance makes of an uncertainty of 0.01
-        ([0.02, 0.02, 0.02, 0.0], SINGLE),  # most of them
-        ([0.02, 0.0, 0.0, 0.0], DOUBLE),  # short steps
+        ([0.5, *[0.0] * 19], SINGLE),  # more than chance makes of an uncertainty of 0.01
+        ([0.02] * 12 + [0.0] * 8, SINGLE),  # most of them
+        ([0.02, *[0.0] * 19], DOUBLE),  # short steps
+        ([0.02, *[0.0] * 14], SINGLE),  # few entries
     ],
 )
 def test_but_not_what_chance_does_not_explain(deviations, noise):
-    given = [0.001, 0.01, 0.01, 0.01]
+    given = [0.001, *USUAL][: len(deviations)]
     assert widened(deviations, given, noise) == given
 
 
 def test_neither_kinks_nor_edges_nor_what_was_not_looked_at_count():
-    claimed = np.ones(4)
-    problem = numpy_problem(lambda x: (1.0, {"x": claimed}), {"x": np.ones(4)})
-    estimate = smooth_estimate(
-        "central", claimed + np.array([0.02, 0, 0, np.nan]), np.full(4, 0.01)
-    )
-    marks = {"kinks": np.array([True, 0, 0, 0], bool), "edges": np.array([0, True, 0, 0], bool)}
-    marked = dataclasses.replace(estimate, **marks)
+    claimed = np.ones(18)
+    problem = numpy_problem(lambda x: (1.0, {"x": claimed}), {"x": np.ones(18)})
+    off = np.array([0.02, 0.0, np.nan, *[0.0] * 15])
+    estimate = smooth_estimate("central", claimed + off, np.full(18, 0.01))
+    kinks, edges = np.zeros((2, 18), dtype=bool)
+    kinks[0] = edges[1] = True
+    marked = dataclasses.replace(estimate, kinks=kinks, edges=edges)
     (found,) = by_companions(problem, SINGLE, {"x": marked}).values()
-    assert found.uncertainty.tolist() == [0.01] * 4
+    assert found.uncertainty.tolist() == [0.01] * 18
 
 
 def bent(near):

@@ -24,6 +24,8 @@ TIMES = 8.0
 """As often that may an entry be off by chance."""
 MOST = 0.5
 """Part of the entries that may be off so; more of them are no chance."""
+FEWEST = 16
+"""Entries of a parameter below which chance is not to be reckoned with."""
 LARGEST = 1 << 17
 """Entries of a parameter above which it is left as it is."""
 
@@ -31,7 +33,10 @@ LARGEST = 1 << 17
 def by_companions(
     problem: Problem, noise: Noise, central: Mapping[str, AnyEstimate]
 ) -> dict[str, AnyEstimate]:
-    """Widen the uncertainty of entries that are off the claim by no more than chance explains."""
+    """Leave entries open that are off the claim by no more than chance explains.
+
+    Their uncertainty becomes their own size: a claim that they contradict is not to pass by it.
+    """
     if not noise.coarse:
         return dict(central)
     return {
@@ -44,7 +49,7 @@ def _widened(problem: Problem, name: str, estimate: Estimate) -> Estimate:
     uncertainty = estimate.uncertainty
     known = np.isfinite(uncertainty) & np.isfinite(estimate.value)
     known &= ~(estimate.kinks | estimate.edges)
-    if not known.any():
+    if known.sum() < FEWEST:
         return estimate
     chance = TIMES * float(np.quantile(uncertainty[known], SHARE))
     off = np.abs(estimate.value - problem.analytic[name])
@@ -53,4 +58,5 @@ def _widened(problem: Problem, name: str, estimate: Estimate) -> Estimate:
     explained = apart & (off <= chance)
     if not explained.any() or apart.sum() > MOST * known.sum():
         return estimate
-    return replace(estimate, uncertainty=np.where(explained, off, uncertainty))
+    own = np.maximum(np.abs(estimate.value), np.abs(problem.analytic[name]))
+    return replace(estimate, uncertainty=np.where(explained, np.maximum(own, off), uncertainty))
