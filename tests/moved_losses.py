@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from gradcheck.torch_target.varied import pending
+from gradcheck.torch_target.varied import turns
 from gradcheck.torch_target.varied.carrier import carrier, varied_of
 from gradcheck.torch_target.varied.tensor import Tally, Varied, unravelled
 
@@ -39,7 +39,7 @@ def losses_in_turn(loss, tensors, number, *, most=40):
     tally = Tally(most)
     tally.defers = True
     moves = _moves(tensors[number], most)
-    with torch.no_grad(), mock.patch.object(pending, "IN_CACHE", FEW):
+    with torch.no_grad(), mock.patch.object(turns, "IN_CACHE", FEW):
         return _together(loss, tensors, number, *moves, tally)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 import gradcheck
-from gradcheck.torch_target.varied import pending
+from gradcheck.torch_target.varied import turns
 from gradcheck.torch_target.varied.carrier import carrier, varied_of
 from gradcheck.torch_target.varied.pending import Pending
 from gradcheck.torch_target.varied.tensor import RefusedError, Tally, Varied, unravelled
@@ -102,7 +102,7 @@ def test_it_takes_a_few_evaluations_through_all_of_it_at_a_time():
                 sizes.append(found.numel())
             return found
 
-    with mock.patch.object(pending, "IN_CACHE", 10 * 5 * 6 * 8):
+    with mock.patch.object(turns, "IN_CACHE", 10 * 5 * 6 * 8):
         given = ((X @ moved(waiting())).tanh() @ W).tanh().sum()
         with Seen():
             losses(given)
@@ -137,13 +137,13 @@ def stepwise(w):
 def test_a_state_that_goes_on_is_not_computed_from_the_start_at_every_step():
     for keeps, most in ((False, 2), (True, 1)):
         calls = []
-        original = pending._Program
+        original = turns._Program
 
         def program(order, *args, calls=calls, original=original):
             calls.append(len(order))
             return original(order, *args)
 
-        with mock.patch.object(pending, "_Program", program):
+        with mock.patch.object(turns, "_Program", program):
             losses(stepwise(moved(waiting(keeps=keeps))))
         # A product and a function at each step, a sum and what adds it up.
         assert sum(calls) <= most * (4 + 12 * 6)

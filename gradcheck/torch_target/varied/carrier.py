@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.elementwise import elsewhere, is_plain, of_wholes
 from gradcheck.torch_target.varied.operations import (
     evaluated,
     evaluated_elsewhere,
@@ -30,6 +32,7 @@ WRITING = frozenset(
     )
 )
 """Python's operators that write into their first operand."""
+PRODUCTS = frozenset(("matmul", "__matmul__", "__rmatmul__"))
 RECURRENT = frozenset(
     (
         *("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),
@@ -63,6 +66,9 @@ def _carrier_type() -> Any:
     def viewed(value: Any) -> None:
         if isinstance(value, Carrier):
             value.has_views = True
+        elif isinstance(value, list | tuple):
+            for one in value:
+                viewed(one)
 
     class Carrier(torch.Tensor):
         """A tensor without memory that stands for a ``Varied``."""
@@ -88,11 +94,11 @@ def _carrier_type() -> Any:
             cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             with torch._C.DisableTorchFunctionSubclass():
-                args = [settled(one) for one in args]
+                args, name = [settled(one) for one in args], getattr(function, "__name__", "")
                 try:
-                    if getattr(function, "__name__", "") in RECURRENT and not kwargs:
+                    if name in RECURRENT and not kwargs:
                         return recurrent(function, args)
-                    if (product := _of_vector(function, args)) is not None:
+                    if name in PRODUCTS and (product := _of_vector(name, args)) is not None:
                         return product
                     return function(*args, **(kwargs or {}))
                 except NoRuleError:
@@ -115,17 +121,25 @@ def _carrier_type() -> Any:
                 # Asked of a tangent and its tensor: a carrier has no memory that could differ.
                 return True
             # Of the basic operations the arguments are tensors and lists of them, named or not.
-            bases = [bare(one) for one in args]
+            bases, known = [bare(one) for one in args], _known(function)
+            if known.mutates and not is_free(args[0]):
+                # Inside a function of torch, it may be a tensor of that function's own.
+                raise NoRuleError(f"{function} writes into a tensor")
+            if known.of_each is not None and not kwargs:
+                found = of_wholes(known.of_each, bases)
+                if found is not None:
+                    return put(args[0], found, function) if known.mutates else Carrier(found)
             named = {key: bare(value) for key, value in (kwargs or {}).items()}
             if not parts_of((bases, *named.values())):
                 return function(*bases, **named)
-            if _mutates(function):
-                return written(function, settled(args[0]), bases, named)
-            shared = _shares(function)
+            if known.mutates:
+                return put(args[0], evaluated_elsewhere(function, bases, named), function)
             found = evaluated(function, bases, named)
             result = Carrier(found) if isinstance(found, Part) else tree_map(dressed, found)
-            if shared:
-                tree_map(viewed, (result, list(args)))
+            if known.shares:
+                viewed(result)
+                for one in args:
+                    viewed(one)
             return result
 
     def recurrent(function: Any, args: Sequence[Any]) -> Any:
@@ -155,14 +169,13 @@ def _carrier_type() -> Any:
         finally:
             tally.by_columns = False
 
-    def written(function: Any, target: Any, args: Any, kwargs: Any) -> Any:
-        """Give a tensor of which nothing else is a view the values that are written into it."""
-        found = None
-        if isinstance(target, Carrier) and not target.has_views:
-            found = evaluated_elsewhere(function, args, kwargs)
-        before = getattr(target, "varied", None)
-        if found is None or before is None or not _alike(found.base, before.base):
-            # Inside a function of torch, it may be a tensor of that function's own.
+    def is_free(target: Any) -> bool:
+        """Whether a tensor may be given other values: nothing else is a view of it."""
+        return isinstance(settled(target), Carrier) and not target.has_views
+
+    def put(target: Any, found: Any, function: Any) -> Any:
+        """Give a tensor the values that are written into it."""
+        if found is None or not _alike(found.base, target.varied.base):
             raise NoRuleError(f"{function} writes into a tensor")
         target.varied = found
         return target
@@ -170,15 +183,27 @@ def _carrier_type() -> Any:
     return Carrier
 
 
-@functools.cache
-def _shares(function: Any) -> bool:
-    """Whether what one of torch's basic operations returns is a view."""
-    return any(one.alias_info is not None for one in function._schema.returns)
+@dataclass(frozen=True)
+class _Known:
+    """What there is to know of one of torch's basic operations.
+
+    Attributes:
+        shares: what it returns is a view.
+        mutates: it writes into its first argument.
+        of_each: itself, or what it would write, as a function of each entry; None for all else.
+    """
+
+    shares: bool
+    mutates: bool
+    of_each: Any
 
 
 @functools.cache
-def _mutates(function: Any) -> bool:
-    return bool(function._schema.is_mutable)
+def _known(function: Any) -> _Known:
+    shares = any(one.alias_info is not None for one in function._schema.returns)
+    mutates = bool(function._schema.is_mutable)
+    other = elsewhere(function) if mutates else function
+    return _Known(shares, mutates, other if other is not None and is_plain(other) else None)
 
 
 def _writes(function: Any, kwargs: Mapping[str, Any]) -> bool:
@@ -188,15 +213,14 @@ def _writes(function: Any, kwargs: Mapping[str, Any]) -> bool:
     return in_place or kwargs.get("out") is not None or bool(kwargs.get("inplace"))
 
 
-def _of_vector(function: Any, args: Sequence[Any]) -> Tensor | None:
+def _of_vector(name: str, args: Sequence[Any]) -> Tensor | None:
     """Return a vector times a matrix; of anything else None.
 
     Torch writes it as a matrix with one row, of which it takes away a dimension in place.
     """
     import torch
 
-    name = getattr(function, "__name__", "")
-    if name not in ("matmul", "__matmul__", "__rmatmul__") or len(args) != 2:
+    if len(args) != 2:
         return None
     vector, matrix = args[::-1] if name == "__rmatmul__" else args
     if not all(isinstance(one, torch.Tensor) for one in args) or vector.dim() != 1:

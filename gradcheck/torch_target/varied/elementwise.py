@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.patching import added
-from gradcheck.torch_target.varied.pending import defers, pending, source
+from gradcheck.torch_target.varied.pending import Pending, defers, pending, source
 from gradcheck.torch_target.varied.reduced import REDUCED
+from gradcheck.torch_target.varied.scattered import Part
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 COMMUTATIVE = frozenset({"aten::add", "aten::mul"})
+RULED = frozenset({"aten::clone", "aten::max", "aten::min"})
+"""Functions of each entry, or called as such are, for which there are rules."""
 
 
 def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
@@ -41,6 +44,10 @@ def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
         for one in operands
     ]
     places = {d: at for d, at in shifted[0].items() if all(s.get(d) is at for s in shifted)}
+    if not places and all(one.base.shape == base.shape for one in operands):
+        wholes = [one.loosened() if isinstance(one, Varied) else one for one in args]
+        if defers(*(one for one in wholes if isinstance(one, Varied))):
+            return _later(function, base, wholes, kwargs)
 
     def part(one: Any) -> Any:
         if isinstance(one, Varied):
@@ -61,6 +68,56 @@ def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
     if list(values.shape[1:]) != free:
         values = values.expand(values.shape[0], *free)
     return operands[0].new(base, values, places)
+
+
+def of_wholes(function: Any, args: Sequence[Any]) -> Varied | None:
+    """Evaluate a function of each entry of tensors that all change as a whole.
+
+    None for other arguments, and where parts of them are put off.
+    """
+    import torch
+
+    bases, one = list(args), None
+    for k, arg in enumerate(args):
+        if type(arg) is Varied or type(arg) is Pending:
+            put_off = arg.offset is not None and function is torch.ops.aten.add.Tensor
+            if arg.places or put_off or arg.tally.of_tangents:
+                return None
+            if one is not None and arg.base.shape != one.base.shape:
+                return None
+            one, bases[k] = arg, arg.base
+        elif isinstance(arg, Part | list | tuple):
+            return None
+    base = function(*bases)
+    if one is None or not isinstance(base, torch.Tensor) or base.shape != one.base.shape:
+        return None
+    if defers(one):
+        return _later(function, base, args, {})
+    values = [arg.values if isinstance(arg, Varied) else _aligned(arg, base) for arg in args]
+    return one.new(base, function(*values), {})
+
+
+@functools.cache
+def is_plain(function: Any) -> bool:
+    """Whether an operation is a function of each entry, of which nothing else is known."""
+    import torch
+
+    tags, draws = function.tags, torch.Tag.nondeterministic_seeded
+    if torch.Tag.pointwise not in tags or draws in tags or function._schema.is_mutable:
+        return False
+    return function._schema.name not in RULED
+
+
+@functools.cache
+def elsewhere(function: Any) -> Any:
+    """Return what gives the values that an operation writes into its first argument."""
+    import torch
+
+    name = function._schema.name.removeprefix("aten::")
+    changes = [one.alias_info is not None for one in function._schema.arguments]
+    if not name.endswith("_") or any(changes[1:]):
+        return None
+    return getattr(getattr(torch.ops.aten, name[:-1], None), function._overloadname, None)
 
 
 def _later(function: Any, base: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Varied:

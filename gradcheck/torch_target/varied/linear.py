@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.elementwise import combined, elementwise
 from gradcheck.torch_target.varied.patching import postponed
-from gradcheck.torch_target.varied.pending import defers, pending
+from gradcheck.torch_target.varied.pending import defers, pending, source
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
 if TYPE_CHECKING:
@@ -37,22 +37,38 @@ def _both(a: Varied, b: Varied) -> Varied:
     import torch
 
     if not b.places:
-        return a.new(a.base @ b.base, a.loosened().values @ b.values, {})
-    found, whole = _left_product(a, b.base, None).loosened(), a.loosened().values
-    row, column = b.places.get(0), b.places.get(1)
-    change, rows = b.change, torch.arange(len(whole), device=whole.device)
-    term = (whole @ change.unsqueeze(-1)).squeeze(-1) if row is None else whole[rows, :, row]
-    if column is None:
-        found.values.addcmul_(term.unsqueeze(-1), change.unsqueeze(-2))
-    else:
-        found.values[rows, :, column] += term if row is None else term * change.unsqueeze(-1)
+        base = a.base @ b.base
+        if defers(a, b):
+            return pending(a, base, torch.matmul, source(b))
+        return a.new(base, a.loosened().values @ b.values, {})
+    found = _left_product(a, b.base, None).loosened()
+    axes = [d for d in (0, 1) if d in b.places]
+
+    def changed(values: Tensor, whole: Tensor, change: Tensor, *places: Tensor) -> Tensor:
+        at = dict(zip(axes, places, strict=True))
+        rows = torch.arange(len(whole), device=whole.device)
+        term = whole[rows, :, at[0]] if 0 in at else (whole @ change.unsqueeze(-1)).squeeze(-1)
+        if 1 not in at:
+            return values.addcmul_(term.unsqueeze(-1), change.unsqueeze(-2))
+        values[rows, :, at[1]] += term * change.unsqueeze(-1) if 0 in at else term
+        return values
+
+    def onto_copy(values: Tensor, *args: Tensor) -> Tensor:
+        return changed(values.clone(), *args)
+
+    places = [b.places[d] for d in axes]
+    if defers(found):
+        whole = source(a.loosened())
+        return pending(found, found.base, onto_copy, whole, b.change, *places, over={0: changed})
+    changed(found.values, a.loosened().values, b.change, *places)
     return found
 
 
 def _left_product(a: Varied, b: Tensor, bias: Tensor | None) -> Varied:
     """Multiply a varied matrix by one that stays."""
     if defers(a):
-        found = pending(a, a.base @ b, functools.partial(_rows_times, b=b), fixed=[b])
+        run = _columns_times if a.tally.by_columns else _rows_times
+        found = pending(a, a.base @ b, functools.partial(run, b=b), fixed=[b])
         return found if bias is None else _biased(found, bias)
     base, places = _plus(a.base @ b, bias), a.places
     row, column = places.get(0), places.get(1)
@@ -60,7 +76,7 @@ def _left_product(a: Varied, b: Tensor, bias: Tensor | None) -> Varied:
         # Whole rows of the product, or all of it.
         rows = a.values.reshape(-1, a.values.shape[-1])
         if row is None and a.tally.by_columns:
-            turned = (b.T @ rows.T).reshape(-1, *a.values.shape[:-1]).permute(1, 2, 0)
+            turned = _columns_times(a.values, b)
             return a.new(base, turned, {}) if bias is None else postponed(turned, base, bias, a)
         if bias is not None and row is None:
             return postponed((rows @ b).reshape(*a.values.shape[:-1], -1), base, bias, a)
@@ -79,6 +95,11 @@ def _biased(one: Varied, bias: Tensor) -> Varied:
 
 def _rows_times(x: Tensor, b: Tensor) -> Tensor:
     return (x.reshape(-1, x.shape[-1]) @ b).view(*x.shape[:-1], -1)
+
+
+def _columns_times(x: Tensor, b: Tensor) -> Tensor:
+    turned = b.T @ x.reshape(-1, x.shape[-1]).T
+    return turned.reshape(-1, *x.shape[:-1]).permute(1, 2, 0)
 
 
 def _right_product(a: Tensor, b: Varied, bias: Tensor | None) -> Varied:

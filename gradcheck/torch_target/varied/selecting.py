@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.torch_target.varied.pending import defers, viewed
 from gradcheck.torch_target.varied.stacked import Stacked
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
@@ -33,6 +34,8 @@ def sliced(
     if one.offset is not None:
         offset = function(one.offset, dim, start, end, step)
         return Varied(base, function(one.given, 1 + dim, start, end, step), {}, one.tally, offset)
+    if defers(one):
+        return viewed(one, base, lambda x: function(x, 1 + dim, start, end, step))
     values = function(one.values, 1 + one.free.index(dim), start, end, step)
     return one.new(base, values, one.places, made=False)
 
@@ -66,6 +69,8 @@ def selected(function: Any, one: Varied, dim: int, index: int) -> Varied:
         return one.pieces[index]
     base = function(one.base, dim, index)
     others = {d - (d > dim): at for d, at in one.places.items() if d != dim}
+    if defers(one):
+        return viewed(one, base, lambda x: function(x, 1 + dim, index))
     if dim not in one.places:
         return one.new(
             base, function(one.values, 1 + one.free.index(dim), index), others, made=False
@@ -231,6 +236,8 @@ def _put_together(tensors: Sequence[Any], dim: int) -> Any:
         shape.insert(dim, 1)
         return one.reshaped(shape) if isinstance(one, Varied) else one.reshape(shape)
 
+    if len(tensors) == 1:
+        return unsqueezed(tensors[0])
     return joined(torch.ops.aten.cat.default, [unsqueezed(one) for one in tensors], dim)
 
 
