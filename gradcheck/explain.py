@@ -18,7 +18,7 @@ from gradcheck.sweep.moves import Block
 from gradcheck.verdict.compare import FAIL
 from gradcheck.verdict.judging import ParameterFindings, reference_of
 from gradcheck.verdict.non_finite import non_finite_gradients
-from gradcheck.verdict.unchecked import limit_notices
+from gradcheck.verdict.unchecked import edge_notices, limit_notices
 
 
 def explain(
@@ -59,6 +59,7 @@ def explain(
     notices = _vacuous(problem, parameters)
     if failing:
         notices += [*untried, *limit_notices(problem, parameters)]
+        notices += edge_notices(problem, parameters)
     if learning_rate is not None:
         notices += _step(problem, learning_rate, failing=failing)
     return tuple(diagnoses), tuple(notices)

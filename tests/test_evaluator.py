@@ -87,7 +87,10 @@ def test_an_evaluation_that_raises_is_not_a_number_and_what_it_raised_is_kept():
     evaluator = Evaluator(loss, [value])
     found = evaluator.entries(0, np.array([0, 1]), np.array([2.0, 2.0]))
     np.testing.assert_array_equal(found, [np.nan, 1.0])
-    assert evaluator.first_error == "ValueError: 2.0 is outside"
+    assert evaluator.first_error is not None
+    assert evaluator.first_error.startswith("ValueError: 2.0 is outside, in ")
+    assert "test_evaluator.py:" in evaluator.first_error
+    assert evaluator.first_error.endswith("(loss)")
     assert np.isnan(evaluator.along([np.ones(2)], [1.0])).all()
 
 

@@ -94,7 +94,7 @@ def test_three_parameters_are_spoken_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "end"), [("", "of the point."), ("LinAlgError", "of the point (LinAlgError).")]
+    ("raised", "end"), [("", "of the point."), ("LinAlgError", "of the point: LinAlgError.")]
 )
 def test_edges_of_the_domain_are_counted_where_they_are_open(raised: str, end: str) -> None:
     edges = [True, True, True, False]  # the second is known by another oracle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,7 +152,10 @@ def test_a_loss_that_raises_in_a_worker_is_not_a_number_and_says_why(fork_is_saf
         problem.evaluator.distributor = workers
         losses = problem.evaluator.entries(0, np.array([2, 3, 3]), np.array([2.0, 2.0, 0.1]))
     assert np.isnan(losses).tolist() == [False, True, False]
-    assert problem.evaluator.first_error == "ValueError: outside"
+    assert problem.evaluator.first_error is not None
+    assert re.fullmatch(
+        r"ValueError: outside, in .*test_parallel\.py:\d+ \(loss\)", problem.evaluator.first_error
+    )
 
 
 def live_loss():

@@ -122,3 +122,19 @@ def test_no_budget_is_exceeded() -> None:
     for budget in (20, 33, 67, 101, 155):
         assert checked(slanted, budget=budget).evaluations <= budget
     assert checked(slanted, budget=whole).evaluations == whole
+
+
+def bounded(w, b):
+    if not np.array_equal(b, INPUTS["b"]):
+        raise ValueError("b is fixed")
+    return wrong(w, b)
+
+
+def test_beside_a_wrong_entry_it_is_told_where_the_loss_raises() -> None:
+    found = checked(bounded)
+    assert found.verdict == "fail"
+    (told,) = (one.message for one in found.warnings if one.key == "domain_edge")
+    assert told.startswith("At 5 entries of b the loss is not finite on either side of the point:")
+    assert "ValueError: b is fixed, in " in told
+    assert "(bounded)" in told
+    assert "domain_edge" not in {one.key for one in checked(wrong).warnings}

@@ -327,7 +327,9 @@ class Evaluator:
         except Exception as error:
             # The loss may not be defined at this point: what it raised is kept, and told.
             if self.first_error is None:
-                self.first_error = f"{type(error).__name__}: {error}"
+                from gradcheck.sweep.raised import told
+
+                self.first_error = told(error)
             return float("nan")
 
     def _advance(self, n: int) -> None:

@@ -17,7 +17,12 @@ from gradcheck.sentences import accepting
 from gradcheck.verdict.compare import FAIL, INCONCLUSIVE
 from gradcheck.verdict.judging import ParameterFindings, precision_of, reference_of
 from gradcheck.verdict.rounding import cancellation_floor
-from gradcheck.verdict.unchecked import cut_short, left_by_limits, no_oracle
+from gradcheck.verdict.unchecked import (
+    beyond_the_domain,
+    cut_short,
+    left_by_limits,
+    no_oracle,
+)
 
 BEYOND = 100.0
 """Times what noise makes of a slope, from which it is not what makes it uncertain."""
@@ -104,17 +109,10 @@ def _open(
     unasked = no_oracle(name, one, notices)
     if unasked is not None:
         return unasked
-    if central is not None and (central.edges & unclear).any():
-        edges = int((central.edges & unclear).sum())
-        raised = problem.evaluator.first_error
-        return Diagnosis(
-            "domain_edge",
-            name,
-            f"At {edges} entries of {name} the loss is not finite on either side of the point"
-            + (f" ({raised})." if raised else "."),
-            "exact",
-            remedy="Choose a point inside the loss's domain, or try --jitter 0.01.",
-        )
+    beyond = beyond_the_domain(problem, name, one)
+    if beyond is not None:
+        remedy = "Choose a point inside the loss's domain, or try --jitter 0.01."
+        return Diagnosis("domain_edge", name, beyond, "exact", remedy=remedy)
     if problem.facts.spread > 0:
         return _random(problem, name, one)
     if central is not None and (central.kinks & unclear).any() and not _steps_inside(problem):

@@ -75,6 +75,26 @@ def no_oracle(
     )
 
 
+def beyond_the_domain(problem: Problem, name: str, one: ParameterFindings) -> str | None:
+    """Say of how many open entries the loss has no value on either side; None if of none."""
+    central = one.estimates.get("central")
+    n = 0 if central is None else int((central.edges & (one.combined.codes == INCONCLUSIVE)).sum())
+    if n == 0:
+        return None
+    raised = problem.evaluator.first_error
+    entries = "1 entry" if n == 1 else f"{n:,} entries"
+    text = f"At {entries} of {name} the loss is not finite on either side of the point"
+    return f"{text}: {raised}." if raised else f"{text}."
+
+
+def edge_notices(
+    problem: Problem, parameters: Mapping[str, ParameterFindings]
+) -> tuple[Notice, ...]:
+    """Say where the loss has no value beside the point, besides errors that were found."""
+    said = (beyond_the_domain(problem, name, one) for name, one in parameters.items())
+    return tuple(Notice("domain_edge", text) for text in said if text is not None)[:MOST_NAMED]
+
+
 def limit_notices(
     problem: Problem, parameters: Mapping[str, ParameterFindings]
 ) -> tuple[Notice, ...]:
