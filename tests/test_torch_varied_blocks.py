@@ -13,6 +13,7 @@ from torch.nn import functional
 from gradcheck.torch_target import tangents
 from gradcheck.torch_target.problem import torch_problem
 from gradcheck.torch_target.varied.blocks import Blocks, viewed
+from gradcheck.torch_target.varied.scattered import changed, scattered
 from gradcheck.torch_target.varied.tensor import Tally, Varied, WastefulError
 from tests.moved_losses import drawn, moved_losses
 
@@ -97,11 +98,26 @@ def test_tangents_are_carried_so_too(name, monkeypatch):
 
 @pytest.mark.parametrize("count", [4, 64])
 def test_a_block_of_few_entries_is_left_to_what_computes_single_ones(count):
-    tally = Tally(3)
+    tally, at = Tally(3), torch.tensor([0, 1, 3])
     tally.sparing = True
-    one = Varied(drawn(count, 2, 3), drawn(3, 2, 3), {0: torch.tensor([0, 1, 3])}, tally)
+    one = viewed(Varied(drawn(count, 2, 3), drawn(3, 2, 3), {0: at}, tally), (2 * count, 3))
+    assert isinstance(one, Blocks)
+    few = scattered(one)
+    assert changed(one) == few.places.shape[1] == 6
     if count == 64:
         with pytest.raises(WastefulError):
-            viewed(one, (2 * count, 3))
-    else:
-        assert isinstance(viewed(one, (2 * count, 3)), Blocks)
+            _ = one.values
+        tally.sparing = False
+    np.testing.assert_array_equal(one.values, few.loosened().values)
+
+
+def test_blocks_of_few_entries_are_moved_entry_by_entry_and_multiplied_as_blocks():
+    heads, last = drawn(6, 40, 2), drawn(80, 3)
+
+    def loss(w):
+        h = (heads * w).tanh().reshape(6, 80)
+        return (h.T.roll(1, 0).cos().sum() + (h @ last).sin().sum()) * h.flip(1).sum()
+
+    together, alone, tally = moved_losses(loss, [drawn(40, 1)], 0)
+    np.testing.assert_allclose(together, alone, rtol=1e-11)
+    assert tally.largest / tally.rows <= 6 * 3 * 16

@@ -44,7 +44,13 @@ class Blocks(Varied):
 
     @functools.cached_property
     def given(self) -> Tensor:
-        """The values."""
+        """The values.
+
+        Raises:
+            WastefulError: while sparing, if it is faster to compute each entry by its place.
+        """
+        few = math.prod(self.inner.base.shape[d] for d in self.inner.free)
+        self.tally.spare(few, self.base.numel())
         return self.inner.loosened().values.reshape(self.tally.rows, *self.base.shape)
 
     def reshaped(self, shape: Sequence[int]) -> Varied:
@@ -53,18 +59,13 @@ class Blocks(Varied):
 
 
 def viewed(one: Varied, shape: Sequence[int]) -> Varied:
-    """Return the same under another shape, whichever positions it has there.
-
-    Raises:
-        WastefulError: while sparing, if it is faster to compute each entry by its place.
-    """
+    """Return the same under another shape, whichever positions it has there."""
     base = one.base.reshape(shape)
     wide = math.prod(one.base.shape[d] for d in one.places)
     if isinstance(one, Blocks) or wide <= 1 or not base.dim():
         return one.reshaped(shape)
     if base.shape == one.base.shape or _keeps_places(one, shape):
         return one.reshaped(shape)
-    one.tally.spare(math.prod(one.base.shape[d] for d in one.free), base.numel())
     return Blocks(base, one)
 
 

@@ -95,6 +95,7 @@ def changed(one: Part) -> int:
     """Return how many entries of a tensor an evaluation changes."""
     if isinstance(one, Scattered):
         return one.places.shape[1]
+    one = _in_blocks(one)
     return math.prod(one.base.shape[d] for d in one.free)
 
 
@@ -102,9 +103,17 @@ def scattered(one: Part) -> Scattered:
     """Return the same, entry by entry."""
     if isinstance(one, Scattered):
         return one
-    key = (one.base.shape, *((d, id(at)) for d, at in one.places.items()))
-    flat = one.tally.kept(key, lambda: _flat(one), *one.places.values())
-    return Scattered(one.base, flat, one.values.reshape(one.tally.rows, -1), one.tally)
+    own = _in_blocks(one)
+    key = (own.base.shape, *((d, id(at)) for d, at in own.places.items()))
+    flat = own.tally.kept(key, lambda: _flat(own), *own.places.values())
+    return Scattered(one.base, flat, own.values.reshape(own.tally.rows, -1), own.tally)
+
+
+def _in_blocks(one: Varied) -> Varied:
+    """Return what has the same entries in C order, and positions where ``one`` has none."""
+    from gradcheck.torch_target.varied.blocks import Blocks
+
+    return one.inner if isinstance(one, Blocks) else one
 
 
 def _flat(one: Varied) -> Tensor:
