@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 
@@ -11,9 +11,13 @@ def plain_attention() -> AbstractContextManager[Any]:
 
     Its fused kernels, which compute the same, have no forward mode and no second derivative.
     """
+    context: AbstractContextManager[Any]
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
     except ImportError:  # torch before 2.3
-        return nullcontext()
-    context: AbstractContextManager[Any] = sdpa_kernel(SDPBackend.MATH)
+        from torch.backends.cuda import sdp_kernel
+
+        context = sdp_kernel(enable_flash=False, enable_mem_efficient=False)
+    else:
+        context = sdpa_kernel(SDPBackend.MATH)
     return context
