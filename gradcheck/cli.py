@@ -49,9 +49,13 @@ class Command:
     reproduce: str
 
 
-# Options that choose where the outcome goes; they are left out of the line that reproduces it.
+# Options that choose where the outcome goes, and where evaluations are made and kept: the line that
+# reproduces the outcome goes without, also when the cluster is gone or the code mended.
 _OUTPUTS = frozenset(
-    ["report", "no_report", "json", "junit", "self_contained", "quiet", "verbose", "no_progress"]
+    [
+        *("report", "no_report", "json", "junit", "self_contained", "quiet", "verbose"),
+        *("no_progress", "workers", "dask", "checkpoint"),
+    ]
 )
 _SETTINGS = (
     *("autograd", "rtol", "seed", "jitter", "repeats", "confidence", "budget", "time", "timeout"),
@@ -262,6 +266,10 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     # What is imported before the target lasts as long as the process; kept out of the collections,
     # those at its end above all, it holds up none of them. Nothing of the user's is among it.
-    importlib.import_module("gradcheck.shell.command")
+    try:
+        importlib.import_module("gradcheck.shell.command")
+    except KeyboardInterrupt:
+        click.echo("gradcheck: interrupted", err=True)
+        sys.exit(130)
     gc.freeze()
     sys.exit(run_command())

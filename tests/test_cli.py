@@ -103,6 +103,12 @@ class TestOutput:
         assert all("python -m gradcheck" in line for line in long)
         assert "\x1b" not in out
 
+    def test_the_reproduce_line_outlasts_workers_and_checkpoint(self, softmax, command):
+        options = ("--workers", "1", "--checkpoint", "kept.checkpoint", "--seed", "3")
+        status, out, _ = command(*WRONG, *options)
+        assert status == 1
+        assert f"python -m gradcheck {' '.join(WRONG)} --seed 3\n" in out
+
     def test_the_reproduce_line_runs_as_printed(self, softmax, command):
         _, out, _ = command(*WRONG, "--json", "out.json", "-v")
         line = next(line for line in out.splitlines() if "python -m gradcheck" in line).strip()
