@@ -118,6 +118,17 @@ LOSSES = {
         ),
         (drawn(4, 3, 3, 3),),
     ),
+    "to one channel, and to three": (
+        lambda w: (
+            functional.conv2d(functional.conv2d(PICTURES, w).tanh(), drawn(1, 4, 2, 2)).exp().sum()
+            * functional.conv2d(
+                functional.conv2d(PICTURES, w).tanh(), drawn(3, 4, 2, 2), stride=2, padding=1
+            )
+            .cos()
+            .mean()
+        ),
+        (drawn(4, 3, 3, 3),),
+    ),
     "shuffled": (
         lambda w: functional.pixel_shuffle(functional.conv2d(PICTURES, w), 2)[..., 1:].tan().sum(),
         (drawn(4, 3, 3, 3) / 10,),

@@ -13,6 +13,9 @@ from gradcheck.torch_target.varied.tensor import Varied, taken
 if TYPE_CHECKING:
     from torch import Tensor
 
+BY_TAPS = 2
+"""Filters up to which numbers one after the other are faster than a product of matrices."""
+
 
 def convolution(function: Any, x: Any, weight: Any, bias: Any, *args: Any) -> Any:
     """A convolution of which the input is varied, or the filters.
@@ -108,14 +111,9 @@ def _of_input(function: Any, x: Varied, weight: Tensor, args: Sequence[Any]) -> 
     if weight.shape[1] != 1 or weight.shape[0] != args[5]:
         return None
     at = one.places[1]
-    factors = weight.index_select(0, at).squeeze(1).flatten(1)
     met = windows(one.change.movedim(0, 1), weight.shape[2:], args)
-    values = taken(base, {1: at})
-    ones = [1] * (x.base.dim() - 1)
-    for k, tap in enumerate(itertools.product(*(range(size) for size in weight.shape[2:]))):
-        where: Any = (slice(None), *tap)
-        values.addcmul_(met[where], factors[:, k].reshape(-1, *ones))
-    return x.new(base, values, {1: at})
+    start = taken(base, {1: at}).unsqueeze(2)
+    return x.new(base, _over_taps(start, met, weight.index_select(0, at)).squeeze(2), {1: at})
 
 
 def _of_channel(base: Tensor, x: Varied, weight: Tensor, args: Sequence[Any]) -> Varied:
@@ -129,10 +127,29 @@ def _of_channel(base: Tensor, x: Varied, weight: Tensor, args: Sequence[Any]) ->
         # A number for each channel of the result times a picture.
         picture = met.reshape(rows, base.shape[0], 1, *base.shape[2:])
         return Outer(base, (factors.reshape(rows, 1, *factors.shape[1:]), picture), x.tally)
+    if len(weight) <= BY_TAPS:
+        return x.new(base, _over_taps(base.repeat(rows, *[1] * base.dim()), met, factors), {})
     given = factors.flatten(2) @ met.reshape(rows, taps.numel(), -1)
     given = given.reshape(rows, -1, base.shape[0], *base.shape[2:]).movedim(1, 2)
     values = base.new_empty(given.shape)
     return x.new(base, torch.add(base, given, out=values), {})
+
+
+def _over_taps(start: Tensor, met: Tensor, factors: Tensor) -> Tensor:
+    """Add, in place, what each number of filters is multiplied with, times that number.
+
+    Args:
+        start: evaluations, pictures, filters, positions.
+        met: what is multiplied with, as ``windows`` has it.
+        factors: evaluations, filters, and their numbers.
+    """
+    ones = [1] * (start.dim() - 3)
+    for tap in itertools.product(*(range(size) for size in factors.shape[2:])):
+        where: Any = (slice(None), *tap)
+        number: Any = (..., *tap)
+        own = factors[number].reshape(-1, 1, factors.shape[1], *ones)
+        start.addcmul_(met[where].unsqueeze(2), own)
+    return start
 
 
 def on_channels(function: Any, x: Varied, *args: Any) -> Any:
