@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
+import subprocess
 import sys
 import threading
 import time
+import types
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import spawn
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import environment
 
 from gradcheck.errors import UsageError
 from gradcheck.numpy_target.problem import numpy_problem
 from gradcheck.problem import Problem
 from gradcheck.sweep.checkpoint import Checkpoint
 from gradcheck.sweep.evaluator import Evaluator
-from gradcheck.sweep.parallel import executor_workers
+from gradcheck.sweep.parallel import _without_script, executor_workers
 from gradcheck.sweep.pool import Pool, Workers
 from gradcheck.sweep.worker import Task, evaluate, held
 
@@ -163,3 +168,43 @@ def test_what_the_target_raises_in_a_worker_alone_is_told() -> None:
         problem.evaluator.distributor = workers
         with pytest.raises(UsageError, match="RuntimeError: no licence for this machine"):
             problem.evaluator.entries(0, np.arange(30), np.ones(30))
+
+
+def test_a_script_is_not_run_again_where_its_functions_are_sent_whole(monkeypatch) -> None:
+    main = types.ModuleType("__main__")
+    main.__file__ = "script.py"
+    main.__spec__ = None
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    with _without_script():
+        assert not any("main" in key for key in spawn.get_preparation_data("worker"))
+    assert spawn.get_preparation_data("worker")["init_main_from_path"].endswith("script.py")
+    # Near miss: by name alone, functions are found in the script that has been run again.
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with _without_script():
+        assert "init_main_from_path" in spawn.get_preparation_data("worker")
+
+
+SCRIPT = """
+import threading
+import numpy as np
+import gradcheck
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()  # not to be forked beside
+print("begun")
+
+def loss(w):
+    return np.sum(np.sin(w)), np.cos(w)
+
+found = gradcheck.check(loss, np.linspace(0.1, 1.4, 300), autograd=False, workers=2)
+print(found.verdict.value)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_uses_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("begun\npass\n", "")

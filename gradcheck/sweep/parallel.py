@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import multiprocessing
 import os
 import sys
@@ -52,7 +53,7 @@ def local_workers(n: int, *, target: Any = None) -> Workers:
         pool = ProcessPoolExecutor(n, context, initializer=begin, initargs=(token, source))
 
         def submit(task: Task) -> Result:
-            with warnings.catch_warnings(), _single_threaded():
+            with warnings.catch_warnings(), _single_threaded(), _without_script():
                 # Newer Pythons warn of threads such as those of BLAS, which a worker limits.
                 warnings.filterwarnings("ignore", "This process .* is multi-threaded")
                 return pool.submit(evaluate, task)
@@ -151,6 +152,28 @@ def can_fork() -> bool:
     ]
     loaded = any(name in sys.modules for name in UNSAFE_TO_FORK)
     return sys.platform == "linux" and not others and not loaded
+
+
+@contextlib.contextmanager
+def _without_script() -> Iterator[None]:
+    """Have processes that are spawned now not run the user's script again.
+
+    Python does that for functions sent by name; cloudpickle sends those of a script whole. Without
+    ``if __name__ == "__main__"`` in it, each worker would begin a check of its own.
+    """
+    if importlib.util.find_spec("cloudpickle") is None:
+        yield
+        return
+    script = vars(sys.modules["__main__"])
+    hidden: dict[str, Any] = {
+        name: script.pop(name) for name in ("__file__", "__spec__") if name in script
+    }
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        del script["__spec__"]
+        script.update(hidden)
 
 
 @contextlib.contextmanager

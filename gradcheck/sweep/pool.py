@@ -184,7 +184,8 @@ class Workers:
         if self._restarts > RESTARTS:
             raise UsageError(
                 f"worker processes keep dying ({type(error).__name__}: {error}); check the memory "
-                "that one evaluation takes, or give fewer workers"
+                "that one evaluation takes, and that it does not end its process (os._exit, a "
+                "crash of compiled code), or give fewer workers"
             ) from error
         assert self._pool is not None
         self._pool.close()
