@@ -109,6 +109,38 @@ def test_it_takes_a_few_evaluations_through_all_of_it_at_a_time():
     assert sizes == [10 * 30, 10 * 30, 4 * 30]
 
 
+def test_of_many_steps_whose_values_are_needed_together_fewer_evaluations_are():
+    def loss(w):
+        states = [((X @ w).tanh() @ W).tanh()]
+        for _ in range(20):
+            states.append((states[-1] @ W).tanh())
+        return torch.stack([one.square().sum() for one in states]).exp().sum()
+
+    sizes = []
+    original = turns._Program
+
+    def program(order, kept, rows, size):
+        sizes.append(size)
+        return original(order, kept, rows, size)
+
+    with mock.patch.object(turns, "_Program", program):
+        losses(loss(moved(waiting())))
+        with mock.patch.object(turns, "AT_MOST", 50_000):
+            losses(loss(moved(waiting())))
+    assert max(sizes) == 24
+    assert 1 <= min(sizes) <= 4
+
+
+def test_tensors_of_inference_mode_are_read_as_well():
+    with torch.inference_mode():
+        matrix = W * 1.0
+
+    def loss(w):
+        return (((X @ w).tanh() @ W).tanh() @ matrix + matrix[0]).sum()
+
+    assert_as_in_plain_calls(loss, (drawn(4, 6),))
+
+
 def computed_in_between(w):
     h = ((X @ w).tanh() @ W).tanh()
     first = h.square().sort(0)[0]

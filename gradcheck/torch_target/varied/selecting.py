@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.torch_target.varied.pending import defers, viewed
+from gradcheck.torch_target.varied.pending import defers, pending, source, viewed
 from gradcheck.torch_target.varied.stacked import Stacked
 from gradcheck.torch_target.varied.tensor import Varied, taken
 
@@ -205,6 +205,8 @@ def joined(function: Any, tensors: Sequence[Any], dim: int = 0) -> Varied | None
         for d, at in first.items()
         if d != dim and all(one.places.get(d) is at for one in varied)
     }
+    if not places and varied[0].tally.defers:
+        return _joined_later(given, base, dim)
     rows = varied[0].tally.rows
     axis = 1 + [d for d in range(base.dim()) if d not in places].index(dim)
 
@@ -214,6 +216,22 @@ def joined(function: Any, tensors: Sequence[Any], dim: int = 0) -> Varied | None
         return taken(one, places) if places else one.expand(rows, *one.shape)
 
     return varied[0].new(base, torch.cat([part(one) for one in given], axis), places)
+
+
+def _joined_later(tensors: Sequence[Any], base: Tensor, dim: int) -> Varied:
+    """Note whole tensors that are to be put one after the other."""
+    import torch
+
+    wholes = [one.loosened() for one in tensors if isinstance(one, Varied)]
+    others = [None if isinstance(one, Varied) else one for one in tensors]
+    fixed = [one for one in others if one is not None]
+
+    def run(*values: Tensor) -> Tensor:
+        own, rows = iter(values), len(values[0])
+        parts = [next(own) if one is None else one.expand(rows, *one.shape) for one in others]
+        return torch.cat(parts, 1 + dim)
+
+    return pending(wholes[0], base, run, *map(source, wholes[1:]), fixed=fixed)
 
 
 def stacked(function: Any, tensors: Sequence[Any], dim: int = 0) -> Any:

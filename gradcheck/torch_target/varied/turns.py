@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IN_CACHE = 2**20
-"""Bytes of the largest tensor of a few evaluations that are computed in turn."""
+"""Bytes of the largest tensor of a few evaluations that are computed in turn,"""
+AT_MOST = 64 * 2**20
+"""and of all their tensors, if none were given up."""
 
 
 Run = Callable[..., Any]
@@ -55,7 +57,8 @@ class Step:
         self.is_view = is_view
         self.kept: Tensor | None = None
         self.was_run = False
-        self.fixed = [(one, one._version) for one in fixed]
+        # Tensors of inference mode count no versions.
+        self.fixed = [(one, one._version) for one in fixed if not one.is_inference()]
         self.users: list[weakref.ref[Any]] = []
         for part in self.parts:
             if isinstance(part, Step):
@@ -97,8 +100,9 @@ def in_turn(target: Step, tally: Tally) -> Tensor:
         if step is target or step.was_run or (tally.keeps and step.is_awaited(among))
     ]
     sizes = {id(step): step.base.numel() * step.base.element_size() for step in order}
-    size = max(1, IN_CACHE // max(1, *sizes.values()))
-    if 2 * sum(sizes[id(step)] for step in kept) > sum(sizes.values()) or size >= tally.rows:
+    largest, total = max(sizes.values()), sum(sizes.values())
+    size = max(1, min(IN_CACHE // max(1, largest), AT_MOST // max(1, total)))
+    if 2 * sum(sizes[id(step)] for step in kept) > total or size >= tally.rows:
         # There is little in between that might be left out.
         size = tally.rows
     with torch.no_grad():
