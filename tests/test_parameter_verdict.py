@@ -236,6 +236,22 @@ def test_the_reference_is_the_same_where_a_sample_is_given_part_by_part(first):
     assert one[0][indices].tolist() == [7.0, 2 * BLOCK + 1]
 
 
+@pytest.mark.parametrize("indices", [[5, 2 * BLOCK + 1], []])
+@pytest.mark.parametrize("size", [1e-9, 1.0])
+def test_a_claim_of_nothing_is_judged_alike_where_a_sample_is_given_part_by_part(indices, size):
+    n = 3 * BLOCK
+    few = estimate(size * np.arange(1.0, 1 + len(indices)), 1e-7)
+    few = sampled(few, np.array(indices, dtype=np.intp), (n,))
+    problem = problem_of(np.zeros(n), x=np.ones(n), rounding=1e-12)
+    one, other = (
+        judge_estimate(problem, Settings(), "x", given, NOISE, None)
+        for given in (few, as_whole(few))
+    )
+    for field in ("codes", "allowed", "resolution", "relative_error"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(other, field), err_msg=field)
+    assert set(one.codes[indices].tolist()) <= ({FAIL} if size == 1.0 else {PASS, INCONCLUSIVE})
+
+
 # Contradictions
 
 

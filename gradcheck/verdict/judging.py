@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.blocks import BLOCK, SumOfSquares, parts
+from gradcheck.blocks import BLOCK, SumOfSquares, flat, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.parted import AnyEstimate, PartedEstimate, as_whole
@@ -99,8 +99,7 @@ def judge_estimate(
         thresholds = replace(thresholds, faint=np.inf)
         ordinary = noise.variation / (rms(parameter.scales) * np.sqrt(problem.size))
         ordinary = max(ordinary, _summands(parameter, rounding, noise))
-        seen = _slopes_seen(as_whole(estimate))
-        typical = typical_at_null(seen, estimate.uncertainty + rounding, float(ordinary))
+        typical = typical_at_null(*_seen_of(estimate, rounding), float(ordinary))
     known = trace is not None
     if claimed.size > BLOCK:
         size = own_size_in_parts(parameter, typical, noise.variation, problem.size)
@@ -128,6 +127,17 @@ def _typical_value(estimate: AnyEstimate) -> float:
             value = _slopes_seen(estimate.part(at))
             squares.add(value[np.isfinite(value)])
     return squares.mean_root
+
+
+def _seen_of(estimate: AnyEstimate, rounding: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+    """Return the slopes of an estimate, and how far off the claim may be, of what was looked at."""
+    if isinstance(estimate, Estimate):
+        return _slopes_seen(estimate), estimate.uncertainty + rounding
+    every = list(parts(estimate.size))
+    some = [at for at in every if not _is_empty(estimate, at)] or every[:1]
+    pieces = [estimate.part(at) for at in some]
+    allowed = [one.uncertainty + flat(rounding, at) for one, at in zip(pieces, some, strict=True)]
+    return np.concatenate([_slopes_seen(one) for one in pieces]), np.concatenate(allowed)
 
 
 def _slopes_seen(estimate: Estimate) -> FloatArray:
