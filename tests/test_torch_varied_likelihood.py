@@ -13,8 +13,10 @@ from torch.nn import functional
 from gradcheck.torch_target import tangents
 from gradcheck.torch_target.problem import torch_problem
 from gradcheck.torch_target.varied import differences, likelihood
+from gradcheck.torch_target.varied.carrier import carrier, varied_of
 from gradcheck.torch_target.varied.differences import Difference
 from gradcheck.torch_target.varied.likelihood import Shares
+from gradcheck.torch_target.varied.tensor import Tally, Varied
 from tests.moved_losses import drawn, moved_losses
 
 X = drawn(6, 4, seed=3)
@@ -147,3 +149,16 @@ def test_tangents_are_carried_so_too(name, monkeypatch):
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
     assert made or name == "of rows"
     problem.cleanup()
+
+
+def test_logarithms_are_not_written_out_that_take_too_much_memory():
+    at = torch.arange(3)
+    scores = Varied(SCORES, SCORES[:, at].T + 1, {1: at}, Tally(3, limit=6 * 3 * 3 * 8 - 1))
+    with torch.no_grad():
+        shares = carrier(scores).log_softmax(1)
+        assert varied_of(functional.nll_loss(shares, LABELS)) is not None
+        with pytest.raises(RuntimeError, match="memory"):
+            shares.exp().tanh()
+    enough = Varied(SCORES, scores.values, {1: at}, Tally(3, limit=6 * 3 * 3 * 8))
+    with torch.no_grad():
+        assert varied_of(carrier(enough).log_softmax(1).exp()).values.shape == (3, 6, 3)

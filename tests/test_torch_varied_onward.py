@@ -85,6 +85,16 @@ def test_what_is_not_known_of_running_sums_is_written_out(name):
     assert type(stepped(WRITTEN[name])) is Varied
 
 
+def test_running_sums_are_not_written_out_that_take_too_much_memory():
+    at = torch.tensor([50, 55, 59])
+    one = Varied(LINE, LINE[at] + 0.5, {0: at}, Tally(3, limit=3 * 60 * 8 - 1))
+    with torch.no_grad():
+        sums = carrier(one).cumsum(0)
+        assert varied_of(sums.sin().sum()) is not None
+        with pytest.raises(RuntimeError, match="memory"):
+            sums[1:] * 2
+
+
 def test_numbers_of_less_precision_are_as_sharp_as_those_of_a_plain_call():
     together, alone, _ = moved_losses(lambda v: v.cumsum(0).sin().mean(), [LINE.float()], 0)
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)

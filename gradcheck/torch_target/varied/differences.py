@@ -7,11 +7,12 @@ column, and what is subtracted from them for each example, not all of the differ
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.torch_target.varied.elementwise import elementwise
-from gradcheck.torch_target.varied.tensor import Varied, taken
+from gradcheck.torch_target.varied.tensor import RefusedError, Varied, taken
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,11 @@ class Difference(Varied):
 
     @functools.cached_property
     def given(self) -> Tensor:
-        """The values."""
+        """The values.
+
+        Raises:
+            RefusedError: they are too many.
+        """
         import torch
 
         at = self.first.places.get(self.dim)
@@ -42,6 +47,9 @@ class Difference(Varied):
         if at is None:
             found = self.first.values - less
         else:
+            size = self.base.numel() // math.prod(self.base.shape[d] for d in self.places)
+            if size * self.base.element_size() * self.tally.rows > self.tally.limit:
+                raise RefusedError("copies of a whole tensor would take too much memory")
             found = taken(self.first.base, self.places) - less
             axis = self.free.index(self.dim)
             own = self.first.values - less.squeeze(1 + axis)

@@ -45,9 +45,16 @@ class Onward(Varied):
 
     @functools.cached_property
     def given(self) -> Tensor:
-        """The values."""
+        """The values.
+
+        Raises:
+            RefusedError: they are too many.
+        """
         import torch
 
+        size = self.base.numel() * self.base.element_size()
+        if size * self.tally.rows > self.tally.limit:
+            raise RefusedError("copies of a whole tensor would take too much memory")
         whole = self.base.expand(self.tally.rows, -1).clone()
         behind = whole[:, self.first :]
         at = torch.arange(self.first, self.base.numel(), device=whole.device)
