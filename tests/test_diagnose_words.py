@@ -366,3 +366,20 @@ def test_a_fit_needs_more_entries_than_coefficients():
     assert fit(facts, facts.analytic, facts.reference, 3 * facts.reference) is None
     assert fit(facts, facts.analytic, 0 * facts.reference) is None
     assert fit(facts, facts.analytic, V, facts.reference, where=marked((4, 4), (0, 0))) is None
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "words"),
+    [
+        ([(3, 4)], "entry [3, 4]"),
+        ([(3, 4), (5, 4)], "entry [3, 4]"),
+        ([(k, 4) for k in range(6)], "column 4"),
+    ],
+)
+def test_one_wrong_entry_of_a_sample_is_no_column(looked_at, words):
+    known, wrong = np.zeros((2, 6, 8), dtype=bool)
+    known[0] = True
+    for index in looked_at:
+        known[index] = True
+        wrong[index] = index == (3, 4) or words == "column 4"
+    assert place(wrong, consider=known).words == words

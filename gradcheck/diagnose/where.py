@@ -32,7 +32,7 @@ def place(mask: Mask, consider: Mask | None = None) -> Place:
     Args:
         mask: the wrong entries.
         consider: the entries where a wrong value would show; a slice counts as wholly wrong when
-            all of these are wrong in it.
+            all of these are wrong in it, and there is more than one unless it has no others.
     """
     shows = np.ones(mask.shape, bool) if consider is None else consider | mask
     wrong = int(mask.sum())
@@ -42,7 +42,8 @@ def place(mask: Mask, consider: Mask | None = None) -> Place:
         hit = np.asarray(mask.any(axis=tuple(k for k in range(mask.ndim) if k != axis)))
         region = np.zeros(mask.shape, bool)
         np.moveaxis(region, axis, 0)[hit] = True
-        if not hit.all() and (mask == (region & shows)).all():
+        enough = wrong >= 2 * hit.sum() or wrong == region.sum()
+        if enough and not hit.all() and (mask == (region & shows)).all():
             return Place("slices", _slices(mask.ndim, axis, hit), region)
     if wrong <= LISTED:
         listed = [_index(index) for index in np.argwhere(mask)]
