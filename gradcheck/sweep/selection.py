@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.blocks import flat, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.problem import Problem
@@ -141,15 +142,31 @@ def _with_suspects(
     problem: Problem, chosen: Entries, exact: Mapping[str, AnyEstimate], suspected: Marks
 ) -> Selection:
     for name, marked in suspected.items():
-        flat = marked.reshape(-1)
-        if len(chosen[name]) == flat.size or not flat.any():
+        if len(chosen[name]) == marked.size or not marked.any():
             continue
-        difference = np.abs(exact[name].value - problem.analytic[name]).reshape(-1)
-        worst = np.argsort(-np.where(flat, difference, -1.0))[:SUSPECTS]
         before = np.asarray(chosen[name], dtype=np.intp)
-        chosen[name] = np.union1d(before, worst[flat[worst]])
+        worst = _farthest(exact[name], problem.analytic[name], marked)
+        chosen[name] = np.union1d(before, worst)
     left_out = any(len(chosen[name]) < problem.analytic[name].size for name in chosen)
     return Selection(chosen, sampled=left_out)
+
+
+def _farthest(
+    exact: AnyEstimate, claimed: NDArray[np.float64], marked: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Return some of the marked entries (flat, C order): where an estimate is farthest off."""
+    positions, apart = [], []
+    for at in parts(marked.size):
+        marks = flat(marked, at)
+        if not marks.any():
+            continue
+        off = np.where(marks, np.abs(exact.part(at).value - flat(claimed, at)), -1.0)
+        worst = np.argpartition(-off, min(SUSPECTS, off.size - 1))[:SUSPECTS]
+        worst = worst[marks[worst]]
+        positions.append(at.start + worst)
+        apart.append(off[worst])
+    first = np.argsort(-np.concatenate(apart), kind="stable")[:SUSPECTS]
+    return np.asarray(np.concatenate(positions)[first], dtype=np.intp)
 
 
 def _located(
