@@ -40,7 +40,8 @@ def test_what_is_not_marked_is_none_however_far_it_is() -> None:
 
 def test_an_estimate_in_parts_is_looked_at_where_it_was_made() -> None:
     indices = np.array([7, BLOCK + 2])
-    few = sampled(smooth_estimate("autograd", np.array([1.0, 2.0]), np.ones(2)), indices, (3, BLOCK))
+    two = smooth_estimate("autograd", np.array([1.0, 2.0]), np.ones(2))
+    few = sampled(two, indices, (3, BLOCK))
     marks = np.zeros((3, BLOCK), dtype=bool)
     marks.reshape(-1)[indices] = True
     assert sorted(_farthest(few, np.zeros((3, BLOCK)), marks).tolist()) == indices.tolist()
