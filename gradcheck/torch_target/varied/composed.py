@@ -55,26 +55,25 @@ def reduced(evaluate: Evaluate, function: Any, args: Sequence[Any], kwargs: Any)
     name, at = function._schema.name, REDUCED[function._schema.name]
     mean = len(args) <= at or args[at] == 1
     padded = [*args, *[None] * (at - len(args))]
-    each = _of_logits(*padded[:at]) if name == WITH_LOGITS else None
-    if each is None:
-        each = evaluate(function, [*padded[:at], 0, *args[at + 1 :]], kwargs)
-    return _Operations(evaluate)("mean" if mean else "sum", each)
+    do, kind = _Operations(evaluate), "mean" if mean else "sum"
+    if name == WITH_LOGITS and (less := _less_of_logits(*padded[:at])) is not None:
+        return do("neg", do(kind, less))
+    return do(kind, evaluate(function, [*padded[:at], 0, *args[at + 1 :]], kwargs))
 
 
-def _of_logits(x: Any, target: Any, weight: Any, positive: Any) -> Varied | None:
-    """The cross entropy of a logit: what is the same in all evaluations is computed once."""
+def _less_of_logits(x: Any, target: Any, weight: Any, positive: Any) -> Varied | None:
+    """Less the cross entropies of logits: what is the same in all evaluations is computed once."""
     import torch
 
-    if not isinstance(x, Varied) or any(
-        isinstance(one, Part) for one in (target, weight, positive)
-    ):
+    others = (target, weight, positive)
+    if not isinstance(x, Varied) or any(isinstance(one, Part) for one in others):
         return None
     aten = torch.ops.aten
     likely = combined(aten.log_sigmoid.default, x)
     if positive is not None:
         likely = combined(aten.mul.Tensor, likely, (positive - 1) * target + 1)
-    each = combined(aten.sub.Tensor, combined(aten.mul.Tensor, x, 1 - target), likely)
-    found: Varied = each if weight is None else combined(aten.mul.Tensor, each, weight)
+    less = combined(aten.addcmul.default, likely, x, target - 1)
+    found: Varied = less if weight is None else combined(aten.mul.Tensor, less, weight)
     return found
 
 

@@ -74,7 +74,11 @@ def source(one: Varied) -> Step | Tensor:
     if isinstance(one, Pending):
         return one.step if one.step.kept is None else one.step.kept
     if isinstance(one, Outer):
-        return Step(one.base.addcmul, one.factors, one.base)
+        step: Step | None = one.__dict__.get("step")
+        if step is None:
+            step = Step(one.base.addcmul, one.factors, one.base, is_cheap=True)
+            one.__dict__["step"] = step
+        return step if step.kept is None else step.kept
     return one.values
 
 

@@ -33,13 +33,14 @@ class Step:
         base: the tensor at the point itself.
         over: by position among the parts, what does the same in that part's own memory.
         is_view: ``run`` returns the memory of its only part.
+        is_cheap: computing it again is as fast as reading what was kept.
         kept: the values in all evaluations, once they are known.
         was_run: it has been computed before.
     """
 
     __slots__ = (
         *("__weakref__", "base", "fixed", "is_view", "kept", "over", "parts", "run", "users"),
-        "was_run",
+        *("is_cheap", "was_run"),
     )
 
     def __init__(
@@ -51,10 +52,11 @@ class Step:
         over: Mapping[int, Run] | None = None,
         fixed: Sequence[Tensor] = (),
         is_view: bool = False,
+        is_cheap: bool = False,
     ) -> None:
         self.run, self.parts, self.base = run, tuple(parts), base
         self.over = over or {}
-        self.is_view = is_view
+        self.is_view, self.is_cheap = is_view, is_cheap
         self.kept: Tensor | None = None
         self.was_run = False
         # Tensors of inference mode count no versions.
@@ -97,7 +99,9 @@ def in_turn(target: Step, tally: Tally) -> Tensor:
     kept = [
         step
         for step in order
-        if step is target or step.was_run or (tally.keeps and step.is_awaited(among))
+        if step is target
+        or step.was_run
+        or (tally.keeps and not step.is_cheap and step.is_awaited(among))
     ]
     sizes = {id(step): step.base.numel() * step.base.element_size() for step in order}
     largest, total = max(sizes.values()), sum(sizes.values())
@@ -112,7 +116,7 @@ def in_turn(target: Step, tally: Tally) -> Tensor:
         tally.count(values.numel() * values.element_size())
         step.keep(values)
     for step in order:
-        step.was_run = True
+        step.was_run = not step.is_cheap
     return stored[-1]
 
 
