@@ -133,8 +133,7 @@ def _seen_of(estimate: AnyEstimate, rounding: NDArray[Any]) -> tuple[FloatArray,
     """Return the slopes of an estimate, and how far off the claim may be, of what was looked at."""
     if isinstance(estimate, Estimate):
         return _slopes_seen(estimate), estimate.uncertainty + rounding
-    every = list(parts(estimate.size))
-    some = [at for at in every if not _is_empty(estimate, at)] or every[:1]
+    some = [at for at in parts(estimate.size) if not _is_empty(estimate, at)] or [slice(0, 1)]
     pieces = [estimate.part(at) for at in some]
     allowed = [one.uncertainty + flat(rounding, at) for one, at in zip(pieces, some, strict=True)]
     return np.concatenate([_slopes_seen(one) for one in pieces]), np.concatenate(allowed)
