@@ -32,7 +32,12 @@ def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
     operands = [one for one in args if isinstance(one, Varied)]
     if not isinstance(base, torch.Tensor) or not operands:
         return None
-    if defers(*operands) and all(one.base.shape == base.shape for one in operands):
+    alike = function._schema.name in REDUCED
+    if alike:
+        fits = all(one.base.shape == base.shape for one in operands)
+    else:
+        fits = all(one.base.dim() == base.dim() for one in operands)
+    if fits and defers(*operands):
         return _later(function, base, args, kwargs)
     rank = base.dim()
     shifted = [
@@ -44,7 +49,7 @@ def elementwise(function: Any, *args: Any, **kwargs: Any) -> Varied | None:
         for one in operands
     ]
     places = {d: at for d, at in shifted[0].items() if all(s.get(d) is at for s in shifted)}
-    if not places and all(one.base.shape == base.shape for one in operands):
+    if fits and not places:
         wholes = [one.loosened() if isinstance(one, Varied) else one for one in args]
         if defers(*(one for one in wholes if isinstance(one, Varied))):
             return _later(function, base, wholes, kwargs)
@@ -150,7 +155,8 @@ def _later(function: Any, base: Tensor, args: Sequence[Any], kwargs: Mapping[str
     written = None if alike else _in_place(function)
     for number, k in enumerate(at if written is not None else ()):
         commutes = function._schema.name in COMMUTATIVE and kwargs.get("alpha", 1) == 1
-        if args[k].base.dtype == base.dtype and (k == 0 or commutes):
+        same = args[k].base.dtype == base.dtype and args[k].base.shape == base.shape
+        if same and (k == 0 or commutes):
             places[number] = functools.partial(over, written, k)
     first, *others = (args[k] for k in at)
     return pending(first, base, run, *map(source, others), over=places, fixed=fixed)

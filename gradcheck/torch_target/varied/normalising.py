@@ -9,6 +9,7 @@ from gradcheck.torch_target.varied.blocks import viewed
 from gradcheck.torch_target.varied.elementwise import combined
 from gradcheck.torch_target.varied.linear import total
 from gradcheck.torch_target.varied.pending import defers, pending
+from gradcheck.torch_target.varied.pending import viewed as waiting_view
 from gradcheck.torch_target.varied.tensor import Varied
 
 
@@ -125,6 +126,8 @@ def batch_norm(
     scale = inverse if weight is None else combined(_mul(), aligned(weight), inverse)
     found = combined(_mul(), x if mean is None else combined(_sub(), x, aligned(mean)), scale)
     found = _affine(found, None, aligned(bias))
+    if defers(found):
+        return waiting_view(found, base, lambda x: x), *others
     return (found.new(base, found.values, found.places), *others)
 
 
