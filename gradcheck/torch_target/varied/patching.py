@@ -77,6 +77,11 @@ def _patched(function: Any, one: Varied, other: Varied) -> Varied:
     base = other.base
 
     def onto(total: Tensor, change: Tensor, *places: Tensor) -> Tensor:
+        if len(places) == 1:
+            (dim,) = other.places
+            change = change.unsqueeze(1 + dim)
+            at = places[0].reshape(-1, *[1] * base.dim()).expand(change.shape)
+            return total.scatter_add_(1 + dim, at, change)
         rows = torch.arange(len(total), device=total.device)
         total.permute(order)[(rows, *places)] += change
         return total

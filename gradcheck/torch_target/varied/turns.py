@@ -195,7 +195,7 @@ class _Program:
             slots: list[Any] = [piece[k] for piece in pieces] + [None] * len(self._order)
             for (run, given, place, last), step in zip(self._calls, self._order, strict=True):
                 found = slots[place] = run(*[slots[j] for j in given])
-                if found.dtype != step.base.dtype or found.shape[1:] != step.base.shape:
+                if k == 0 and not _is_of(found, step.base):
                     raise RefusedError("an operation gives another type or shape of many")
                 if place in number:
                     at = number[place]
@@ -208,6 +208,10 @@ class _Program:
                     slots[j] = None
                 del found
         return stored
+
+
+def _is_of(many: Tensor, base: Tensor) -> bool:
+    return many.dtype == base.dtype and many.shape[1:] == base.shape
 
 
 def _room(like: Tensor, rows: int) -> Tensor:
