@@ -125,6 +125,7 @@ PLAIN = """
     [a custom PyTorch Function](docs/torch.md)
     [a SciPy objective](docs/scipy.md)
     [tests and CI](docs/ci.md)
+    [Large gradients and long checks](docs/large.md): group testing, workers, checkpoints, limits
     [How the verdict works](docs/verdict.md) and [how to read the report](docs/report.md)
     [Options and Python interface]
     [The causes]
