@@ -94,3 +94,14 @@ def test_in_single_precision_nothing_stays_open_of_a_large_parameter(monkeypatch
     check = gradcheck.check(loss, {"w": 0.1 * torch.randn(10, 8, generator=draw)})
     assert check.verdict == "pass"
     assert 5 < forward_of(check).checked <= 80
+
+
+@pytest.mark.parametrize("budget", [400, 1200])
+def test_the_map_leaves_out_right_entries_without_an_error_to_show(budget):
+    inputs = {"w": weights(100, 60)}
+    check = gradcheck.check(lambda w: w.sin().sum(), inputs, budget=budget, pictures=True)
+    (cells,) = check.parameters["w"].grids["slices"]
+    rows = zip(cells["state"], cells["relative_error"], strict=True)
+    shown = [error for state, row in rows for p, error in zip(state, row, strict=True) if p == "p"]
+    assert shown
+    assert "nan" not in shown

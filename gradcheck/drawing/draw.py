@@ -13,7 +13,7 @@ from gradcheck.drawing.curves import error_curve
 from gradcheck.drawing.pictures import CELLS, POINTS, grids, histogram, scatter, share
 from gradcheck.noise import Noise
 from gradcheck.problem import Parameter, Problem
-from gradcheck.verdict.compare import FAIL, UNCHECKED
+from gradcheck.verdict.compare import FAIL, PASS, UNCHECKED
 from gradcheck.verdict.in_parts import AnyJudged
 from gradcheck.verdict.judging import ParameterFindings
 
@@ -55,7 +55,8 @@ def _pictures(one: ParameterFindings, max_cells: int, max_points: int) -> dict[s
     relative = np.where(checked, judged.relative_error, np.nan)
     reference = np.where(checked, judged.reference, np.nan)
     # The codes of this comparison are pass, inconclusive, fail: the severities of the verdicts.
-    codes = one.combined.codes
+    # Right entries that another oracle alone has looked at have no error here to show.
+    codes = np.where(checked | (one.combined.codes != PASS), one.combined.codes, UNCHECKED)
     autograd = one.estimates.get("autograd")
     size = np.fmax(np.abs(judged.analytic), np.abs(judged.reference))
     below = checked & (size <= judged.allowed)
