@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from gradcheck.blocks import flat, parts
 from gradcheck.noise import Noise
 from gradcheck.oracles.central import central_differences
-from gradcheck.oracles.companions import by_companions
 from gradcheck.oracles.parted import AnyEstimate
 from gradcheck.oracles.torch_autograd import (
     NONE,
@@ -134,7 +133,10 @@ def _run(
             suspected=suspected,
             thorough=thorough,
         )
-        central = by_companions(problem, noise, central)
+        if noise.coarse:
+            from gradcheck.oracles.companions import by_companions
+
+            central = by_companions(problem, central)
         with problem.evaluator.keeping():
             settled = decided(problem, settings, noise, exact)
             settled |= _forward_in_doubt(problem, settings, noise, central, found)

@@ -19,12 +19,12 @@ SINGLE = Noise(1e-7, 1.0, np.dtype(np.float32))
 DOUBLE = Noise(1e-16, 1.0, np.dtype(np.float64))
 
 
-def widened(deviations, uncertainties, noise=SINGLE):
+def widened(deviations, uncertainties):
     """Return what companions leave of the uncertainties of entries that far off the claim."""
     claimed = np.linspace(1.0, 2.0, len(deviations))
     problem = numpy_problem(lambda x: (1.0, {"x": claimed}), {"x": np.ones(len(deviations))})
     estimate = smooth_estimate("central", claimed + deviations, np.array(uncertainties))
-    (found,) = by_companions(problem, noise, {"x": estimate}).values()
+    (found,) = by_companions(problem, {"x": estimate}).values()
     return found.uncertainty.tolist()
 
 
@@ -36,17 +36,21 @@ def test_an_entry_off_by_what_the_others_are_unsure_of_stays_open():
 
 
 @pytest.mark.parametrize(
-    ("deviations", "noise"),
+    "deviations",
     [
-        ([0.5, *[0.0] * 19], SINGLE),  # more than chance makes of an uncertainty of 0.01
-        ([0.02] * 12 + [0.0] * 8, SINGLE),  # most of them
-        ([0.02, *[0.0] * 19], DOUBLE),  # short steps
-        ([0.02, *[0.0] * 14], SINGLE),  # few entries
+        [0.5, *[0.0] * 19],  # more than chance makes of an uncertainty of 0.01
+        [0.02] * 12 + [0.0] * 8,  # most of them
+        [0.02, *[0.0] * 14],  # few entries
     ],
 )
-def test_but_not_what_chance_does_not_explain(deviations, noise):
+def test_but_not_what_chance_does_not_explain(deviations):
     given = [0.001, *USUAL][: len(deviations)]
-    assert widened(deviations, given, noise) == given
+    assert widened(deviations, given) == given
+
+
+def test_a_loss_of_full_precision_asks_for_no_long_steps():
+    assert SINGLE.coarse
+    assert not DOUBLE.coarse
 
 
 def test_neither_kinks_nor_edges_nor_what_was_not_looked_at_count():
@@ -57,7 +61,7 @@ def test_neither_kinks_nor_edges_nor_what_was_not_looked_at_count():
     kinks, edges = np.zeros((2, 18), dtype=bool)
     kinks[0] = edges[1] = True
     marked = dataclasses.replace(estimate, kinks=kinks, edges=edges)
-    (found,) = by_companions(problem, SINGLE, {"x": marked}).values()
+    (found,) = by_companions(problem, {"x": marked}).values()
     assert found.uncertainty.tolist() == [0.01] * 18
 
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradcheck.noise import Noise
 from gradcheck.oracles.estimate import Estimate
 from gradcheck.oracles.parted import AnyEstimate, as_whole
 from gradcheck.problem import Problem
@@ -30,15 +29,11 @@ LARGEST = 1 << 17
 """Entries of a parameter above which it is left as it is."""
 
 
-def by_companions(
-    problem: Problem, noise: Noise, central: Mapping[str, AnyEstimate]
-) -> dict[str, AnyEstimate]:
-    """Leave entries open that are off the claim by no more than chance explains.
+def by_companions(problem: Problem, central: Mapping[str, AnyEstimate]) -> dict[str, AnyEstimate]:
+    """Leave entries of a coarse loss open that are off the claim by no more than chance explains.
 
     Their uncertainty becomes their own size: a claim that they contradict is not to pass by it.
     """
-    if not noise.coarse:
-        return dict(central)
     return {
         name: one if one.size > LARGEST else _widened(problem, name, as_whole(one))
         for name, one in central.items()
