@@ -91,12 +91,26 @@ def low_precision_rounding(
                 unexplained[key] = apart > allowed + cap
             allowed = allowed + np.minimum(apart, cap)
         found[key] = np.where(np.isfinite(allowed), allowed, 0.0)
+    return found | scattered(found, unexplained, own, scatter)
+
+
+def scattered(
+    rounding: Mapping[str, FloatArray],
+    unexplained: Mapping[str, NDArray[np.bool_]],
+    own: Mapping[str, NDArray[Any]],
+    scatter: Callable[[], Mapping[str, FloatArray]],
+) -> dict[str, FloatArray]:
+    """Return the rounding of gradients of which it leaves entries ``unexplained``, with scatter.
+
+    ``own`` are these gradients in the user's own precision; ``scatter()`` is asked only then.
+    """
     seen = scatter() if unexplained else {}
+    found = {}
     for key, marks in unexplained.items():
         if key in seen:
             # Of a gradient that is nothing else, all entries are rounded as those that show it.
             mere = rms(own[key].astype(np.float64)) <= 2.0 * rms(seen[key])
-            found[key] = found[key] + np.where(marks | mere, seen[key], 0.0)
+            found[key] = rounding[key] + np.where(marks | mere, seen[key], 0.0)
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.calling.quiet import quiet
+from gradcheck.numpy_target.preflight import scattered
 from gradcheck.problem import FloatArray, Parameter
 from gradcheck.scales import rms
 from gradcheck.torch_target.claim import Claim
@@ -68,13 +69,7 @@ def low_precision_rounding(
         if (apart > cap).any():
             unexplained[name] = apart > cap
         rounding[name] = np.minimum(apart, cap)
-    seen = scatter() if unexplained else {}
-    for name, marks in unexplained.items():
-        if name in seen:
-            # Of a gradient that is nothing else, all entries are rounded as those that show it.
-            mere = rms(claim.arrays[name].astype(np.float64)) <= 2.0 * rms(seen[name])
-            rounding[name] = rounding[name] + np.where(marks | mere, seen[name], 0.0)
-    return rounding
+    return rounding | scattered(rounding, unexplained, claim.arrays, scatter)
 
 
 def of_backward(
